@@ -1,0 +1,1 @@
+"""Latency, throughput and gating quality, measured against peers in one run."""

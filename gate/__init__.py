@@ -1,0 +1,1 @@
+"""The gate's whole signal path, in numpy alone."""

@@ -1,0 +1,1 @@
+"""Adapters around the gate: detector runtime, files, devices and command lines."""

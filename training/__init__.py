@@ -1,0 +1,1 @@
+"""Makes the models: data, mixing, networks, losses, loops, evaluation and export."""
