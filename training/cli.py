@@ -1,0 +1,84 @@
+"""`gate-train`: the trainer's command line.
+
+Each subcommand lives in a module with two functions: ``add_parser(subparsers)`` adds its options
+and returns the parser, ``run(args)`` does the work and returns the exit code (or None for 0).
+Only the chosen module is imported.
+"""
+
+import argparse
+import importlib
+import sys
+
+from gate.errors import ConfigError, GateError
+
+COMMANDS = {
+    "audioset": (
+        "training.audioset_cli",
+        "train, sweep, report and export on AudioSet's released embeddings",
+    ),
+    "import-vggish": (
+        "training.vggish_cli",
+        "convert the public VGGish weights to one ONNX file for live use",
+    ),
+    "voice": ("training.voice_cli", "train, evaluate and export the live voice detector"),
+}
+"""Subcommand -> (module, one-line help)."""
+
+_EXTRA_PACKAGES = {"torch", "onnx", "scipy", "librosa", "sklearn", "matplotlib", "tqdm"}
+
+
+def build_parser(chosen=None):
+    """Make the parser; only the `chosen` subcommand gets its own options.
+
+    Parameters
+    ----------
+    chosen : str or None
+        Name in `COMMANDS` whose module is imported for its options.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+    module : module or None
+        The chosen subcommand's module.
+    """
+    parser = argparse.ArgumentParser(prog="gate-train", description=__doc__.splitlines()[0])
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    module = None
+    for name, (path, help_text) in COMMANDS.items():
+        if name == chosen:
+            module = importlib.import_module(path)
+            module.add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=help_text)
+    return parser, module
+
+
+def main(argv=None):
+    """Run `gate-train`; returns the exit code (2 usage or bad setting, 1 failure)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    # The only top-level option is --help, so a subcommand can only come first.
+    chosen = argv[0] if argv and argv[0] in COMMANDS else None
+    try:
+        parser, module = build_parser(chosen)
+        args = parser.parse_args(argv)
+        return module.run(args) or 0
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in _EXTRA_PACKAGES:
+            message = f'{package} is missing: pip install "exemplar-gate[training]"'
+        elif error.name in {path for path, _ in COMMANDS.values()}:
+            message = f"{chosen} is not part of this installation"
+        else:
+            raise
+        print(f"gate-train: {message}", file=sys.stderr)
+        return 1
+    except (ConfigError, GateError) as error:
+        print(f"gate-train: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("gate-train: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
