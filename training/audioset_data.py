@@ -1,0 +1,316 @@
+"""AudioSet's released embeddings as arrays: shards, cache, classes, targets and splits."""
+
+import csv
+import difflib
+import hashlib
+import json
+import os
+import re
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gate.errors import ConfigError, GateError
+from training.tfrecord import RecordError, parse_sequence_example, read_records
+
+DEFAULT_DATA = "../shared/data/audioset"
+N_ROWS = 10
+N_DIMS = 128
+_CACHE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips of one part of the data set.
+
+    Attributes
+    ----------
+    embeddings : ndarray, shape (n, 10, 128), uint8
+        One row a second; rows past a clip's length are 0.
+    lengths : ndarray, shape (n,), int64
+        Rows that are real, 1 to 10.
+    labels : ndarray, shape (n, n_classes), bool
+    video_ids : ndarray, shape (n,), str
+    """
+
+    embeddings: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+    video_ids: np.ndarray
+
+    def __len__(self):
+        return len(self.lengths)
+
+    @property
+    def mask(self):
+        """Which rows are real, shape (n, 10), bool."""
+        return np.arange(self.embeddings.shape[1]) < self.lengths[:, None]
+
+    def take(self, index):
+        """The clips at `index` (integers or a boolean mask)."""
+        return ClipSet(
+            self.embeddings[index], self.lengths[index], self.labels[index], self.video_ids[index]
+        )
+
+
+def _parse_shards(paths, n_classes):
+    records = read_records(paths)
+    embeddings = np.zeros((len(records), N_ROWS, N_DIMS), dtype=np.uint8)
+    lengths = np.zeros(len(records), dtype=np.int64)
+    labels = np.zeros((len(records), n_classes), dtype=bool)
+    video_ids = []
+    for i, record in enumerate(records):
+        context, lists = parse_sequence_example(record)
+        try:
+            video_id = context["video_id"][0].decode()
+            rows = [step[0] for step in lists["audio_embedding"]]
+            labels[i, context["labels"]] = True
+        except (KeyError, IndexError, AttributeError, UnicodeDecodeError) as error:
+            names = f"{paths[0]} .. {paths[-1]}"
+            raise RecordError(f"{names}: record {i} is not an AudioSet embedding clip") from error
+        if not 1 <= len(rows) <= N_ROWS or any(len(row) != N_DIMS for row in rows):
+            raise RecordError(f"clip {video_id}: expected 1 to {N_ROWS} rows of {N_DIMS} bytes")
+        embeddings[i, : len(rows)] = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, N_DIMS)
+        lengths[i] = len(rows)
+        video_ids.append(video_id)
+    return embeddings, lengths, labels, np.array(video_ids, dtype="U16")
+
+
+def load_shards(folder, n_classes=527, n_workers=None):
+    """Read a folder of shards, in file-name order.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds ``*.tfrecord``.
+    n_classes : int
+        Length of a label row.
+    n_workers : int or None
+        Processes; None for one a core, at most four. 1 reads in this process.
+
+    Returns
+    -------
+    clips : ClipSet
+    """
+    paths = sorted(Path(folder).glob("*.tfrecord"))
+    if not paths:
+        raise ConfigError(f"data={folder} must hold .tfrecord files")
+    n_workers = n_workers or min(4, os.cpu_count() or 1)
+    size = 256
+    batches = [paths[i : i + size] for i in range(0, len(paths), size)]
+    if n_workers == 1 or len(batches) == 1:
+        parts = [_parse_shards(batch, n_classes) for batch in batches]
+    else:
+        with ProcessPoolExecutor(n_workers) as pool:
+            parts = list(pool.map(_parse_shards, batches, [n_classes] * len(batches)))
+    return ClipSet(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def load_part(data, part, cache=None, n_workers=None):
+    """One part of the data set, from the cache when it is of these very files.
+
+    Parameters
+    ----------
+    data : path-like
+        Folder with ``audioset_v1_embeddings`` and ``metadata``.
+    part : {"bal_train", "eval"}
+    cache : path-like or None
+        Folder for the arrays; None reads the shards every time.
+    n_workers : int or None
+        As in `load_shards`.
+
+    Returns
+    -------
+    clips : ClipSet
+    """
+    folder = Path(data) / "audioset_v1_embeddings" / part
+    if not folder.is_dir():
+        raise ConfigError(f"data={data} must hold audioset_v1_embeddings/{part} (give --data)")
+    n_classes = len(ClassList.load(data).names)
+    if cache is None:
+        return load_shards(folder, n_classes, n_workers)
+    listing = sorted(
+        (e.name, e.stat().st_size, e.stat().st_mtime_ns)
+        for e in os.scandir(folder)
+        if e.name.endswith(".tfrecord")
+    )
+    key = hashlib.sha256(repr((_CACHE_VERSION, n_classes, listing)).encode()).hexdigest()[:16]
+    path = Path(cache) / f"{part}-{key}.npz"
+    if not path.exists():
+        clips = load_shards(folder, n_classes, n_workers)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
+        np.savez(
+            partial,
+            embeddings=clips.embeddings,
+            lengths=clips.lengths,
+            labels=np.packbits(clips.labels, axis=1),
+            video_ids=clips.video_ids,
+        )
+        os.replace(partial, path)
+    with np.load(path, allow_pickle=False) as arrays:
+        labels = np.unpackbits(arrays["labels"], axis=1, count=n_classes).astype(bool)
+        return ClipSet(arrays["embeddings"], arrays["lengths"], labels, arrays["video_ids"])
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The labelled classes and the ontology above them.
+
+    Attributes
+    ----------
+    mids, names : tuple of str
+        By index.
+    ontology : dict
+        mid -> (name, child mids).
+    """
+
+    mids: tuple
+    names: tuple
+    ontology: dict
+
+    @classmethod
+    def load(cls, data):
+        """Read ``metadata/class_labels_indices.csv`` and ``ontology.json`` of a data folder."""
+        metadata = Path(data) / "metadata"
+        table = metadata / "class_labels_indices.csv"
+        if not table.is_file():
+            raise ConfigError(
+                f"data={data} must hold metadata/class_labels_indices.csv (give --data)"
+            )
+        with open(table, newline="", encoding="utf-8") as file:
+            rows = sorted(csv.DictReader(file), key=lambda row: int(row["index"]))
+        ontology = {}
+        if (metadata / "ontology.json").is_file():
+            with open(metadata / "ontology.json", encoding="utf-8") as file:
+                ontology = {e["id"]: (e["name"], tuple(e["child_ids"])) for e in json.load(file)}
+        return cls(
+            tuple(row["mid"] for row in rows),
+            tuple(row["display_name"] for row in rows),
+            ontology,
+        )
+
+    def _mid(self, name):
+        text = str(name).strip()
+        if re.fullmatch(r"\d+", text):
+            if int(text) >= len(self.mids):
+                raise ConfigError(f"class={text} must be an index in 0..{len(self.mids) - 1}")
+            return self.mids[int(text)]
+        if text in self.mids or text in self.ontology:
+            return text
+        # Labelled classes win over ontology nodes of the same name.
+        known = {n.lower(): mid for mid, (n, _) in self.ontology.items()}
+        known.update({n.lower(): mid for n, mid in zip(self.names, self.mids, strict=True)})
+        if text.lower() in known:
+            return known[text.lower()]
+        near = difflib.get_close_matches(text.lower(), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"class={text!r} must be a class name, mid or index{hint}")
+
+    def _descendants(self, mid):
+        found, queue = set(), [mid]
+        while queue:
+            mid = queue.pop()
+            if mid not in found:
+                found.add(mid)
+                queue.extend(self.ontology.get(mid, ("", ()))[1])
+        return found
+
+    def indices(self, name, descendants=False):
+        """Label indices a name, mid or index stands for.
+
+        Parameters
+        ----------
+        name : str or int
+        descendants : bool
+            Take the classes below it in the ontology too. A node that labels no clip itself
+            ("Human voice") always stands for those below it.
+
+        Returns
+        -------
+        indices : list of int
+        """
+        mid = self._mid(name)
+        if mid in self.mids and not descendants:
+            return [self.mids.index(mid)]
+        below = self._descendants(mid)
+        found = [i for i, m in enumerate(self.mids) if m in below]
+        if not found:
+            raise ConfigError(f"class={name!r} must have labelled classes at or below it")
+        return found
+
+    def name(self, name):
+        """Display name of a name, mid or index."""
+        mid = self._mid(name)
+        if mid in self.mids:
+            return self.names[self.mids.index(mid)]
+        return self.ontology[mid][0]
+
+
+def select_target(clips, classes, target, exclude=()):
+    """Binary targets, and which clips to keep.
+
+    Parameters
+    ----------
+    clips : ClipSet
+    classes : ClassList
+    target : str or int
+        The positive class.
+    exclude : sequence of str or int
+        Classes, with everything below them, that no *negative* clip may carry.
+
+    Returns
+    -------
+    targets : ndarray, shape (n,), float32
+        0 or 1 for each clip of `clips`.
+    keep : ndarray, shape (n,), bool
+        False for negatives with an excluded class.
+    """
+    positive = clips.labels[:, classes.indices(target)].any(axis=1)
+    unwanted = sorted({i for name in exclude for i in classes.indices(name, descendants=True)})
+    keep = positive | ~clips.labels[:, unwanted].any(axis=1)
+    return positive.astype(np.float32), keep
+
+
+def split_clips(n, kind="shuffled", seed=0):
+    """Indices of the training and validation parts, 4/5 and 1/5.
+
+    Parameters
+    ----------
+    n : int
+        Number of clips.
+    kind : {"shuffled", "file-order"}
+        "file-order" takes the last fifth in file order for validation, as the paper did.
+    seed : int
+        Of the shuffle.
+
+    Returns
+    -------
+    train, validation : ndarray of int
+    """
+    if kind == "file-order":
+        order = np.arange(n)
+    elif kind == "shuffled":
+        order = np.random.default_rng(seed).permutation(n)
+    else:
+        raise ConfigError(f"split={kind!r} must be shuffled or file-order")
+    cut = n * 4 // 5
+    return order[:cut], order[cut:]
+
+
+def load_strong_speech(data):
+    """Human per-second labels of eval clips; for evaluation only.
+
+    Returns
+    -------
+    video_ids : ndarray, shape (n,), str
+    coverage : ndarray, shape (n, 10), float32
+        Share of each second that is speech.
+    """
+    path = Path(data) / "metadata" / "eval_strong_speech.npz"
+    if not path.is_file():
+        raise GateError(f"{path} is missing: per-second figures need it")
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["video_id"].astype("U16"), arrays["speech_coverage_per_second"]
