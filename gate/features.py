@@ -16,6 +16,8 @@ from gate.errors import ConfigError
 VGGISH_LOG_OFFSET = 0.01
 """Offset of the published VGGish frontend; hides everything below about -50 dBFS."""
 
+_HOPS_A_PASS = 64  # of the many-hop path: its working set stays in the cache
+
 
 @dataclass(frozen=True)
 class MelSettings:
@@ -185,13 +187,21 @@ class LogMel:
         hop, window = self.mel.hop_length, self.mel.window_length
         signal = np.concatenate([self._frame[hop:], samples], dtype=np.float32)
         n_hops = len(samples) // hop
-        frames = np.lib.stride_tricks.sliding_window_view(signal, window)[::hop][:n_hops]
-        magnitude = np.abs(np.fft.rfft(frames * self._window, self.mel.n_fft, axis=1))
-        log_mel = np.log(magnitude @ self._filterbank_t + self._offset)
+        frames = np.lib.stride_tricks.sliding_window_view(signal, window)[::hop]
+        log_mel = np.empty((n_hops, self.mel.n_mels), dtype=np.float32)
+        power = np.empty((n_hops, self.mel.n_bins), dtype=np.float32)
+        padded = np.zeros((_HOPS_A_PASS, self.mel.n_fft), dtype=np.float32)
+        for begin in range(0, n_hops, _HOPS_A_PASS):
+            end = min(begin + _HOPS_A_PASS, n_hops)
+            np.multiply(frames[begin:end], self._window, out=padded[: end - begin, :window])
+            magnitude = np.abs(np.fft.rfft(padded[: end - begin], axis=1))
+            np.dot(magnitude, self._filterbank_t, out=log_mel[begin:end])
+            magnitude *= magnitude
+            np.multiply(magnitude, self._bin_scale, out=power[begin:end])
+        log_mel += self._offset
+        np.log(log_mel, out=log_mel)
         self._frame[:] = signal[-window:]
-        magnitude *= magnitude
-        magnitude *= self._bin_scale
-        return log_mel, magnitude
+        return log_mel, power
 
 
 def log_mel_spectrogram(samples, mel=MelSettings()):  # noqa: B008 (frozen)
