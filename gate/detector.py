@@ -1,0 +1,104 @@
+"""What the gate asks of a detector.
+
+The ONNX session, a taught profile around it and a five-line fake in a test are interchangeable
+here. Two kinds of call, the same numbers: one hop in the stream, all hops of a file in batch.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from gate.errors import ConfigError
+from gate.features import MelSettings
+
+
+class Detection(NamedTuple):
+    """What a detector says of T hops.
+
+    Attributes
+    ----------
+    embedding : ndarray, shape (T, 128)
+    presence : ndarray, shape (T, n_classes)
+        Probabilities, 0..1.
+    key : ndarray, shape (T, n_mels)
+        Key weights, 0..1.
+    ballistics : ndarray, shape (T, 3)
+        Attack, hold and release in seconds.
+    """
+
+    embedding: np.ndarray
+    presence: np.ndarray
+    key: np.ndarray
+    ballistics: np.ndarray
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What a detector is, from its metadata.
+
+    Attributes
+    ----------
+    name : str
+    mel : MelSettings
+        The features that it takes.
+    classes : tuple of str
+        The columns of `Detection.presence`.
+    targets : dict
+        Target name to the classes that count as it; their largest probability is its presence.
+    presence_threshold, presence_hysteresis : dict
+        Target name to the value chosen on dev data.
+    sha256 : str
+        Of the file; ties a profile to its detector.
+    metadata : dict
+        Everything else that the file says of itself.
+    """
+
+    name: str
+    classes: tuple
+    mel: MelSettings = field(default_factory=MelSettings)
+    targets: dict = field(default_factory=dict)
+    presence_threshold: dict = field(default_factory=dict)
+    presence_hysteresis: dict = field(default_factory=dict)
+    sha256: str = ""
+    metadata: dict = field(default_factory=dict)
+
+    def target_columns(self, target):
+        """Columns of `Detection.presence` that count as `target`.
+
+        Raises
+        ------
+        ConfigError
+            If the detector knows no such target.
+        """
+        names = self.targets.get(target, (target,))
+        if any(name not in self.classes for name in names):
+            known = ", ".join(dict.fromkeys([*self.targets, *self.classes]))
+            raise ConfigError(f"target={target!r} is unknown to detector {self.name!r}: {known}")
+        return [self.classes.index(name) for name in names]
+
+
+class Detector(Protocol):
+    """A causal classifier of log-mel hops."""
+
+    info: DetectorInfo
+
+    def process(self, features) -> Detection:
+        """Classify the next hops.
+
+        Parameters
+        ----------
+        features : ndarray, shape (T, n_mels), float32
+            Log-mel hops; T is 1 in the stream. May be reused by the caller afterwards.
+
+        Returns
+        -------
+        Detection
+            Arrays may be views that the next call overwrites.
+        """
+
+    def reset(self) -> None:
+        """Go back to the initial state."""
+
+    def fork(self) -> "Detector":
+        """Another detector with the same weights and a state of its own."""

@@ -1,0 +1,186 @@
+"""`GateSettings`: everything that a user can set, with its default, unit and range."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+
+from gate.errors import ConfigError
+from gate.key import KeyBand
+
+LEARNED = "learned"
+"""Value of `attack_ms`, `hold_ms`, `release_ms` and `key` that leaves them to the detector."""
+
+MAX_CHANNELS = 8
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8000, 192000
+
+RANGES = {
+    "threshold_db": (-100.0, 0.0),
+    "range_db": (-100.0, 0.0),
+    "hysteresis_db": (0.0, 24.0),
+    "attack_ms": (0.05, 500.0),
+    "hold_ms": (0.0, 5000.0),
+    "release_ms": (1.0, 5000.0),
+    "lookahead_ms": (0.0, 100.0),
+    "presence_threshold": (0.0, 1.0),
+    "presence_hysteresis": (0.0, 1.0),
+}
+"""Smallest and largest value of each number, inclusive."""
+
+CHOICES = {"mode": ("gate", "duck"), "stereo_link": ("linked", "independent")}
+
+_LEARNABLE = ("attack_ms", "hold_ms", "release_ms", "presence_threshold", "presence_hysteresis")
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """Settings of the gate; assign a new one between blocks at any time.
+
+    Attributes
+    ----------
+    threshold_db : float
+        Key level in dBFS that must be exceeded for the gate to open, -100..0.
+    range_db : float
+        Gain of the closed gate in dB, -100..0.
+    hysteresis_db : float
+        Once open, the gate stays open down to ``threshold_db - hysteresis_db``, 0..24.
+    attack_ms, release_ms : float or "learned"
+        Time for the gain to cover 63 % of its way to open (0.05..500), to closed (1..5000).
+    hold_ms : float or "learned"
+        How long the gate stays open after its condition has ended, 0..5000.
+    key : "learned", "off" or KeyBand
+        What the threshold is applied to: the part of the spectrum that the detector takes for
+        the wanted sound, everything up to 8 kHz, or a fixed band.
+    key_listen : bool
+        Output what the key lets through instead of the gated sound.
+    target : str
+        What is wanted: one of the detector's targets, such as ``speech`` or ``voice``.
+    presence_threshold : float or "learned"
+        Probability of the target from which the gate may open, 0..1; 0 makes it a level gate.
+    presence_hysteresis : float or "learned"
+        Once open, the gate stays open down to ``presence_threshold - presence_hysteresis``.
+    lookahead_ms : float
+        Delay of the audio, so that the gate can open before the sound, 0..100.
+    mode : {"gate", "duck"}
+        ``duck`` turns the wanted sound's time down by `range_db` and passes the rest.
+    stereo_link : {"linked", "independent"}
+        One decision for all channels, or one a channel.
+    bypass : bool
+        Pass everything; the gate goes on listening.
+
+    Raises
+    ------
+    ConfigError
+        Where a value breaks its rule.
+    """
+
+    threshold_db: float = -60.0
+    range_db: float = -60.0
+    hysteresis_db: float = 6.0
+    attack_ms: float | str = LEARNED
+    hold_ms: float | str = LEARNED
+    release_ms: float | str = LEARNED
+    key: str | KeyBand = LEARNED
+    key_listen: bool = False
+    target: str = "speech"
+    presence_threshold: float | str = LEARNED
+    presence_hysteresis: float | str = LEARNED
+    lookahead_ms: float = 0.0
+    mode: str = "gate"
+    stereo_link: str = "linked"
+    bypass: bool = False
+
+    def __post_init__(self):
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if name in _LEARNABLE and value == LEARNED:
+                continue
+            object.__setattr__(self, name, _number(name, value, low, high, name in _LEARNABLE))
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(f"{name}={value!r} must be one of {', '.join(choices)}")
+        for name in ("key_listen", "bypass"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be true or false")
+        if not isinstance(self.target, str) or not self.target:
+            raise ConfigError(f"target={self.target!r} must be the name of a class")
+        object.__setattr__(self, "key", _key(self.key))
+
+    @classmethod
+    def from_mapping(cls, mapping, where="gate"):
+        """Settings from a mapping such as the ``gate`` section of a configuration file.
+
+        Parameters
+        ----------
+        mapping : Mapping
+            Names and values; missing ones keep their default.
+        where : str
+            What to call the mapping in messages.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown name (the nearest is suggested) or a value out of its range.
+        """
+        return cls().with_changes(mapping, where)
+
+    def with_changes(self, mapping, where="gate"):
+        """A copy with the mapping's values; checks as `from_mapping` does."""
+        check_keys(mapping, [f.name for f in fields(self)], where)
+        return replace(self, **mapping)
+
+    def to_mapping(self):
+        """Plain names and values, ready for YAML."""
+        return asdict(self)
+
+
+def check_keys(mapping, known, where):
+    """Raise `ConfigError` unless `mapping` is a mapping whose keys are all in `known`."""
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{where} must be a mapping of names to values")
+    for name in mapping:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
+            raise ConfigError(f"{where}: unknown setting {name!r}{hint}")
+
+
+def _number(name, value, low, high, learnable):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        also = " or 'learned'" if learnable else ""
+        raise ConfigError(f"{name}={value!r} must be a number{also}")
+    if not low <= value <= high:
+        raise ConfigError(f"{name}={value:g} must be from {low:g} to {high:g}")
+    return float(value)
+
+
+def _key(value):
+    if isinstance(value, Mapping):
+        check_keys(value, ["low_hz", "high_hz"], "key")
+        missing = [name for name in ("low_hz", "high_hz") if name not in value]
+        if missing:
+            raise ConfigError(f"key: {missing[0]} is missing")
+        value = KeyBand(**value)
+    if isinstance(value, KeyBand):
+        low = _number("key.low_hz", value.low_hz, 0.0, 8000.0, False)
+        high = _number("key.high_hz", value.high_hz, 0.0, 8000.0, False)
+        if low >= high:
+            raise ConfigError(f"key.low_hz={low:g} must be below key.high_hz={high:g}")
+        return KeyBand(low, high)
+    if value is False:  # YAML reads a bare `off` as false
+        return "off"
+    if value not in (LEARNED, "off"):
+        raise ConfigError(f"key={value!r} must be learned, off or {{low_hz, high_hz}}")
+    return value
+
+
+def check_format(sample_rate, channels):
+    """Raise `ConfigError` for a stream format that the gate does not take."""
+    if not isinstance(sample_rate, int) or not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        raise ConfigError(
+            f"sample_rate={sample_rate} must be a whole number from {MIN_SAMPLE_RATE} to "
+            f"{MAX_SAMPLE_RATE} Hz"
+        )
+    if not isinstance(channels, int) or not 1 <= channels <= MAX_CHANNELS:
+        raise ConfigError(f"channels={channels} must be from 1 to {MAX_CHANNELS}")
