@@ -102,3 +102,40 @@ class Detector(Protocol):
 
     def fork(self) -> "Detector":
         """Another detector with the same weights and a state of its own."""
+
+
+class NoDetector:
+    """Hears the target always and everywhere: what remains is a classic level gate.
+
+    Parameters
+    ----------
+    attack_ms, hold_ms, release_ms : float
+        Ballistics where the settings leave them to the detector.
+    """
+
+    def __init__(self, attack_ms=2.0, hold_ms=200.0, release_ms=100.0):
+        self.info = DetectorInfo(
+            name="none",
+            classes=("any",),
+            targets={"speech": ("any",), "voice": ("any",)},
+            presence_threshold={"speech": 0.5, "voice": 0.5},
+            presence_hysteresis={"speech": 0.0, "voice": 0.0},
+        )
+        self._ballistics = np.array([attack_ms, hold_ms, release_ms]) * 1e-3
+
+    def process(self, features):
+        """Say yes to every hop."""
+        n_hops = len(features)
+        return Detection(
+            np.zeros((n_hops, 128), np.float32),
+            np.ones((n_hops, 1), np.float32),
+            np.ones((n_hops, self.info.mel.n_mels), np.float32),
+            np.tile(self._ballistics, (n_hops, 1)),
+        )
+
+    def reset(self):
+        """Nothing to forget."""
+
+    def fork(self):
+        """Stateless: itself."""
+        return self
