@@ -1,0 +1,171 @@
+"""The voice network is causal, level-invariant, streamable and small."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
+
+from gate.errors import ConfigError  # noqa: E402
+from gate.features import log_mel_spectrogram  # noqa: E402
+from training.voice_network import VoiceNet, VoiceSettings, running_level  # noqa: E402
+
+TRUNKS = {
+    "default": VoiceSettings(),
+    "one small GRU": VoiceSettings(gru_sizes=(32,), embed_all_layers=False),
+    "linear front": VoiceSettings(gru_sizes=(32, 48), front_size=24),
+    "convolutional front": VoiceSettings(gru_sizes=(32, 32), front_size=24, front_kernel=3),
+}
+OUTPUTS = ("embedding", "presence_logits", "key_logits", "ballistics")
+
+
+def make_net(settings):
+    torch.manual_seed(3)
+    net = VoiceNet(settings).eval()
+    # The ballistics heads start with zero weights: give them some, or they prove nothing.
+    torch.nn.init.normal_(net.heads.weight, std=0.3)
+    return net
+
+
+def bursts(seconds=2.0, seed=0):
+    """Noise bursts over a floor 30 dB below, peak about -6 dBFS."""
+    rng = np.random.default_rng(seed)
+    n = int(seconds * 16000)
+    envelope = 0.03 + np.repeat(rng.random(n // 1600) > 0.5, 1600)
+    return (0.15 * rng.standard_normal(n) * envelope).astype(np.float32)
+
+
+def features_of(samples):
+    return torch.from_numpy(log_mel_spectrogram(samples))[None]
+
+
+@pytest.fixture(params=TRUNKS, scope="module")
+def net(request):
+    torch.set_num_threads(1)
+    return make_net(TRUNKS[request.param])
+
+
+@torch.no_grad()
+def test_scaling_the_recording_changes_nothing(net):
+    samples = bursts()
+    reference = net(features_of(samples))
+    for gain_db in (-40.0, -20.0, 10.0):
+        scaled = net(features_of(samples * np.float32(10 ** (gain_db / 20))))
+        # At -40 dB the log's offset of 1e-5 is within 60 dB of the quietest bands: 1e-3.
+        difference = (scaled["presence_logits"] - reference["presence_logits"]).abs().max()
+        assert difference < 0.02, gain_db
+        torch.testing.assert_close(scaled["key_logits"], reference["key_logits"], atol=0.02, rtol=0)
+
+
+@torch.no_grad()
+def test_features_shifted_by_a_constant_give_the_same_outputs(net):
+    # Exact by construction: a shift of the logarithm is a scale of the signal. Only the
+    # rounding of float32 features is left.
+    features = features_of(bursts())
+    reference, shifted = net(features), net(features + 4.0)
+    for name in OUTPUTS:
+        torch.testing.assert_close(shifted[name], reference[name], atol=2e-4, rtol=2e-4)
+
+
+@torch.no_grad()
+def test_first_hop_after_reset_is_level_invariant(net):
+    hop = features_of(bursts())[:, 40:41]
+    torch.testing.assert_close(
+        net(hop)["presence_logits"], net(hop - 5.0)["presence_logits"], atol=1e-4, rtol=1e-4
+    )
+
+
+@torch.no_grad()
+def test_later_input_never_changes_earlier_output(net):
+    features = features_of(bursts())
+    changed = features.clone()
+    changed[:, 120:] = features_of(bursts(seed=1))[:, 120:] + 3.0
+    before, after = net(features), net(changed)
+    for name in OUTPUTS:
+        # Not bit for bit: matrix products over other data may be split otherwise.
+        torch.testing.assert_close(before[name][:, :120], after[name][:, :120], atol=1e-6, rtol=0)
+        assert not torch.allclose(before[name][:, 120:], after[name][:, 120:], atol=1e-3)
+
+
+@torch.no_grad()
+def test_hop_by_hop_equals_the_sequence(net):
+    features = torch.cat([features_of(bursts()), features_of(bursts(seed=1))])
+    whole = net(features)
+    state, pieces = None, []
+    for length in [1] * 20 + [7, 50, 1, 122]:
+        start = sum(p["embedding"].shape[1] for p in pieces)
+        pieces.append(net(features[:, start : start + length], state))
+        state = pieces[-1]["state"]
+    for name in OUTPUTS:
+        streamed = torch.cat([piece[name] for piece in pieces], dim=1)
+        torch.testing.assert_close(streamed, whole[name], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(state, whole["state"], atol=2e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_running_level_is_the_weighted_mean_since_reset():
+    magnitude = torch.rand(1, 1300, dtype=torch.float64)
+    level, _ = running_level(magnitude, torch.zeros(1, 2, dtype=torch.float64), decay=0.99)
+    total = weight = 0.0
+    for t, value in enumerate(magnitude[0].tolist()):
+        total, weight = 0.99 * total + value, 0.99 * weight + 1.0
+        assert float(level[0, t]) == pytest.approx(total / weight, rel=1e-9)
+
+
+def test_shipped_part_keeps_the_size_limit():
+    settings = VoiceSettings()
+    net = VoiceNet(dataclasses.replace(settings, n_speakers=500, n_events=40))
+    assert net.count_parameters() <= 300_000
+    assert net.count_parameters() == VoiceNet(settings).count_parameters()
+    assert net.count_parameters(shipped_only=False) > net.count_parameters()
+
+
+@torch.no_grad()
+def test_ballistics_start_where_told_and_stay_in_bounds():
+    settings = VoiceSettings()
+    net = VoiceNet(settings).eval()
+    net.start_ballistics(attack_s=0.002, hold_s=0.25, release_s=0.08)
+    features = features_of(bursts())
+    ballistics = net(features)["ballistics"]
+    expected = torch.tensor([0.002, 0.25, 0.08]).expand_as(ballistics)
+    torch.testing.assert_close(ballistics, expected, rtol=1e-4, atol=0)
+    torch.nn.init.normal_(net.heads.weight, std=100.0)
+    ballistics = net(features)["ballistics"]
+    for column, (low, high) in enumerate([settings.attack_s, settings.hold_s, settings.release_s]):
+        assert ballistics[..., column].min() >= low * 0.999
+        assert ballistics[..., column].max() <= high * 1.001
+        assert ballistics[..., column].max() > 5 * ballistics[..., column].min()
+
+
+@torch.no_grad()
+def test_fit_input_centres_the_normalised_features():
+    net = VoiceNet()
+    features = features_of(bursts())
+    net.fit_input(features)
+    normalised, _ = net.normalise(features, torch.zeros(1, 2))
+    scaled = (normalised - net.input_mean) * net.input_scale
+    assert scaled.mean(dim=(0, 1)).abs().max() < 1e-4
+    assert (scaled.std(dim=(0, 1)) - 1).abs().max() < 0.01
+
+
+def test_every_parameter_learns():
+    net = make_net(TRUNKS["convolutional front"])
+    outputs = net(features_of(bursts()))
+    sum(outputs[name].square().mean() for name in OUTPUTS).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"gru_sizes": ()}, r"gru_sizes=\(\) must"),
+        ({"front_kernel": 0}, "front_kernel=0 must be >= 1"),
+        ({"front_kernel": 3}, "front_size=0 must be >= 1"),
+        ({"level_tau_s": 0}, "level_tau_s=0 must be > 0"),
+        ({"hold_s": (0.2, 0.1)}, r"hold_s=\(0.2, 0.1\) must"),
+    ],
+)
+def test_bad_settings_are_named(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        VoiceSettings(**wrong)
