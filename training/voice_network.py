@@ -161,7 +161,7 @@ class VoiceNet(nn.Module):
     GRU states, side by side.
     """
 
-    def __init__(self, settings=VoiceSettings()):  # noqa: B008 (frozen)
+    def __init__(self, settings=VoiceSettings()):
         super().__init__()
         s = self.settings = settings
         # Typical mean and spread of the normalised log-mel; `fit_input` measures them.

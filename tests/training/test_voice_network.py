@@ -52,10 +52,11 @@ def test_scaling_the_recording_changes_nothing(net):
     reference = net(features_of(samples))
     for gain_db in (-40.0, -20.0, 10.0):
         scaled = net(features_of(samples * np.float32(10 ** (gain_db / 20))))
-        # At -40 dB the log's offset of 1e-5 is within 60 dB of the quietest bands: 1e-3.
-        difference = (scaled["presence_logits"] - reference["presence_logits"]).abs().max()
-        assert difference < 0.02, gain_db
-        torch.testing.assert_close(scaled["key_logits"], reference["key_logits"], atol=0.02, rtol=0)
+        for name in ("presence_logits", "key_logits"):
+            difference = scaled[name].sigmoid() - reference[name].sigmoid()
+            # At -40 dB the logarithm's offset of 1e-5 is some 60 dB below the quietest
+            # bands, a relative error of 1e-3 that the random heads may magnify.
+            assert difference.abs().max() < 0.01, (name, gain_db)
 
 
 @torch.no_grad()
