@@ -55,11 +55,14 @@ class DelayLine:
         self._target = min(delay_samples, self._max_delay)
 
     def process(self, block):
-        """Delay a block (n, channels); returns a view or a new array of the same shape."""
+        """Delay a block (n, channels); the result may be a view that the next call overwrites."""
         n = len(block)
         if n <= _PIECE:
             return self._piece(block)
-        return np.concatenate([self._piece(block[i : i + _PIECE]) for i in range(0, n, _PIECE)])
+        out = np.empty_like(block)
+        for start in range(0, n, _PIECE):
+            out[start : start + _PIECE] = self._piece(block[start : start + _PIECE])
+        return out
 
     def _piece(self, block):
         n = len(block)

@@ -101,7 +101,7 @@ class Detector(Protocol):
         """Go back to the initial state."""
 
     def fork(self) -> "Detector":
-        """Another detector with the same weights and a state of its own."""
+        """Another detector with the same weights and a copy of the present state."""
 
 
 class NoDetector:

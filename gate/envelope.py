@@ -41,6 +41,10 @@ class Envelope:
         self._initial_gain = gain
         self.reset()
 
+    def set_initial_gain(self, gain):
+        """Where the next `reset` starts; the present gain goes on."""
+        self._initial_gain = gain
+
     def reset(self):
         """Back to the starting gain."""
         self.gain = self._initial_gain

@@ -1,0 +1,289 @@
+"""From one key signal to one gain curve: decimate, log-mel, detect, measure, decide, smooth.
+
+A linked gate has one lane for all its channels, an independent one a lane a channel.
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gate.control import Control, Reason
+from gate.decimator import Decimator
+from gate.envelope import Envelope
+from gate.features import LogMel
+from gate.key import KeyLevel
+from gate.settings import LEARNED, RANGES
+from gate.units import MIN_DBFS, db_to_gain, gain_to_db, power_to_dbfs
+
+_CLICK_FREE_S = 0.005  # time constant of bypass and of failing open
+_MAX_RETRY_HOPS = 64
+_CLIP = 16.0  # +24 dBFS: a wild float sample must not reach the detector's state
+
+
+@dataclass(frozen=True)
+class Meters:
+    """What a lane knew and did on its last hop.
+
+    Attributes
+    ----------
+    time_s : float
+        Time from reset to the end of the hop, in seconds of input.
+    input_dbfs, key_level_dbfs : float
+        Levels of the key signal, whole and weighted by the key.
+    presence : float
+        Of the target, 0..1.
+    open : bool
+        Whether the gate is open on the samples that follow the hop.
+    gain_db : float
+        Gain at the end of the hop.
+    attack_ms, hold_ms, release_ms : float
+        Ballistics in force.
+    key_low_hz, key_high_hz : float
+        Band in which the key is above half its maximum.
+    reason : str
+        Why: see `gate.control.Reason`.
+    """
+
+    time_s: float
+    input_dbfs: float
+    key_level_dbfs: float
+    presence: float
+    open: bool
+    gain_db: float
+    attack_ms: float
+    hold_ms: float
+    release_ms: float
+    key_low_hz: float
+    key_high_hz: float
+    reason: str
+
+
+@dataclass
+class Counters:
+    """What went wrong and was survived.
+
+    Attributes
+    ----------
+    hops, failed_hops : int
+        Decisions taken, and those of them taken without the detector (the gate was open).
+    detector_failures : int
+        Times the detector raised or returned what is not finite.
+    nonfinite_samples : int
+        Input samples replaced by silence.
+    """
+
+    hops: int = 0
+    failed_hops: int = 0
+    detector_failures: int = 0
+    nonfinite_samples: int = 0
+
+
+class Lane:
+    """One key signal, one gain curve.
+
+    Parameters
+    ----------
+    settings : GateSettings
+    sample_rate : int
+        Hz.
+    detector : Detector
+        Its own: the lane resets it.
+    counters : Counters
+        Where failures are counted; shared between lanes.
+
+    Notes
+    -----
+    The curve for the samples after a hop is computed when the hop ends; its length is
+    the distance to the next hop's end. Latency of the gain against the sound that caused it:
+    the decimator's, and up to one hop.
+    """
+
+    def __init__(self, settings, sample_rate, detector, counters):
+        self.sample_rate = sample_rate
+        self.detector = detector
+        self.counters = counters
+        mel = detector.info.mel
+        self.decimator = Decimator(sample_rate, mel.sample_rate, mel.hop_length)
+        self.log_mel = LogMel(mel)
+        self._longest = 1 + math.ceil(
+            (mel.hop_length + 2) * sample_rate / mel.sample_rate + 2 * self.decimator.latency_samples
+        )
+        self._curve = np.empty(self._longest, dtype=np.float32)
+        self.control = Control(0.0, 0.0, 0.0, 0.0)
+        self.envelope = None
+        self.configure(settings)
+        self.envelope = Envelope(sample_rate, self._longest, self._shut_gain)
+        self.reset()
+
+    def configure(self, settings):
+        """Take new settings and keep all state."""
+        info = self.detector.info
+        columns = info.target_columns(settings.target)
+        self._columns = columns if len(columns) > 1 else columns[0]
+        threshold, hysteresis = settings.presence_threshold, settings.presence_hysteresis
+        if threshold == LEARNED:
+            threshold = info.presence_threshold.get(settings.target, 0.5)
+        if hysteresis == LEARNED:
+            hysteresis = info.presence_hysteresis.get(settings.target, 0.0)
+        self.control.configure(
+            settings.threshold_db, settings.hysteresis_db, threshold, hysteresis
+        )
+        self._pinned = [
+            None if value == LEARNED else value * 1e-3
+            for value in (settings.attack_ms, settings.hold_ms, settings.release_ms)
+        ]
+        self.key_level = KeyLevel(settings.key, info.mel)
+        reduced = db_to_gain(settings.range_db)
+        duck = settings.mode == "duck"
+        self._open_gain, self._shut_gain = (reduced, 1.0) if duck else (1.0, reduced)
+        self._bypass = settings.bypass
+        if self.envelope is not None:
+            self.envelope.set_initial_gain(self._shut_gain)
+
+    def reset(self):
+        """Back to the state of a new lane; settings stay."""
+        self.decimator.reset()
+        self.log_mel.reset()
+        self.detector.reset()
+        self.control.reset()
+        self.envelope.reset()
+        self._now = 0
+        self._retry_in = 0
+        self._retry_hops = 1
+        self.key_weights = np.ones(self.detector.info.mel.n_mels, dtype=np.float32)
+        self._input_dbfs = self._level_dbfs = MIN_DBFS
+        self._presence = 0.0
+        self._ballistics = (0.0, 0.0, 0.0)
+        self.curve = self._fill_first_curve()
+
+    def copy(self):
+        """A lane in the same state; it shares only the counters."""
+        shared = {id(self.counters): self.counters, id(self.detector): self.detector.fork()}
+        return copy.deepcopy(self, shared)
+
+    def adopt(self, other):
+        """Take over another lane's ears and decision, but go on from this one's gain."""
+        self.decimator = copy.deepcopy(other.decimator)
+        self.log_mel = copy.deepcopy(other.log_mel)
+        self.control = copy.copy(other.control)
+        self.detector = other.detector.fork()
+        self.key_weights = other.key_weights.copy()
+        self._retry_in, self._retry_hops = other._retry_in, other._retry_hops
+
+    @property
+    def needed(self):
+        """Input samples until the hop ends."""
+        return self.decimator.needed
+
+    def _fill_first_curve(self):
+        curve = self._curve[: self.decimator.needed]
+        curve[:] = self.envelope.gain
+        return curve
+
+    def push(self, samples):
+        """Append key samples (n,), n at most `needed`."""
+        self.decimator.push(samples)
+
+    def end_hop(self):
+        """Decide: call when `needed` is 0. Afterwards `curve` holds the gains that follow."""
+        self._now = self._now + len(self.curve)
+        samples = self.decimator.process()
+        np.clip(samples, -_CLIP, _CLIP, out=samples)
+        features, power = self.log_mel.process(samples)
+        reading = self._detect(features, power)
+        self.curve = self._curve[: self.decimator.needed]
+        self._apply(reading, float(power_to_dbfs(float(power.sum()))), self.curve)
+
+    def _detect(self, features, power):
+        """Key level, presence and ballistics of the hop, or None where the detector failed."""
+        if self._retry_in > 0:
+            self._retry_in -= 1
+            return None
+        try:
+            found = self.detector.process(features[None])
+            presence = found.presence[0, self._columns]
+            presence = float(presence if np.ndim(presence) == 0 else presence.max())
+            self.key_weights = found.key[0]
+            level = self.key_level.process(power, self.key_weights)
+            reading = (level, presence, *found.ballistics[0].tolist())
+            if not math.isfinite(sum(reading)):
+                raise FloatingPointError("the detector returned what is not finite")
+        except Exception:
+            self._fail()
+            return None
+        self._retry_hops = 1
+        return reading
+
+    def _fail(self):
+        """Count, forget the detector's state, and wait before it is asked again."""
+        self.counters.detector_failures += 1
+        self._retry_in = self._retry_hops - 1
+        self._retry_hops = min(2 * self._retry_hops, _MAX_RETRY_HOPS)
+        self.key_weights = np.ones(self.detector.info.mel.n_mels, dtype=np.float32)
+        try:
+            self.detector.reset()
+        except Exception:
+            self.counters.detector_failures += 1
+
+    def _apply(self, reading, input_dbfs, curve):
+        """Decide on one hop's reading and write the gains of the samples that follow it."""
+        length = len(curve)
+        now, until = self._now, self._now + length
+        self.counters.hops += 1
+        self._input_dbfs = input_dbfs
+        envelope, control = self.envelope, self.control
+        if reading is None:
+            self.counters.failed_hops += 1
+            self._level_dbfs, self._presence = input_dbfs, math.nan
+            control.reason = Reason.DETECTOR_FAILED
+            envelope.process(curve, 1.0, _CLICK_FREE_S)
+            return
+        level, presence, attack_s, hold_s, release_s = reading
+        self._level_dbfs, self._presence = level, presence
+        attack_s = self._bounded(0, "attack_ms", attack_s)
+        hold_s = self._bounded(1, "hold_ms", hold_s)
+        release_s = self._bounded(2, "release_ms", release_s)
+        self._ballistics = (attack_s, hold_s, release_s)
+        hold_samples = round(hold_s * self.sample_rate)
+        n_open = control.process(now, until, level, presence, hold_samples)
+        if self._bypass:
+            control.reason = Reason.BYPASS
+            envelope.process(curve, 1.0, _CLICK_FREE_S)
+            return
+        envelope.process(curve[:n_open], self._open_gain, attack_s)
+        envelope.process(curve[n_open:], self._shut_gain, release_s)
+
+    def _bounded(self, index, name, learned):
+        """Seconds: the pinned value, or the learned one within the setting's range."""
+        pinned = self._pinned[index]
+        if pinned is not None:
+            return pinned
+        low, high = RANGES[name]
+        return min(max(learned, low * 1e-3), high * 1e-3)
+
+    @property
+    def bin_weights(self):
+        """The key's weights on the bins of the detector's spectrum."""
+        return self.key_level.bin_weights(self.key_weights)
+
+    @property
+    def meters(self):
+        """`Meters` of the last hop."""
+        low_hz, high_hz = self.key_level.band_hz(self.key_weights)
+        attack_s, hold_s, release_s = self._ballistics
+        return Meters(
+            time_s=self._now / self.sample_rate,
+            input_dbfs=self._input_dbfs,
+            key_level_dbfs=self._level_dbfs,
+            presence=self._presence,
+            open=self.control.reason not in (Reason.BELOW_THRESHOLD, Reason.TARGET_ABSENT),
+            gain_db=float(gain_to_db(self.envelope.gain)),
+            attack_ms=attack_s * 1e3,
+            hold_ms=hold_s * 1e3,
+            release_ms=release_s * 1e3,
+            key_low_hz=low_hz,
+            key_high_hz=high_hz,
+            reason=self.control.reason.label,
+        )

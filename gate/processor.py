@@ -1,0 +1,247 @@
+"""`GateProcessor`: the gate that files, live sound, benchmarks, evaluation and tests all run."""
+
+import math
+
+import numpy as np
+
+from gate.delay import DelayLine
+from gate.errors import ConfigError
+from gate.lane import Counters, Lane
+from gate.listen import KeyListen
+from gate.settings import RANGES, GateSettings, check_format
+from gate.units import ms_to_samples
+
+_LISTEN_FADE_SECONDS = 0.010
+
+
+class GateProcessor:
+    """A streaming gate for blocks of any size.
+
+    The same samples come out whatever the block size, bit for bit, and again after `reset`.
+
+    Parameters
+    ----------
+    settings : GateSettings or None
+        None takes the defaults.
+    sample_rate : int
+        8,000 to 192,000 Hz.
+    channels : int
+        1 to 8.
+    detector : Detector
+        Taken over by the gate; forked for independent channels.
+
+    Attributes
+    ----------
+    settings : GateSettings
+        Assignable between blocks at any time. Nothing clicks and nothing is reset; a change
+        is heard from the next hop (10 ms) on.
+    latency_samples : int
+        Delay of the audio: the lookahead.
+    counters : Counters
+        Hops, failures and repaired samples since the last reset.
+    on_hop : callable or None
+        Called with the lane's index and `Meters` after every decision. For traces; it runs in
+        the audio path.
+
+    Notes
+    -----
+    Stages and their latency: the audio passes a delay line only (`latency_samples`). The key
+    passes the decimator (about 1 ms) and is decided on every 10 ms.
+    """
+
+    def __init__(self, settings=None, *, sample_rate, channels=1, detector):
+        check_format(sample_rate, channels)
+        self._settings = settings or GateSettings()
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.counters = Counters()
+        self.on_hop = None
+        self._detector = detector
+        self._linked = self._settings.stereo_link == "linked"
+        n_lanes = 1 if self._linked else channels
+        self._lanes = [
+            Lane(self._settings, sample_rate, detector.fork() if index else detector, self.counters)
+            for index in range(n_lanes)
+        ]
+        self._delay = DelayLine(
+            sample_rate,
+            channels,
+            ms_to_samples(RANGES["lookahead_ms"][1], sample_rate),
+            ms_to_samples(self._settings.lookahead_ms, sample_rate),
+        )
+        self._listeners = None
+        self._fade_step = 1.0 / max(1, round(_LISTEN_FADE_SECONDS * sample_rate))
+        self.reset()
+
+    def reset(self):
+        """Forget all sound and all counts; settings stay."""
+        for name, value in vars(Counters()).items():
+            setattr(self.counters, name, value)
+        if self._linked:
+            del self._lanes[1:]
+        for lane in self._lanes:
+            lane.reset()
+        self._delay.reset()
+        self._cursor = 0
+        self._listen_mix = 1.0 if self._settings.key_listen else 0.0
+        for listener in self._listeners or []:
+            listener.reset()
+
+    @property
+    def settings(self):
+        """The settings in force."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings):
+        self._detector.info.target_columns(settings.target)  # refuses before anything changes
+        if settings.stereo_link != self._settings.stereo_link and self.channels > 1:
+            self._relink(settings.stereo_link == "linked")
+        for lane in self._lanes:
+            lane.configure(settings)
+        self._delay.set_delay(ms_to_samples(settings.lookahead_ms, self.sample_rate))
+        self._settings = settings
+
+    def _relink(self, linked):
+        """Go between one decision and one a channel; every channel's gain goes on."""
+        if not linked and len(self._lanes) == 1:
+            self._lanes += [self._lanes[0].copy() for _ in range(self.channels - 1)]
+        if linked:
+            leader = max(self._lanes, key=lambda lane: lane.envelope.gain)
+            for lane in self._lanes:
+                if lane is not leader:
+                    lane.adopt(leader)
+        self._linked = linked
+        self._listeners = None
+
+    @property
+    def latency_samples(self):
+        """Delay of the audio path in samples."""
+        return self._delay.latency_samples
+
+    @property
+    def meters(self):
+        """`Meters` of the last hop; of the lane with the highest gain where there are several."""
+        return max((lane.meters for lane in self._lanes), key=lambda m: m.gain_db)
+
+    @property
+    def lane_meters(self):
+        """`Meters` of every lane, a tuple."""
+        return tuple(lane.meters for lane in self._lanes)
+
+    @property
+    def lanes(self):
+        """The lanes, for benchmarks and the whole-file path."""
+        return self._lanes
+
+    def process(self, block, key=None, out=None):
+        """Gate a block.
+
+        Parameters
+        ----------
+        block : ndarray, shape (n, channels) or (n,) for one channel, float32
+            Any n from 0 on. Not changed.
+        key : ndarray, shape (n,) or (n, k), optional
+            External key input; without it the block is its own key.
+        out : ndarray like block, optional
+            Where to put the result.
+
+        Returns
+        -------
+        ndarray like block, float32
+
+        Raises
+        ------
+        ConfigError
+            For a shape that does not fit.
+        """
+        flat = block.ndim == 1
+        audio = self._checked(block[:, None] if flat else block, self.channels)
+        n = len(audio)
+        result = np.empty((n, self.channels), np.float32) if out is None else out.reshape(n, -1)
+        keys = self._keys(audio, key)
+        delayed = self._delay.process(audio)
+        lanes = self._lanes
+        done = 0
+        cursor = self._cursor
+        while done < n:
+            step = min(n - done, lanes[0].needed)
+            end = done + step
+            for index, lane in enumerate(lanes):
+                lane.push(keys[index][done:end])
+                columns = slice(None) if len(lanes) == 1 else slice(index, index + 1)
+                np.multiply(
+                    delayed[done:end, columns],
+                    lane.curve[cursor : cursor + step, None],
+                    out=result[done:end, columns],
+                )
+            if self._settings.key_listen or self._listen_mix > 0.0:
+                self._listen(result, keys, done, end)
+            cursor += step
+            done = end
+            if lanes[0].needed == 0:
+                for index, lane in enumerate(lanes):
+                    lane.end_hop()
+                    if self.on_hop is not None:
+                        self.on_hop(index, lane.meters)
+                cursor = 0
+        self._cursor = cursor
+        return result[:, 0] if flat and out is None else (result if out is None else out)
+
+    def _checked(self, block, columns):
+        """The block as float32 (n, columns) without anything that is not finite."""
+        block = np.asarray(block, dtype=np.float32)
+        if block.ndim != 2 or (columns is not None and block.shape[1] != columns):
+            raise ConfigError(f"block of shape {block.shape} must be (samples, {columns})")
+        # One product finds a NaN or Inf; overflow of huge samples is sorted out below.
+        flat = block.ravel()
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspicious = not math.isfinite(np.dot(flat, flat))
+        if suspicious:
+            bad = ~np.isfinite(block)
+            self.counters.nonfinite_samples += int(bad.sum())
+            block = np.where(bad, np.float32(0.0), block)
+        return block
+
+    def _keys(self, audio, key):
+        """One mono key a lane."""
+        if key is not None:
+            key = self._checked(key[:, None] if key.ndim == 1 else key, None)
+            if len(key) != len(audio):
+                raise ConfigError(f"key of {len(key)} samples must be as long as the block")
+            source = key
+        else:
+            source = audio
+        if self._linked:
+            return [_mono(source)] * len(self._lanes)
+        if source.shape[1] == self.channels:
+            return [source[:, i] for i in range(self.channels)]
+        return [_mono(source)] * self.channels
+
+    def _listen(self, result, keys, done, end):
+        """Fade between the gated sound and what the key lets through."""
+        if self._listeners is None:
+            mel = self._detector.info.mel
+            self._listeners = [
+                KeyListen(self.sample_rate, mel.n_bins, mel.sample_rate) for _ in self._lanes
+            ]
+        step = self._fade_step if self._settings.key_listen else -self._fade_step
+        mix = self._listen_mix + step * np.arange(1, end - done + 1)
+        mix = np.clip(mix, 0.0, 1.0).astype(np.float32)[:, None]
+        self._listen_mix = float(mix[-1, 0])
+        for index, (lane, listener) in enumerate(zip(self._lanes, self._listeners, strict=True)):
+            heard = listener.process(keys[index][done:end], lane.bin_weights)[:, None]
+            columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
+            part = result[done:end, columns]
+            part += mix * (heard - part)
+
+
+def _mono(audio):
+    """Mean of the channels, added in order so that the result does not depend on the length."""
+    if audio.shape[1] == 1:
+        return audio[:, 0]
+    mono = audio[:, 0] + audio[:, 1]
+    for channel in range(2, audio.shape[1]):
+        mono += audio[:, channel]
+    mono *= np.float32(1.0 / audio.shape[1])
+    return mono
