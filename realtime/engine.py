@@ -1,0 +1,71 @@
+"""`open_gate`: a ready gate from settings, a detector and perhaps a profile."""
+
+from gate.processor import GateProcessor
+from realtime.models import find_model
+
+
+def open_detector(model="voice", profile=None):
+    """A detector by name or path, with a taught profile around it where one is given.
+
+    Parameters
+    ----------
+    model : str, Path, None or Detector
+        A shipped name, the path of an ONNX file, None for a plain level gate, or an object that
+        is a detector already.
+    profile : str or Path, optional
+        A profile made by ``gate-learn``.
+
+    Raises
+    ------
+    ModelError
+    """
+    if model is None:
+        from gate.detector import NoDetector
+
+        return NoDetector()
+    if hasattr(model, "process"):
+        return model
+    from realtime.onnx_detector import OnnxDetector
+
+    return OnnxDetector(find_model(model))
+
+
+def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=None):
+    """Open a streaming gate.
+
+    Parameters
+    ----------
+    settings : GateSettings, optional
+        None takes the defaults.
+    sample_rate : int
+        8,000 to 192,000 Hz.
+    channels : int
+        1 to 8.
+    model : str, Path, None or Detector
+        See `open_detector`.
+    profile : str or Path, optional
+        A profile made by ``gate-learn``.
+
+    Returns
+    -------
+    gate.processor.GateProcessor
+        With ``process(block)`` (float32 (n, channels) in, the same shape out), ``settings``
+        (assignable at any time), ``latency_samples``, ``meters`` and ``reset()``.
+
+    Raises
+    ------
+    ConfigError, ModelError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gate = open_gate(sample_rate=48000)
+    >>> gate.process(np.zeros((100, 1), np.float32)).shape
+    (100, 1)
+    """
+    return GateProcessor(
+        settings,
+        sample_rate=sample_rate,
+        channels=channels,
+        detector=open_detector(model, profile),
+    )

@@ -1,0 +1,205 @@
+"""A detector from an ONNX file (contract: DESIGN §4), on onnxruntime with one thread."""
+
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from gate.detector import Detection, DetectorInfo
+from gate.errors import ModelError
+from gate.features import MelSettings
+
+FORMAT = "exemplar-gate-detector"
+FORMAT_VERSION = "1"
+
+_MEL_FIELDS = {f.name: f.type for f in fields(MelSettings)}
+_OUTPUTS = ("embedding", "presence", "key", "ballistics")
+
+
+class OnnxDetector:
+    """Runs a hop detector.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, or breaks the contract: one line that says which rule.
+
+    Notes
+    -----
+    State: the network's. Latency: 0, it is causal. One hop runs on preallocated bindings: two
+    sets, so that the state written by one call is read in place by the next.
+    """
+
+    def __init__(self, path):
+        self._path = Path(path)
+        self._session = _open_session(self._path)
+        self.info = _read_info(self._path, self._session)
+        inputs = {i.name: i for i in self._session.get_inputs()}
+        self._state_shape = tuple(inputs["state"].shape)
+        self._bind()
+        self.reset()
+
+    def _bind(self):
+        """Buffers and bindings for calls with one hop."""
+        import onnxruntime as ort
+
+        info, n_mels = self.info, self.info.mel.n_mels
+        self._states = [np.zeros(self._state_shape, np.float32) for _ in range(2)]
+        self._features = np.zeros((1, n_mels), np.float32)
+        # No names are given to ballistics' columns in the file: attack, hold, release.
+        shapes = {
+            "embedding": (1, self._width("embedding")),
+            "presence": (1, len(info.classes)),
+            "key": (1, n_mels),
+            "ballistics": (1, 3),
+        }
+        self._results = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        self._detection = Detection(**self._results)
+        value = ort.OrtValue.ortvalue_from_numpy  # shares the array's memory on the CPU
+        shared = {name: value(array) for name, array in self._results.items()}
+        features = value(self._features)
+        states = [value(state) for state in self._states]
+        self._bindings = []
+        for turn in range(2):
+            binding = self._session.io_binding()
+            binding.bind_ortvalue_input("features", features)
+            binding.bind_ortvalue_input("state", states[turn])
+            for name, result in shared.items():
+                binding.bind_ortvalue_output(name, result)
+            binding.bind_ortvalue_output("state_out", states[1 - turn])
+            self._bindings.append(binding)
+        self._keep = (shared, features, states)
+        self._turn = 0
+
+    def _width(self, output):
+        return next(o.shape[-1] for o in self._session.get_outputs() if o.name == output)
+
+    def process(self, features):
+        """Classify the next hops; see `gate.detector.Detector.process`."""
+        if len(features) != 1:
+            return self._process_many(features)
+        self._features[:] = features
+        # The inner session's call spares a layer of Python; the public one does the same.
+        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._turn = 1 - self._turn
+        return self._detection
+
+    def _process_many(self, features):
+        features = np.ascontiguousarray(features, dtype=np.float32)
+        state = self._states[self._turn]
+        *found, state_out = self._session.run(
+            [*_OUTPUTS, "state_out"], {"features": features, "state": state}
+        )
+        state[...] = state_out
+        return Detection(*found)
+
+    def reset(self):
+        """All-zero state."""
+        for state in self._states:
+            state[...] = 0.0
+
+    def fork(self):
+        """Another detector on the same session with a copy of the present state."""
+        other = object.__new__(OnnxDetector)
+        other.__dict__.update(self.__dict__)
+        other._bind()
+        other._states[0][...] = self._states[self._turn]
+        return other
+
+
+def _open_session(path):
+    try:
+        import onnxruntime as ort
+    except ImportError as error:  # pragma: no cover - it is a dependency of the player
+        raise ModelError(f"onnxruntime cannot be loaded: {error}") from None
+    if not path.is_file():
+        raise ModelError(f"{path}: no such detector file")
+    ort.set_default_logger_severity(4)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Denormal states would slow the audio path a hundredfold in long silences.
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: not a readable ONNX model ({reason[:120]})") from None
+
+
+def read_metadata(path):
+    """The metadata of an ONNX file as a dict of strings."""
+    return dict(_open_session(Path(path)).get_modelmeta().custom_metadata_map)
+
+
+def _read_info(path, session):
+    """`DetectorInfo` of a session that keeps the contract; `ModelError` otherwise."""
+
+    def refuse(rule):
+        raise ModelError(f"{path}: {rule}")
+
+    meta = dict(session.get_modelmeta().custom_metadata_map)
+    if meta.get("format") != FORMAT:
+        refuse(f"metadata format={meta.get('format')!r} must be {FORMAT!r}")
+    if meta.get("format_version") != FORMAT_VERSION:
+        refuse(f"format_version={meta.get('format_version')!r} must be {FORMAT_VERSION!r}")
+    if meta.get("kind") != "hop":
+        refuse(f"metadata kind={meta.get('kind')!r} must be 'hop'")
+    try:
+        mel = MelSettings(
+            **{
+                name: (int if kind is int else float)(meta[name])
+                for name, kind in _MEL_FIELDS.items()
+            }
+        )
+        classes = tuple(json.loads(meta["classes"]))
+        targets = {k: tuple(v) for k, v in json.loads(meta.get("targets", "{}")).items()}
+        thresholds = {k: float(v) for k, v in json.loads(meta["presence_threshold"]).items()}
+        hysteresis = {k: float(v) for k, v in json.loads(meta["presence_hysteresis"]).items()}
+    except KeyError as error:
+        refuse(f"metadata {error.args[0]!r} is missing")
+    except (ValueError, TypeError, AttributeError) as error:
+        refuse(f"metadata cannot be read ({error})")
+    _check_shapes(session, mel, classes, refuse)
+    known = {"format", "format_version", "kind", "name", "classes", "targets"} | set(_MEL_FIELDS)
+    return DetectorInfo(
+        name=meta.get("name", path.stem),
+        classes=classes,
+        mel=mel,
+        targets=targets,
+        presence_threshold=thresholds,
+        presence_hysteresis=hysteresis,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        metadata={k: v for k, v in meta.items() if k not in known},
+    )
+
+
+def _check_shapes(session, mel, classes, refuse):
+    frontend = MelSettings(log_offset=mel.log_offset)
+    if mel != frontend:
+        refuse(f"frontend {mel} must be {frontend}")
+    inputs = {i.name: i for i in session.get_inputs()}
+    outputs = {o.name: o for o in session.get_outputs()}
+    if set(inputs) != {"features", "state"}:
+        refuse(f"inputs {sorted(inputs)} must be features and state")
+    missing = {*_OUTPUTS, "state_out"} - set(outputs)
+    if missing:
+        refuse(f"output {sorted(missing)[0]!r} is missing")
+    widths = {"features": mel.n_mels, "presence": len(classes), "key": mel.n_mels, "ballistics": 3}
+    for name, width in widths.items():
+        shape = (inputs | outputs)[name].shape
+        if len(shape) != 2 or shape[1] != width:
+            refuse(f"{name} of shape {shape} must be (T, {width})")
+    if not all(isinstance(n, int) and n > 0 for n in inputs["state"].shape):
+        refuse(f"state of shape {inputs['state'].shape} must have a fixed shape")
