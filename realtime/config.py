@@ -1,0 +1,110 @@
+"""`config.yaml`: one section a settings dataclass; defaults live in the dataclasses only."""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from gate.errors import ConfigError
+from gate.settings import GateSettings, check_keys
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What runs the gate.
+
+    Attributes
+    ----------
+    model : str
+        Shipped name or path of a detector.
+    profile : str or None
+        Path of a profile made by ``gate-learn``.
+    block_size : int
+        Samples a block, 1..65536.
+    """
+
+    model: str = "voice"
+    profile: str | None = None
+    block_size: int = 100
+
+    def __post_init__(self):
+        if not isinstance(self.model, str) or not self.model:
+            raise ConfigError(f"model={self.model!r} must be a name or a path")
+        if self.profile is not None and not isinstance(self.profile, str):
+            raise ConfigError(f"profile={self.profile!r} must be a path")
+        if not isinstance(self.block_size, int) or not 1 <= self.block_size <= 65536:
+            raise ConfigError(f"block_size={self.block_size!r} must be from 1 to 65536")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the trainer and the benchmarks find recordings that are not in the project.
+
+    Attributes
+    ----------
+    voice, audioset, yamnet : str
+        Folders; relative ones are taken from the working directory.
+    """
+
+    voice: str = "../shared/data/voice"
+    audioset: str = "../shared/data/audioset"
+    yamnet: str = "../shared/data/yamnet"
+
+
+SECTIONS = {"gate": GateSettings, "engine": EngineSettings, "data": DataSettings}
+"""Section name to its dataclass; `Config` has one field each."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings."""
+
+    gate: GateSettings = field(default_factory=GateSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+
+
+def load_config(path=None):
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        A YAML file; without it all defaults.
+
+    Raises
+    ------
+    ConfigError
+        One line: the file, the section, the name, the rule.
+    """
+    if path is None:
+        return Config()
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read ({reason})") from None
+    return parse_config(text, str(path))
+
+
+def parse_config(text, where):
+    """`Config` from YAML text; `where` names it in messages."""
+    import yaml
+
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "syntax"
+        raise ConfigError(f"{where}{line}: not YAML ({problem})") from None
+    tree = {} if tree is None else tree
+    config = Config()
+    try:
+        check_keys(tree, list(SECTIONS), "configuration")
+        for name, section in tree.items():
+            section = {} if section is None else section
+            kind = SECTIONS[name]
+            check_keys(section, [f.name for f in fields(kind)], name)
+            config = replace(config, **{name: kind(**section)})
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return config
