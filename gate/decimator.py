@@ -14,7 +14,7 @@ from gate.errors import ConfigError
 _GROUP = 8  # outputs computed by one row of a small matrix product
 _KAISER_BETA = 5.65  # 60 dB stop band
 _HALF_SECONDS = 1e-3
-_HOPS_A_PASS = 64  # of the many-hop path: its working set stays in the cache
+_HOPS_A_PASS = 32  # of the many-hop path: its working set stays in the cache
 _MIN_HALF = 12  # taps to either side at low rates
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gate.banded import BandedMatrix
 from gate.errors import ConfigError
 
 VGGISH_LOG_OFFSET = 0.01
 """Offset of the published VGGish frontend; hides everything below about -50 dBFS."""
 
-_HOPS_A_PASS = 64  # of the many-hop path: its working set stays in the cache
+_HOPS_A_PASS = 32  # of the many-hop path: its working set stays in the cache
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,7 @@ class LogMel:
     def __init__(self, mel=MelSettings()):  # noqa: B008 (frozen)
         self.mel = mel
         self._window = hann_window(mel.window_length).astype(np.float32)
-        self._filterbank = mel_filterbank(mel).astype(np.float32)
-        self._filterbank_t = np.ascontiguousarray(self._filterbank.T)
+        self._filterbank = BandedMatrix(mel_filterbank(mel))
         self._offset = np.float32(mel.log_offset)
         # Parseval: sum |X|^2 over all n_fft bins = n_fft * sum (w x)^2.
         scale = 1.0 / (mel.n_fft * float(np.sum(hann_window(mel.window_length) ** 2)))
@@ -164,7 +164,7 @@ class LogMel:
         np.multiply(frame, self._window, out=self._padded[: frame.size])
         spectrum = np.fft.rfft(self._padded)
         magnitude = np.abs(spectrum)
-        log_mel = np.dot(self._filterbank, magnitude)
+        log_mel = self._filterbank.bands(magnitude)
         log_mel += self._offset
         np.log(log_mel, out=log_mel)
         magnitude *= magnitude
@@ -195,7 +195,7 @@ class LogMel:
             end = min(begin + _HOPS_A_PASS, n_hops)
             np.multiply(frames[begin:end], self._window, out=padded[: end - begin, :window])
             magnitude = np.abs(np.fft.rfft(padded[: end - begin], axis=1))
-            np.dot(magnitude, self._filterbank_t, out=log_mel[begin:end])
+            self._filterbank.bands_many(magnitude, out=log_mel[begin:end])
             magnitude *= magnitude
             np.multiply(magnitude, self._bin_scale, out=power[begin:end])
         log_mel += self._offset

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gate.banded import BandedMatrix
 from gate.features import MelSettings, hz_to_mel, mel_centres_hz, mel_filterbank, mel_to_hz
-from gate.units import power_to_dbfs
+from gate.units import mean_square_dbfs, power_to_dbfs
 
 
 def band_partition(mel=MelSettings()):  # noqa: B008 (frozen)
@@ -59,7 +60,7 @@ class KeyLevel:
 
     def __init__(self, key="learned", mel=MelSettings()):  # noqa: B008 (frozen)
         self.key = key
-        self._partition = band_partition(mel)
+        self._partition = BandedMatrix(band_partition(mel))
         self._centres_hz = mel_centres_hz(mel)
         edges = np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2)
         self._edges_hz = mel_to_hz(edges)
@@ -77,7 +78,7 @@ class KeyLevel:
 
     def bin_weights(self, weights):
         """Weights a bin, shape (n_bins,), of a hop's learned key (n_mels,)."""
-        return self._fixed if self._fixed is not None else np.dot(weights, self._partition)
+        return self._fixed if self._fixed is not None else self._partition.bins(weights)
 
     def process(self, power, weights):
         """Key level of one hop in dBFS.
@@ -93,13 +94,15 @@ class KeyLevel:
         -------
         float
         """
-        return float(power_to_dbfs(float(np.dot(self.bin_weights(weights), power))))
+        if self._fixed is not None:
+            return mean_square_dbfs(np.dot(self._fixed, power))
+        return mean_square_dbfs(np.dot(self._partition.bands(power), weights))
 
     def process_many(self, power, weights):
         """Key levels of many hops: power (T, n_bins), weights (T, n_mels) -> (T,) dBFS."""
         if self._fixed is not None:
-            return power_to_dbfs(power @ self._fixed)
-        band_power = power @ self._partition.T
+            return power_to_dbfs(np.einsum("tb,b->t", power, self._fixed))
+        band_power = self._partition.bands_many(power)
         return power_to_dbfs(np.einsum("tb,tb->t", band_power, weights))
 
     def band_hz(self, weights):

@@ -15,7 +15,7 @@ from gate.envelope import Envelope
 from gate.features import LogMel
 from gate.key import KeyLevel
 from gate.settings import LEARNED, RANGES
-from gate.units import MIN_DBFS, db_to_gain, gain_to_db, power_to_dbfs
+from gate.units import MIN_DBFS, db_to_gain, gain_to_db, mean_square_dbfs, power_to_dbfs
 
 _CLICK_FREE_S = 0.005  # time constant of bypass and of failing open
 _MAX_RETRY_HOPS = 64
@@ -194,7 +194,73 @@ class Lane:
         features, power = self.log_mel.process(samples)
         reading = self._detect(features, power)
         self.curve = self._curve[: self.decimator.needed]
-        self._apply(reading, float(power_to_dbfs(float(power.sum()))), self.curve)
+        self._apply(reading, mean_square_dbfs(power.sum()), self.curve)
+
+    def process_many(self, samples, on_hop=None):
+        """Take many samples at once; the vectorised twin of `push` and `end_hop`.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (n,), float32
+            Key samples, any number of hops long.
+        on_hop : callable, optional
+            Called after every decision.
+
+        Returns
+        -------
+        ndarray, shape (n,), float32
+            The gain of every sample. Within float32 rounding of the detector what the stream
+            gives; decisions are taken by the same code.
+        """
+        n = len(samples)
+        bound = n * self.log_mel.mel.sample_rate // (self.sample_rate * self.log_mel.mel.hop_length)
+        ends = self.decimator.hop_ends(bound + 2)
+        n_hops = int(np.searchsorted(ends, n, side="right"))
+        gains = np.empty(n + self._longest, dtype=np.float32)
+        before = self.curve[len(self.curve) - self.needed :]
+        gains[: len(before)] = before
+        if n_hops == 0:
+            self.push(samples)
+            return gains[:n]
+        last = int(ends[n_hops - 1])
+        resampled = self.decimator.process_many(samples[:last])
+        np.clip(resampled, -_CLIP, _CLIP, out=resampled)
+        features, power = self.log_mel.process_many(resampled)
+        levels = power_to_dbfs(power.sum(axis=1)).tolist()
+        readings, keys = self._detect_many(features, power)
+        edges = [*ends[:n_hops].tolist(), last + self.needed]
+        for hop in range(n_hops):
+            self._now += len(self.curve)
+            self.curve = gains[edges[hop] : edges[hop + 1]]
+            reading = readings[hop] if readings else self._detect(features[hop], power[hop])
+            if keys is not None:
+                self.key_weights = keys[hop]
+            self._apply(reading, levels[hop], self.curve)
+            if on_hop is not None:
+                on_hop()
+        self.curve = self._curve[: len(self.curve)]
+        self.curve[:] = gains[last : last + len(self.curve)]
+        self.push(samples[last:])
+        return gains[:n]
+
+    def _detect_many(self, features, power):
+        """Readings and keys of many hops; (None, None) where they have to be taken one by one."""
+        if self._retry_in > 0:
+            return None, None
+        unchanged = self.detector.fork()
+        try:
+            found = self.detector.process(features)
+            presence = found.presence[:, self._columns]
+            presence = presence if presence.ndim == 1 else presence.max(axis=1)
+            level = self.key_level.process_many(power, found.key)
+            readings = np.column_stack([level, presence, found.ballistics])
+            if not np.isfinite(readings).all():
+                raise FloatingPointError("the detector returned what is not finite")
+        except Exception:
+            self.detector = unchanged  # fail open hop by hop, as the stream does
+            return None, None
+        self._retry_hops = 1
+        return readings.tolist(), found.key.copy() if len(features) == 1 else found.key
 
     def _detect(self, features, power):
         """Key level, presence and ballistics of the hop, or None where the detector failed."""

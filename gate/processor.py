@@ -1,5 +1,6 @@
 """`GateProcessor`: the gate that files, live sound, benchmarks, evaluation and tests all run."""
 
+import functools
 import math
 
 import numpy as np
@@ -82,7 +83,6 @@ class GateProcessor:
         for lane in self._lanes:
             lane.reset()
         self._delay.reset()
-        self._cursor = 0
         self._listen_mix = 1.0 if self._settings.key_listen else 0.0
         for listener in self._listeners or []:
             listener.reset()
@@ -163,10 +163,11 @@ class GateProcessor:
         delayed = self._delay.process(audio)
         lanes = self._lanes
         done = 0
-        cursor = self._cursor
         while done < n:
-            step = min(n - done, lanes[0].needed)
+            needed = lanes[0].needed
+            step = min(n - done, needed)
             end = done + step
+            cursor = len(lanes[0].curve) - needed
             for index, lane in enumerate(lanes):
                 lane.push(keys[index][done:end])
                 columns = slice(None) if len(lanes) == 1 else slice(index, index + 1)
@@ -177,16 +178,48 @@ class GateProcessor:
                 )
             if self._settings.key_listen or self._listen_mix > 0.0:
                 self._listen(result, keys, done, end)
-            cursor += step
             done = end
-            if lanes[0].needed == 0:
+            if step == needed:
                 for index, lane in enumerate(lanes):
                     lane.end_hop()
                     if self.on_hop is not None:
-                        self.on_hop(index, lane.meters)
-                cursor = 0
-        self._cursor = cursor
+                        self._report(index, lane)
         return result[:, 0] if flat and out is None else (result if out is None else out)
+
+    def process_many(self, audio, key=None):
+        """Gate a long stretch at once, vectorised over hops: the way for files.
+
+        The state is the one of `process`: calls may be mixed. The result equals the stream's
+        within float32 rounding inside the detector.
+
+        Parameters
+        ----------
+        audio : ndarray, shape (n, channels), float32
+            Some seconds at a time keep the memory small.
+        key : ndarray, shape (n,) or (n, k), optional
+            External key input.
+
+        Returns
+        -------
+        ndarray, shape (n, channels), float32
+        """
+        if self._settings.key_listen or self._listen_mix > 0.0:
+            return self.process(audio, key)
+        audio = self._checked(audio, self.channels)
+        keys = self._keys(audio, key)
+        result = np.empty_like(audio)
+        delayed = self._delay.process(audio)
+        for index, lane in enumerate(self._lanes):
+            on_hop = None
+            if self.on_hop is not None:
+                on_hop = functools.partial(self._report, index, lane)
+            gains = lane.process_many(keys[index], on_hop)
+            columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
+            np.multiply(delayed[:, columns], gains[:, None], out=result[:, columns])
+        return result
+
+    def _report(self, index, lane):
+        self.on_hop(index, lane.meters)
 
     def _checked(self, block, columns):
         """The block as float32 (n, columns) without anything that is not finite."""

@@ -3,6 +3,8 @@
 dBFS is RMS: a full-scale sine is at -3.01 dBFS. A gain without a suffix is linear.
 """
 
+import math
+
 import numpy as np
 
 MIN_DBFS = -140.0
@@ -24,6 +26,11 @@ def gain_to_db(gain, floor_db=MIN_DBFS):
 def power_to_dbfs(power):
     """Level in dBFS of a mean square `power`, never below `MIN_DBFS`."""
     return 10.0 * np.log10(np.maximum(power, _MIN_POWER))
+
+
+def mean_square_dbfs(power):
+    """`power_to_dbfs` of one number, as a float; faster than the array's."""
+    return 10.0 * math.log10(max(float(power), _MIN_POWER))
 
 
 def ms_to_samples(ms, sample_rate):
