@@ -1,0 +1,168 @@
+"""The exported detector is what the network is, and a wrong one is never written."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
+pytest.importorskip("onnx", reason="onnx is in the [training] extra")
+
+import training.voice_graph as voice_graph  # noqa: E402
+from gate.errors import ConfigError, ModelError  # noqa: E402
+from gate.features import MelSettings  # noqa: E402
+from training.voice_export import (  # noqa: E402
+    DetectorCard,
+    build_model,
+    example_features,
+    export_voice,
+    open_session,
+    run_sequence,
+    run_stream,
+    run_torch,
+)
+from training.voice_graph import OUTPUTS  # noqa: E402
+from training.voice_network import VoiceNet, VoiceSettings  # noqa: E402
+
+CARD = DetectorCard(
+    name="voice",
+    targets={"speech": ["speech"], "voice": ["speech", "sung"]},
+    presence_threshold={"speech": 0.5, "voice": 0.6},
+    presence_hysteresis={"speech": 0.1, "voice": 0.2},
+    licence="MIT",
+    training_data="none",
+)
+TRUNKS = {
+    "default": VoiceSettings(),
+    "one layer": VoiceSettings(gru_sizes=(32,), embed_all_layers=False),
+    "linear front": VoiceSettings(gru_sizes=(32, 48), front_size=24),
+    "convolutional front": VoiceSettings(gru_sizes=(32, 32), front_size=24, front_kernel=3),
+}
+
+
+def make_net(settings=TRUNKS["one layer"]):
+    """Random, and nothing left at a value that would hide a mistake."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    net = VoiceNet(settings)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.dim() == 1:
+                parameter.uniform_(-0.3, 0.3)
+        net.heads.weight.normal_(std=0.3)
+        net.input_mean.uniform_(-2.0, -1.0)
+        net.input_scale.uniform_(0.4, 0.8)
+    return net
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_export_keeps_every_output(trunk, tmp_path):
+    net = make_net(TRUNKS[trunk])
+    path = tmp_path / "made" / "voice.onnx"
+    report = export_voice(net, path, CARD)
+    assert len(report) == 3
+    # Rounding of float32 through two GRUs; the limit for refusing is ten times that.
+    assert max(difference for _, difference in report.values()) < 1e-5
+
+    # Independently of the export's own checks: the written file against the network.
+    features = example_features(n_hops=150, seed=5)
+    session = open_session(path)
+    state = np.zeros((1, 1, net.settings.state_size), dtype=np.float32)
+    sequence = run_sequence(session, features, state)
+    expected = run_torch(net, features)
+    for name in (*OUTPUTS, "state"):
+        np.testing.assert_allclose(sequence[name], expected[name], atol=2e-5, rtol=2e-5)
+    streamed = run_stream(session, features, state)
+    for name in (*OUTPUTS, "state"):
+        np.testing.assert_allclose(streamed[name], sequence[name], atol=2e-5, rtol=2e-5)
+    assert sequence["presence"].min() >= 0 and sequence["presence"].max() <= 1
+    assert np.ptp(sequence["presence"]) > 0.1
+
+
+def test_reference_file_repeats(tmp_path):
+    path = tmp_path / "voice.onnx"
+    export_voice(make_net(), path, CARD)
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as reference:
+        assert set(reference) == {"features", *OUTPUTS}
+        state = np.zeros((1, 1, make_net().settings.state_size), dtype=np.float32)
+        outputs = run_sequence(open_session(path), reference["features"], state)
+        for name in OUTPUTS:
+            np.testing.assert_array_equal(outputs[name], reference[name])
+
+
+def test_channels_share_a_call():
+    net = make_net(TRUNKS["convolutional front"])
+    session = open_session(build_model(net, CARD).SerializeToString())
+    size = net.settings.state_size
+    channels = [example_features(n_hops=60, seed=seed) for seed in range(3)]
+    together = run_sequence(
+        session, np.stack(channels, axis=1).reshape(-1, 64), np.zeros((1, 3, size), np.float32)
+    )
+    for i, features in enumerate(channels):
+        alone = run_sequence(session, features, np.zeros((1, 1, size), np.float32))
+        for name in OUTPUTS:
+            np.testing.assert_allclose(together[name][i::3], alone[name], atol=2e-5, rtol=2e-5)
+        np.testing.assert_allclose(together["state"][:, i], alone["state"][:, 0], atol=2e-5)
+
+
+def test_metadata_says_how_to_run_it(tmp_path):
+    path = tmp_path / "voice.onnx"
+    net = make_net()
+    export_voice(net, path, CARD)
+    said = open_session(path).get_modelmeta().custom_metadata_map
+    assert (said["format"], said["format_version"], said["kind"]) == (
+        "exemplar-gate-detector",
+        "1",
+        "hop",
+    )
+    mel = MelSettings()
+    for field in dataclasses.fields(mel):
+        assert float(said[field.name]) == getattr(mel, field.name)
+    assert json.loads(said["classes"]) == list(net.settings.classes)
+    for field in ("targets", "presence_threshold", "presence_hysteresis"):
+        assert json.loads(said[field]) == getattr(CARD, field)
+    assert int(said["parameters"]) == net.count_parameters()
+
+
+def test_a_miss_refuses_and_keeps_the_old_file(tmp_path, monkeypatch):
+    net = make_net()
+    path = tmp_path / "voice.onnx"
+    path.write_bytes(b"the old one")
+    honest = voice_graph._gru_arrays
+    monkeypatch.setattr(
+        voice_graph, "_gru_arrays", lambda gru: (honest(gru)[0] * 1.01, *honest(gru)[1:])
+    )
+    with pytest.raises(ModelError, match="export refused: ONNX against torch"):
+        export_voice(net, path, CARD)
+    assert path.read_bytes() == b"the old one"
+    assert [p.name for p in tmp_path.iterdir()] == ["voice.onnx"]
+
+
+def test_non_finite_weights_are_refused(tmp_path):
+    net = make_net()
+    with torch.no_grad():
+        net.heads.bias[0] = float("nan")
+    with pytest.raises(ModelError, match="export refused"):
+        export_voice(net, tmp_path / "voice.onnx", CARD)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"targets": {"speech": ["talk"], "voice": ["sung"]}}, r"targets\['speech'\]=\['talk'\]"),
+        ({"presence_threshold": {"speech": 0.5}}, "presence_threshold=.* must have one value"),
+        (
+            {"presence_hysteresis": {"speech": 0.5, "voice": 2.0}},
+            r"presence_hysteresis\['voice'\]=2.0 must be from 0 to 1",
+        ),
+    ],
+)
+def test_bad_cards_are_named(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        build_model(make_net(), dataclasses.replace(CARD, **wrong))
+
+
+def test_other_mel_settings_are_refused():
+    with pytest.raises(ConfigError, match="n_mels=40 must equal the network's 64"):
+        build_model(make_net(), CARD, MelSettings(n_mels=40))

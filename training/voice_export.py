@@ -1,0 +1,260 @@
+"""Writes a `VoiceNet` as one ONNX file with metadata, and checks it before it is kept."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import helper
+
+from gate.errors import ConfigError, ModelError
+from gate.features import MelSettings, log_mel_spectrogram
+from training.voice_graph import OUTPUTS, build_graph
+
+FORMAT = "exemplar-gate-detector"
+FORMAT_VERSION = "1"
+OPSET = 17
+IR_VERSION = 9
+MAX_DIFFERENCE = 1e-4
+"""Largest difference allowed between torch and ONNX, stream and sequence; time constants are
+compared relative to their value. float32 rounding through the GRUs stays below 1e-5."""
+
+
+@dataclass(frozen=True)
+class DetectorCard:
+    """What the file says about itself, beside the network.
+
+    Attributes
+    ----------
+    name : str
+        Of the detector.
+    targets : dict of str to list of str
+        Target -> the classes of which any counts.
+    presence_threshold, presence_hysteresis : dict of str to float
+        A value a target, chosen on dev data.
+    licence, training_data : str
+        Of the weights; what they were trained on.
+    """
+
+    name: str
+    targets: dict
+    presence_threshold: dict
+    presence_hysteresis: dict
+    licence: str
+    training_data: str
+
+    def check(self, classes):
+        """Raise `ConfigError` unless targets, thresholds and `classes` agree."""
+        for target, members in self.targets.items():
+            unknown = sorted(set(members) - set(classes))
+            if unknown or not members:
+                raise ConfigError(
+                    f"targets[{target!r}]={members} must name classes of {list(classes)}"
+                )
+        for field in ("presence_threshold", "presence_hysteresis"):
+            values = getattr(self, field)
+            if set(values) != set(self.targets):
+                raise ConfigError(
+                    f"{field}={values} must have one value for each of {sorted(self.targets)}"
+                )
+            for target, value in values.items():
+                if not 0.0 <= value <= 1.0:
+                    raise ConfigError(f"{field}[{target!r}]={value} must be from 0 to 1")
+
+
+def metadata(net, card, mel):
+    """The strings stored in the file, dict of str to str."""
+    s = net.settings
+    card.check(s.classes)
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "kind": "hop",
+        "name": card.name,
+        "sample_rate": str(mel.sample_rate),
+        "window_length": str(mel.window_length),
+        "hop_length": str(mel.hop_length),
+        "n_fft": str(mel.n_fft),
+        "n_mels": str(mel.n_mels),
+        "low_hz": repr(mel.low_hz),
+        "high_hz": repr(mel.high_hz),
+        "log_offset": repr(mel.log_offset),
+        "classes": json.dumps(list(s.classes)),
+        "targets": json.dumps(card.targets),
+        "presence_threshold": json.dumps(card.presence_threshold),
+        "presence_hysteresis": json.dumps(card.presence_hysteresis),
+        "parameters": str(net.count_parameters()),
+        "licence": card.licence,
+        "training_data": card.training_data,
+    }
+
+
+def build_model(net, card, mel=MelSettings()):  # noqa: B008 (frozen)
+    """The whole ONNX model of a `VoiceNet`, checked for form only."""
+    if mel.n_mels != net.settings.n_mels:
+        raise ConfigError(f"n_mels={mel.n_mels} must equal the network's {net.settings.n_mels}")
+    model = helper.make_model(
+        build_graph(net),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="exemplar-gate",
+    )
+    helper.set_model_props(model, metadata(net, card, mel))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def example_features(n_hops=300, seed=0, mel=MelSettings()):  # noqa: B008 (frozen)
+    """Log-mel of seeded sound, (n_hops, n_mels): bursts of tones and noise, then silence."""
+    rng = np.random.default_rng(seed)
+    n = n_hops * mel.hop_length
+    t = np.arange(n) / mel.sample_rate
+    pitch = 150 + 60 * np.sin(2 * np.pi * 0.7 * t)
+    phase = 2 * np.pi * np.cumsum(pitch) / mel.sample_rate
+    tones = sum(np.sin(k * phase) / k for k in range(1, 20))
+    length = mel.sample_rate // 8
+    on = np.repeat(rng.random(n // length + 1) > 0.4, length)[:n]
+    samples = 0.1 * tones * on + 0.003 * rng.standard_normal(n)
+    samples[-n // 10 :] = 0.0
+    return log_mel_spectrogram(samples, mel)
+
+
+def open_session(model):
+    """Single-threaded onnxruntime session of a path or of serialised bytes."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    source = str(model) if isinstance(model, os.PathLike | str) else model
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def run_sequence(session, features, state):
+    """All outputs of a sequence in one call: dict of arrays, with ``state``."""
+    names = [*OUTPUTS, "state_out"]
+    values = session.run(names, {"features": features, "state": state})
+    return dict(zip([*OUTPUTS, "state"], values, strict=True))
+
+
+def run_stream(session, features, state):
+    """The same one hop a call."""
+    hops = []
+    for hop in features:
+        hops.append(run_sequence(session, hop[None], state))
+        state = hops[-1]["state"]
+    outputs = {name: np.concatenate([hop[name] for hop in hops]) for name in OUTPUTS}
+    return {**outputs, "state": state}
+
+
+@torch.no_grad()
+def run_torch(net, features):
+    """The same from the network itself."""
+    training = net.training
+    outputs = net.eval()(torch.from_numpy(features)[None])
+    net.train(training)
+    return {
+        "embedding": outputs["embedding"][0].numpy(),
+        "presence": outputs["presence_logits"].sigmoid()[0].numpy(),
+        "key": outputs["key_logits"].sigmoid()[0].numpy(),
+        "ballistics": outputs["ballistics"][0].numpy(),
+        "state": outputs["state"].numpy(),
+    }
+
+
+def largest_difference(outputs, reference):
+    """Worst deviation over all outputs; ballistics relative to their value.
+
+    Returns
+    -------
+    name : str
+    difference : float
+    """
+    worst = {}
+    for name, expected in reference.items():
+        deviation = np.abs(outputs[name] - expected)
+        if name == "ballistics":
+            deviation = deviation / expected
+        worst[name] = float(np.max(np.nan_to_num(deviation, nan=np.inf)))
+    name = max(worst, key=worst.get)
+    return name, worst[name]
+
+
+def check_session(session, net, features):
+    """Compare torch, sequence, stream and channels side by side.
+
+    Returns
+    -------
+    dict of str to (str, float)
+        Comparison -> the output that differs most, and by how much.
+    """
+    state = np.zeros((1, 1, net.settings.state_size), dtype=np.float32)
+    sequence = run_sequence(session, features, state)
+    quiet = features - np.float32(1.0)
+    channels = session.run(
+        [*OUTPUTS, "state_out"],
+        {
+            "features": np.stack([quiet, features], axis=1).reshape(-1, features.shape[1]),
+            "state": np.repeat(state, 2, axis=1),
+        },
+    )
+    second = {name: rows[1::2] for name, rows in zip(OUTPUTS, channels, strict=False)}
+    second["state"] = channels[-1][:, 1:]
+    return {
+        "ONNX against torch": largest_difference(sequence, run_torch(net, features)),
+        "stream against sequence": largest_difference(
+            run_stream(session, features, state), sequence
+        ),
+        "one of two channels against alone": largest_difference(second, sequence),
+    }
+
+
+def export_voice(net, path, card, features=None, mel=MelSettings()):  # noqa: B008 (frozen)
+    """Write ``path`` (.onnx) and its reference ``path`` (.npz); refuse on any miss.
+
+    Parameters
+    ----------
+    net : VoiceNet
+    path : path
+        Of the ONNX file; the reference input and output go beside it.
+    card : DetectorCard
+        What the metadata says beside the network's settings.
+    features : ndarray, shape (T, n_mels), float32, optional
+        The reference input; seeded sound by default.
+    mel : MelSettings
+        The frontend that the network was trained on.
+
+    Returns
+    -------
+    dict of str to (str, float)
+        Of `check_session`.
+
+    Raises
+    ------
+    ModelError
+        If torch and ONNX, or stream and sequence, differ by more than `MAX_DIFFERENCE`; no
+        file is written then.
+    """
+    path = Path(path)
+    features = example_features(mel=mel) if features is None else features
+    features = np.ascontiguousarray(features, dtype=np.float32)
+    model = build_model(net, card, mel).SerializeToString()
+    session = open_session(model)
+    report = check_session(session, net, features)
+    for what, (name, difference) in report.items():
+        if not difference <= MAX_DIFFERENCE:
+            raise ModelError(
+                f"export refused: {what}: {name} differs by {difference:.2g}, "
+                f"must be at most {MAX_DIFFERENCE:g}"
+            )
+    state = np.zeros((1, 1, net.settings.state_size), dtype=np.float32)
+    outputs = run_sequence(session, features, state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".onnx.partial")
+    partial.write_bytes(model)
+    os.replace(partial, path)
+    arrays = {name: outputs[name] for name in OUTPUTS}
+    np.savez_compressed(path.with_suffix(".npz"), features=features, **arrays)
+    return report
