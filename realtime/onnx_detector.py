@@ -42,7 +42,8 @@ class OnnxDetector:
         self._session = _open_session(self._path)
         self.info = _read_info(self._path, self._session)
         inputs = {i.name: i for i in self._session.get_inputs()}
-        self._state_shape = tuple(inputs["state"].shape)
+        # A named dimension counts the channels of a detector that can take several at once.
+        self._state_shape = [n if isinstance(n, int) else 1 for n in inputs["state"].shape]
         self._bind()
         self.reset()
 
@@ -201,5 +202,5 @@ def _check_shapes(session, mel, classes, refuse):
         shape = (inputs | outputs)[name].shape
         if len(shape) != 2 or shape[1] != width:
             refuse(f"{name} of shape {shape} must be (T, {width})")
-    if not all(isinstance(n, int) and n > 0 for n in inputs["state"].shape):
-        refuse(f"state of shape {inputs['state'].shape} must have a fixed shape")
+    if sum(not isinstance(n, int) for n in inputs["state"].shape) > 1:
+        refuse(f"state of shape {inputs['state'].shape} must be fixed but for the channels")
