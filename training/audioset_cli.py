@@ -1,0 +1,209 @@
+"""`gate-train audioset`: one run, a sweep, the best model, the export and the report."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from gate.errors import ConfigError
+
+DEFAULT_DATA = "../shared/data/audioset"
+SWEEPS = (
+    "table1", "table2", "table3", "table4", "table5",
+    "finals", "augment", "file-order", "sanity", "related", "targets", "all",
+)  # fmt: skip
+ARCHITECTURES = (
+    "linear", "conv1d", "conv2d", "lstm", "transformer",
+    "vgg", "gated-conv", "bilstm", "multi-level",
+)  # fmt: skip
+
+EPILOG = """\
+examples:
+  gate-train audioset                          one run: linear, Speech or not
+  gate-train audioset --arch lstm --set hidden=64 --set layers=2 --loss ce
+  gate-train audioset --target "Drum kit" --arch multi-level
+  gate-train audioset --sweep table1           the paper's first table, resumable
+  gate-train audioset --report                 everything: sweeps, best model, export, report
+  gate-train audioset --report --fast          the same on a tenth of the data: a check, no result
+"""
+
+
+def add_parser(subparsers):
+    """Add the subcommand."""
+    import argparse
+
+    parser = subparsers.add_parser(
+        "audioset",
+        help="train, sweep, report and export on AudioSet's released embeddings",
+        description=__doc__.splitlines()[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to do (default: one run)").add_mutually_exclusive_group()
+    what.add_argument("--sweep", choices=SWEEPS, metavar="NAME", help=", ".join(SWEEPS))
+    what.add_argument("--best", action="store_true", help="train the best model (folds, student)")
+    what.add_argument("--export", action="store_true", help="write models/audioset-speech.*")
+    what.add_argument(
+        "--report", action="store_true", help="run what is missing and write the report"
+    )
+    run = parser.add_argument_group("one run")
+    run.add_argument("--arch", choices=ARCHITECTURES, default=None, metavar="ARCH",
+                     help=f"{', '.join(ARCHITECTURES)} (default linear)")  # fmt: skip
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="options",
+                     help="an option of the architecture, such as hidden=256")  # fmt: skip
+    run.add_argument("--target", help="class name, mid or index (default Speech)")
+    run.add_argument("--exclude", action="append", default=None, metavar="CLASS",
+                     help="no negative clip may carry this class or one below it")  # fmt: skip
+    run.add_argument("--loss", choices=("bce", "ce"))
+    run.add_argument("--optimiser", choices=("adam", "rmsprop", "adagrad"))
+    run.add_argument("--learning-rate", type=float)
+    run.add_argument("--weight-decay", type=float)
+    run.add_argument("--augment", choices=("none", "constant", "halves"))
+    run.add_argument("--split", choices=("shuffled", "file-order", "eval"),
+                     help="eval trains on the eval part: the sanity check only")  # fmt: skip
+    run.add_argument("--fraction", type=float, help="share of the clips used, 0..1")
+    run.add_argument("--epochs", type=int)
+    run.add_argument("--patience", type=int, help="epochs without gain before stopping")
+    run.add_argument("--batch-size", type=int)
+    run.add_argument("--seed", type=int)
+    run.add_argument("--score-eval", action="store_true", help="also print the figures on eval")
+    run.add_argument("--plot", metavar="FILE.png", help="loss curves of the run")
+    where = parser.add_argument_group("where and how")
+    where.add_argument("--data", default=DEFAULT_DATA, help=f"data folder ({DEFAULT_DATA})")
+    where.add_argument("--voice-data", default="../shared/data/voice",
+                       help="recordings for the raw-sound rows (../shared/data/voice)")  # fmt: skip
+    where.add_argument("--runs", default="runs/audioset",
+                       help="finished runs and the cache; a rerun resumes (runs/audioset)")  # fmt: skip
+    where.add_argument("--out", default="benchmarks", help="folder of the report (benchmarks)")
+    where.add_argument("--models", default="models", help="folder of the export (models)")
+    where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")
+    where.add_argument("--fast", action="store_true", help="a tenth of the data, two epochs")
+    return parser
+
+
+def parse_options(pairs):
+    """``["hidden=64", "start_end_rows=false"]`` to a dict of ints, floats and booleans."""
+    options = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            raise ConfigError(f"set={pair!r} must be NAME=VALUE")
+        try:
+            options[name.replace("-", "_")] = json.loads(text.lower())
+        except json.JSONDecodeError:
+            raise ConfigError(f"set={pair!r} must have a number, true or false as value") from None
+    return options
+
+
+def _run_settings(args):
+    from training.audioset_train import RunSettings
+
+    given = {
+        field.name: getattr(args, field.name)
+        for field in dataclasses.fields(RunSettings)
+        if field.name != "options" and getattr(args, field.name, None) is not None
+    }
+    if "exclude" in given:
+        given["exclude"] = tuple(given["exclude"])
+    settings = RunSettings(options=parse_options(args.options), **given)
+    if args.fast:
+        settings = dataclasses.replace(settings, fraction=0.1, epochs=2)
+    return settings
+
+
+def _one_run(args):
+    import torch
+
+    from training import audioset_data, audioset_train
+    from training.audioset_metrics import evaluate
+
+    torch.set_num_threads(1)
+    settings = _run_settings(args)
+    cache = Path(args.runs) / "cache"
+    train, validation = audioset_train.prepare(settings, args.data, cache)
+    print(f"{len(train[2])} training and {len(validation[2])} validation clips", file=sys.stderr)
+    model, result = audioset_train.fit(
+        settings,
+        train,
+        validation,
+        lambda e: print(
+            f"epoch {e['epoch'] + 1:2d}  train loss {e['train_loss']:.4f}  "
+            f"val loss {e['val_loss']:.4f}  val accuracy {e['val_accuracy']:.4f}",
+            file=sys.stderr,
+        ),
+    )
+    report = {
+        "arch": settings.arch,
+        "n_parameters": result.n_parameters,
+        "seconds": round(result.seconds, 1),
+        "best_val_loss": result.best_val_loss,
+        "validation": result.validation,
+    }
+    if args.score_eval:
+        clips = audioset_data.load_part(args.data, "eval", cache)
+        classes = audioset_data.ClassList.load(args.data)
+        targets, _ = audioset_data.select_target(clips, classes, settings.target)
+        scores, _ = audioset_train.predict(model, clips.embeddings, clips.lengths)
+        report["eval"] = evaluate(targets, scores)
+    if args.plot:
+        from training.audioset_plots import plot_loss_curves
+
+        plot_loss_curves(args.plot, {settings.arch: result.history}, settings.arch)
+    print(json.dumps(report, indent=2))
+
+
+def run_sweeps(names, args):
+    """Run sweeps one after the other, with a progress bar, and write their CSV."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+
+    from training import audioset_sweeps as sweeps
+
+    store, cache = sweeps.RunStore(Path(args.runs) / "store"), Path(args.runs) / "cache"
+    named = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Elapsed())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        for name in names:
+            runs, score = sweeps.experiment(name, store, args.fast)
+            task = bar.add_task(name, total=len(runs))
+
+            def advance(settings, record, task=task, name=name):
+                bar.advance(task)
+                figure = record["validation"]
+                bar.console.print(
+                    f"{name} {settings.arch} {settings.options} {settings.loss} "
+                    f"{settings.optimiser} seed {settings.seed}: val loss "
+                    f"{record['best_val_loss']:.4f}, accuracy {figure['accuracy']:.4f}, "
+                    f"AP {figure['ap']:.4f} ({record['seconds']:.0f} s)",
+                    highlight=False,
+                )
+
+            sweeps.run_all(runs, store, args.data, cache, score, args.jobs, advance)
+            named += [(name, settings) for settings in runs]
+    sweeps.write_csv(Path(args.runs) / f"{'all' if len(names) > 1 else names[0]}.csv", named, store)
+    return named, store
+
+
+def run(args):
+    """Do what the options say; returns the exit code."""
+    if args.jobs < 1:
+        raise ConfigError(f"jobs={args.jobs} must be >= 1")
+    if args.sweep:
+        names = [n for n in SWEEPS if n != "all"] if args.sweep == "all" else [args.sweep]
+        run_sweeps(names, args)
+    elif args.best:
+        from training.audioset_best import train_best
+
+        train_best(args)
+    elif args.export:
+        from training.audioset_export import export_best
+
+        export_best(args)
+    elif args.report:
+        from training.audioset_report import make_report
+
+        make_report(args)
+    else:
+        _one_run(args)
+    return 0

@@ -1,0 +1,90 @@
+"""Figures of a binary classifier, each under its own name.
+
+For two classes a *micro-averaged* F1 counts every right answer as a true positive of some class
+and every wrong one once as a false positive and once as a false negative, so it is the accuracy.
+"""
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+METRICS = ("accuracy", "f1_class", "ap", "roc_auc")
+
+
+def evaluate(targets, scores, accuracy_threshold=0.5, f1_threshold=None):
+    """Accuracy (= micro-F1), F1 of the positive class, AP and ROC-AUC.
+
+    Parameters
+    ----------
+    targets : array_like, shape (n,)
+        0 or 1; both must occur.
+    scores : array_like, shape (n,)
+        Probability of the class.
+    accuracy_threshold, f1_threshold : float
+        At or above them a clip counts as positive; `f1_threshold` None takes the other.
+
+    Returns
+    -------
+    figures : dict
+        "accuracy", "f1_class", "ap", "roc_auc".
+    """
+    targets = np.asarray(targets) > 0.5
+    scores = np.asarray(scores)
+    if f1_threshold is None:
+        f1_threshold = accuracy_threshold
+    called = scores >= f1_threshold
+    hits = np.sum(called & targets)
+    return {
+        "accuracy": float(np.mean((scores >= accuracy_threshold) == targets)),
+        "f1_class": float(2 * hits / max(called.sum() + targets.sum(), 1)),
+        "ap": float(average_precision_score(targets, scores)),
+        "roc_auc": float(roc_auc_score(targets, scores)),
+    }
+
+
+def choose_thresholds(targets, scores):
+    """Thresholds that serve accuracy best and F1 of the class best.
+
+    Returns
+    -------
+    accuracy_threshold, f1_threshold : float
+        Midway between two neighbouring scores, averaged over the settings within 0.1 % of the
+        best, because the very best of a finite set is a matter of luck.
+    """
+    targets = np.asarray(targets) > 0.5
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    ranked, hits = np.asarray(scores)[order], np.cumsum(targets[order])
+    called = np.arange(1, len(ranked) + 1)
+    accuracy = (hits + (len(targets) - targets.sum()) - (called - hits)) / len(targets)
+    f1 = 2 * hits / (called + targets.sum())
+    below = np.append(ranked[1:], ranked[-1])
+    middle = (ranked + below) / 2
+    return tuple(float(middle[curve >= curve.max() - 0.001].mean()) for curve in (accuracy, f1))
+
+
+def per_second_roc_auc(video_ids, per_second, lengths, strong_ids, coverage, floor=0.5):
+    """ROC-AUC of a score a second against human labels, over all labelled seconds.
+
+    Parameters
+    ----------
+    video_ids : ndarray, shape (n,), str
+        Of the scored clips.
+    per_second : ndarray, shape (n, 10)
+    lengths : ndarray, shape (n,)
+        Real rows of each clip; padding is left out.
+    strong_ids : ndarray, shape (m,), str
+    coverage : ndarray, shape (m, 10)
+        Share of each second that is speech.
+    floor : float
+        A second is positive from this share on.
+
+    Returns
+    -------
+    roc_auc : float
+    n_clips : int
+        Labelled clips found among `video_ids`.
+    """
+    where = {video_id: i for i, video_id in enumerate(video_ids)}
+    pairs = [(where[v], row) for v, row in zip(strong_ids, coverage, strict=True) if v in where]
+    scores = np.concatenate([per_second[i, : lengths[i]] for i, _ in pairs])
+    truth = np.concatenate([row[: lengths[i]] for i, row in pairs]) >= floor
+    return float(roc_auc_score(truth, scores)), len(pairs)
