@@ -73,7 +73,7 @@ def add_parser(subparsers):
     where.add_argument("--voice-data", default="../shared/data/voice",
                        help="recordings for the raw-sound rows (../shared/data/voice)")  # fmt: skip
     where.add_argument("--runs", default="runs/audioset",
-                       help="finished runs and the cache; a rerun resumes (runs/audioset)")  # fmt: skip
+                       help="finished runs and cache; a rerun resumes (runs/audioset)")  # fmt: skip
     where.add_argument("--out", default="benchmarks", help="folder of the report (benchmarks)")
     where.add_argument("--models", default="models", help="folder of the export (models)")
     where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")

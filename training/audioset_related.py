@@ -3,6 +3,8 @@
 All but the VGG-like plane give an output a second as well; see `audioset_models` for shapes.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -43,8 +45,11 @@ class VggPlane(nn.Module):
         # Channels last: about twice as fast on a CPU.
         self.net = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
         self.out = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(2 * 4 * channels * 2, 128), nn.ReLU(),
-            nn.Dropout(dropout), nn.Linear(128, n_outputs),
+            nn.Dropout(dropout),
+            nn.Linear(2 * 4 * channels * 2, 128),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(128, n_outputs),
         )
 
     def forward(self, x, mask):  # noqa: D102
@@ -62,9 +67,7 @@ class GatedConvAttention(nn.Module):
     def __init__(self, width=128, layers=2, dropout=0.3, n_outputs=1):
         super().__init__()
         sizes = [N_DIMS] + [width] * layers
-        self.convs = nn.ModuleList(
-            nn.Conv1d(a, 2 * b, 3, padding=1) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.convs = nn.ModuleList(nn.Conv1d(a, 2 * b, 3, padding=1) for a, b in pairwise(sizes))
         self.norms = nn.ModuleList(nn.BatchNorm1d(2 * width) for _ in range(layers))
         self.dropout = nn.Dropout(dropout)
         self.decide = nn.Linear(width, n_outputs)

@@ -109,9 +109,14 @@ class RunStore:
 
     def best(self, runs):
         """Of the finished `runs`, the settings with the lowest validation loss."""
-        done = [(record["best_val_loss"], i) for i, s in enumerate(runs) if (record := self.load(s))]
-        if not done:
-            raise ConfigError("sweep=finals must come after the tables: run --sweep table1 first")
+        done = [
+            (record["best_val_loss"], i) for i, record in enumerate(map(self.load, runs)) if record
+        ]
+        if len(done) < len(runs):
+            raise ConfigError(
+                f"sweep of {runs[0].arch}: {len(done)} of {len(runs)} runs are done; "
+                "run its table first"
+            )
         return runs[min(done)[1]]
 
 

@@ -219,7 +219,8 @@ def fit(settings, train, validation, progress=None):
     started = time.perf_counter()
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    model = audioset_models.build(settings.arch, settings.options, 2 if settings.loss == "ce" else 1)
+    n_outputs = 2 if settings.loss == "ce" else 1
+    model = audioset_models.build(settings.arch, settings.options, n_outputs)
     optimiser = OPTIMISERS[settings.optimiser](
         model.parameters(),
         lr=settings.learning_rate or LEARNING_RATES[settings.optimiser],
