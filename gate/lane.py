@@ -37,7 +37,7 @@ class Meters:
     open : bool
         Whether the gate is open on the samples that follow the hop.
     gain_db : float
-        Gain at the end of the hop.
+        Gain at `time_s`.
     attack_ms, hold_ms, release_ms : float
         Ballistics in force.
     key_low_hz, key_high_hz : float
@@ -66,8 +66,11 @@ class Counters:
 
     Attributes
     ----------
-    hops, failed_hops : int
-        Decisions taken, and those of them taken without the detector (the gate was open).
+    hops, open_hops, failed_hops : int
+        Decisions taken; those that left the gate open, held included; those taken without the
+        detector (the gate was open).
+    opens : int
+        Times the gate went from shut to open.
     detector_failures : int
         Times the detector raised or returned what is not finite.
     nonfinite_samples : int
@@ -75,6 +78,8 @@ class Counters:
     """
 
     hops: int = 0
+    open_hops: int = 0
+    opens: int = 0
     failed_hops: int = 0
     detector_failures: int = 0
     nonfinite_samples: int = 0
@@ -127,6 +132,7 @@ class Lane:
             threshold = info.presence_threshold.get(settings.target, 0.5)
         if hysteresis == LEARNED:
             hysteresis = info.presence_hysteresis.get(settings.target, 0.0)
+        self.presence_threshold = threshold
         self.control.configure(
             settings.threshold_db, settings.hysteresis_db, threshold, hysteresis
         )
@@ -155,6 +161,8 @@ class Lane:
         self.key_weights = np.ones(self.detector.info.mel.n_mels, dtype=np.float32)
         self._input_dbfs = self._level_dbfs = MIN_DBFS
         self._presence = 0.0
+        self._gain = self.envelope.gain
+        self._opened = False
         self._ballistics = (0.0, 0.0, 0.0)
         self.curve = self._fill_first_curve()
 
@@ -297,11 +305,12 @@ class Lane:
         """Decide on one hop's reading and write the gains of the samples that follow it."""
         length = len(curve)
         now, until = self._now, self._now + length
-        self.counters.hops += 1
+        counters, envelope, control = self.counters, self.envelope, self.control
+        counters.hops += 1
         self._input_dbfs = input_dbfs
-        envelope, control = self.envelope, self.control
+        self._gain = envelope.gain
         if reading is None:
-            self.counters.failed_hops += 1
+            counters.failed_hops += 1
             self._level_dbfs, self._presence = input_dbfs, math.nan
             control.reason = Reason.DETECTOR_FAILED
             envelope.process(curve, 1.0, _CLICK_FREE_S)
@@ -313,7 +322,11 @@ class Lane:
         release_s = self._bounded(2, "release_ms", release_s)
         self._ballistics = (attack_s, hold_s, release_s)
         hold_samples = round(hold_s * self.sample_rate)
+        was_shut = not self._opened
         n_open = control.process(now, until, level, presence, hold_samples)
+        self._opened = n_open > 0
+        counters.open_hops += self._opened
+        counters.opens += self._opened and was_shut
         if self._bypass:
             control.reason = Reason.BYPASS
             envelope.process(curve, 1.0, _CLICK_FREE_S)
@@ -345,7 +358,7 @@ class Lane:
             key_level_dbfs=self._level_dbfs,
             presence=self._presence,
             open=self.control.reason not in (Reason.BELOW_THRESHOLD, Reason.TARGET_ABSENT),
-            gain_db=float(gain_to_db(self.envelope.gain)),
+            gain_db=float(gain_to_db(self._gain)),
             attack_ms=attack_s * 1e3,
             hold_ms=hold_s * 1e3,
             release_ms=release_s * 1e3,

@@ -120,6 +120,11 @@ class GateProcessor:
         return self._delay.latency_samples
 
     @property
+    def presence_threshold(self):
+        """The presence threshold in force, set or learned."""
+        return self._lanes[0].presence_threshold
+
+    @property
     def meters(self):
         """`Meters` of the last hop; of the lane with the highest gain where there are several."""
         return max((lane.meters for lane in self._lanes), key=lambda m: m.gain_db)

@@ -288,3 +288,22 @@ def expand_inputs(patterns):
                 raise AudioFileError(f"{pattern}: matches no file")
             found.update({p: Path(p.name) for p in matches})
     return list(found.items())
+
+
+def write_text(path, text):
+    """Write a text file beside its final name and rename it.
+
+    Raises
+    ------
+    AudioFileError
+        If that is not possible.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise AudioFileError(f"{path}: cannot be written ({error.strerror})") from None

@@ -34,3 +34,8 @@ def find_model(model):
         names = ", ".join(model_names()) or "none"
         raise ModelError(f"model={str(model)!r} is neither a shipped detector ({names}) nor a file")
     return Path(str(shipped))
+
+
+def sample_path():
+    """Path of the sample recording that comes with the gate."""
+    return Path(str(files("models") / "sample" / "talk.wav"))

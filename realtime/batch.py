@@ -1,0 +1,178 @@
+"""Gates one file: read, gate, write, and what was asked for beside it."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gate.errors import AudioFileError
+from realtime.engine import open_gate
+from realtime.files import AudioReader, AudioWriter
+from realtime.report import Summary, counts
+from realtime.trace import TraceWriter
+
+_CHUNK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """One file to gate.
+
+    Attributes
+    ----------
+    source, output : Path
+    trace, plot : bool
+        Write ``OUTPUT.trace.csv``, ``OUTPUT.png``.
+    labels : Path or None
+        Label file for the measures of the report.
+    key : Path or None
+        External key input: a file of the same sample rate.
+    allow_truncated, overwrite : bool
+        Take cut-off inputs; replace outputs that exist.
+    """
+
+    source: Path
+    output: Path
+    trace: bool = False
+    plot: bool = False
+    labels: Path | None = None
+    key: Path | None = None
+    allow_truncated: bool = False
+    overwrite: bool = False
+
+    @property
+    def trace_path(self):
+        """Where the trace goes."""
+        return self.output.with_name(self.output.name + ".trace.csv")
+
+    @property
+    def plot_path(self):
+        """Where the picture goes."""
+        return self.output.with_name(self.output.name + ".png")
+
+
+def gate_file(job, config, progress=None, detailed=False):
+    """Gate a file into another of the same length, rate, channels and sample format.
+
+    Parameters
+    ----------
+    job : BatchJob
+    config : realtime.config.Config
+    progress : callable, optional
+        Called with the seconds of audio done so far.
+    detailed : bool
+        Collect what the report needs beyond the counts.
+
+    Returns
+    -------
+    dict
+        The file's part of the report.
+
+    Raises
+    ------
+    GateError
+        One line; no partial output is left.
+    """
+    _check_outputs(job)
+    with ExitStack() as stack:
+        reader = stack.enter_context(AudioReader(job.source, job.allow_truncated))
+        info = reader.info
+        processor = open_gate(
+            config.gate,
+            sample_rate=info.sample_rate,
+            channels=info.channels,
+            model=config.engine.model,
+            profile=config.engine.profile,
+        )
+        key_chunks = _key_chunks(stack, job, info)
+        summary = Summary(job, info, config.gate) if detailed else None
+        listeners = [summary.hop] if detailed else []
+        trace = plot = None
+        writer = stack.enter_context(AudioWriter(job.output, info, reader.tags))
+        if job.trace:
+            trace = stack.enter_context(TraceWriter(job.trace_path, len(processor.lanes)))
+            listeners.append(trace)
+        if job.plot:
+            from realtime.plot import PlotData
+
+            plot = PlotData(info)
+            listeners.append(plot.hop)
+        if listeners:
+            processor.on_hop = lambda lane, meters: [f(lane, meters) for f in listeners]
+        _stream(processor, reader, writer, key_chunks, summary, plot, progress)
+        report = counts(processor, info)
+        if summary is not None:
+            report |= summary.finish(processor)
+        if plot is not None:
+            plot.save(job.plot_path, config.gate, processor, job.source.name)
+        writer.commit()
+        if trace is not None:
+            trace.commit()
+    return report
+
+
+def _check_outputs(job):
+    """Never over the input, and over nothing else without being told."""
+    if job.output.exists() and job.source.exists() and job.output.samefile(job.source):
+        raise AudioFileError(f"{job.output}: is the input; choose another output")
+    wanted = [job.output]
+    wanted += [job.trace_path] if job.trace else []
+    wanted += [job.plot_path] if job.plot else []
+    for path in wanted:
+        if path.exists() and not job.overwrite:
+            raise AudioFileError(f"{path}: exists already (--overwrite replaces it)")
+
+
+def _stream(processor, reader, writer, key_chunks, summary, plot, progress):
+    """Push the file through the gate; the lookahead is taken back so that nothing moves."""
+    info = reader.info
+    chunk = max(4096, int(_CHUNK_SECONDS * info.sample_rate))
+    skip = processor.latency_samples
+    done = 0
+
+    def put(gated):
+        nonlocal skip
+        drop = min(skip, len(gated))
+        skip -= drop
+        writer.write(gated[drop:])
+        if plot is not None:
+            plot.gated(gated[drop:])
+
+    for audio in reader.chunks(chunk):
+        key = next(key_chunks) if key_chunks is not None else None
+        key = None if key is None else key[: len(audio)]
+        if summary is not None:
+            summary.audio(audio)
+        if plot is not None:
+            plot.dry(audio)
+        put(processor.process_many(audio, key))
+        done += len(audio)
+        if progress is not None:
+            progress(done / info.sample_rate)
+    if processor.latency_samples and done:
+        tail = np.zeros((processor.latency_samples, info.channels), np.float32)
+        processor.on_hop = None
+        put(processor.process_many(tail))
+
+
+def _key_chunks(stack, job, info):
+    """Chunks of the key file, padded with silence, or None."""
+    if job.key is None:
+        return None
+    key = stack.enter_context(AudioReader(job.key, job.allow_truncated))
+    if key.info.sample_rate != info.sample_rate:
+        raise AudioFileError(
+            f"{job.key}: sample_rate={key.info.sample_rate} must be that of {job.source.name}, "
+            f"{info.sample_rate}"
+        )
+    chunk = max(4096, int(_CHUNK_SECONDS * info.sample_rate))
+
+    def padded():
+        for audio in key.chunks(chunk):
+            missing = chunk - len(audio)
+            yield np.pad(audio, ((0, missing), (0, 0))) if missing else audio
+        while True:
+            yield np.zeros((chunk, key.info.channels), np.float32)
+
+    return padded()

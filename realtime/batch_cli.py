@@ -1,0 +1,294 @@
+"""`gate-batch`: gate audio files."""
+
+import json
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from gate.errors import AudioFileError, ConfigError, GateError
+from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
+
+PROG = "gate-batch"
+
+
+def build_parser():
+    """The command line of `gate-batch`."""
+    parser = Parser(
+        prog=PROG,
+        description="Gate audio files: same length, rate, channels and sample format out.",
+        epilog="example: gate-batch talk.wav -o gated.wav --threshold-db -50 --plot",
+    )
+    parser.add_argument("inputs", nargs="*", metavar="IN", help="audio files, globs or folders")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT",
+        help="folder (names are kept) or, for one input, a file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sample", action="store_true", help="gate the sample recording that comes with the gate"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    parser.add_argument("--trace", action="store_true", help="write OUT.trace.csv, a row a hop")
+    parser.add_argument("--plot", action="store_true", help="write OUT.png (extra [plot])")
+    parser.add_argument("--report", metavar="FILE", help="write a JSON summary of all files")
+    parser.add_argument("--labels", metavar="FILE",
+                        help="wanted segments for the report: CSV file,start_s,end_s or an "
+                        "Audacity label track")  # fmt: skip
+    parser.add_argument("--key-input", metavar="FILE", help="external key of the same sample rate")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="files at once, 1 to 64")
+    parser.add_argument(
+        "--allow-truncated", action="store_true", help="gate what is left of a cut-off file"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, errors only")
+    add_gate_options(parser)
+    return parser
+
+
+def main(argv=None):
+    """Entry point; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    return run(PROG, lambda: _main(args))
+
+
+def _main(args):
+    from realtime.models import find_model
+
+    if not 1 <= args.jobs <= 64:
+        raise ConfigError(f"jobs={args.jobs} must be from 1 to 64")
+    config = config_from_args(args)
+    find_model(config.engine.model)
+    for name in ("labels", "key_input"):
+        path = getattr(args, name)
+        if path is not None and not Path(path).is_file():
+            raise AudioFileError(f"{path}: no such file (--{name.replace('_', '-')})")
+    jobs = _plan(args)
+    started = time.perf_counter()
+    reports, failures = _run_all(jobs, config, args)
+    if args.report:
+        _write_report(Path(args.report), config, reports, failures)
+    if not args.quiet and len(jobs) > 1:
+        seconds = sum(report["seconds"] for report in reports)
+        elapsed = time.perf_counter() - started
+        print(
+            f"{len(reports)} of {len(jobs)} files, {seconds / 60:.1f} min of audio in "
+            f"{elapsed:.1f} s ({seconds / elapsed:.0f} x real time)"
+        )
+    return EXIT_FAILURE if failures else 0
+
+
+def _plan(args):
+    """The jobs, with outputs decided and clashes refused before anything is written."""
+    from realtime.batch import BatchJob
+    from realtime.files import AUDIO_SUFFIXES, expand_inputs
+    from realtime.models import sample_path
+
+    if args.sample:
+        args.inputs.append(str(sample_path()))
+    if not args.inputs:
+        raise ConfigError("no input: name files, globs or folders, or take --sample")
+    found = expand_inputs(args.inputs)
+    output = Path(args.output)
+    single = (
+        len(found) == 1
+        and not Path(args.inputs[0]).is_dir()
+        and not output.is_dir()
+        and not args.output.endswith(("/", "\\"))
+        and output.suffix.lower() in AUDIO_SUFFIXES
+    )
+    if not single and output.exists() and not output.is_dir():
+        raise ConfigError(f"output={args.output} must be a folder for {len(found)} inputs")
+    jobs, taken = [], {}
+    for source, name in found:
+        target = output if single else output / name
+        if target in taken:
+            raise ConfigError(f"{source} and {taken[target]} would both become {target}")
+        taken[target] = source
+        jobs.append(
+            BatchJob(
+                source,
+                target,
+                trace=args.trace,
+                plot=args.plot,
+                labels=Path(args.labels) if args.labels else None,
+                key=Path(args.key_input) if args.key_input else None,
+                allow_truncated=args.allow_truncated,
+                overwrite=args.overwrite,
+            )
+        )
+    return jobs
+
+
+def _run_all(jobs, config, args):
+    """Gate all files; a bad one is told and does not stop the rest."""
+    reports, failures = [], []
+    detailed = bool(args.report)
+    n_jobs = min(args.jobs, len(jobs))
+    with _progress(args) as progress:
+
+        def settle(job, outcome):
+            if isinstance(outcome, str):
+                failures.append({"file": str(job.source), "error": outcome})
+                progress.say(f"{PROG}: error: {outcome}", error=True)
+            else:
+                reports.append(outcome)
+                progress.say(_line(job, outcome))
+
+        if n_jobs == 1:
+            for job in jobs:
+                with progress.file(job) as advance:
+                    outcome = gate_one(job, config, detailed, advance)
+                settle(job, outcome)
+        else:
+            import multiprocessing
+            from concurrent.futures import ProcessPoolExecutor, as_completed
+
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(n_jobs, mp_context=context) as pool:
+                futures = {pool.submit(gate_one, job, config, detailed): job for job in jobs}
+                progress.files(len(jobs))
+                for future in as_completed(futures):
+                    settle(futures[future], future.result())
+                    progress.file_done()
+    order = {str(job.source): index for index, job in enumerate(jobs)}
+    reports.sort(key=lambda report: order[report["file"]])
+    return reports, failures
+
+
+def gate_one(job, config, detailed=False, progress=None):
+    """Gate one file; returns its report, or the line that says what is wrong."""
+    from realtime.batch import gate_file
+
+    started = time.perf_counter()
+    try:
+        report = gate_file(job, config, progress, detailed)
+    except GateError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename or job.source}: {error.strerror or error}"
+    elapsed = time.perf_counter() - started
+    return {
+        "file": str(job.source),
+        "output": str(job.output),
+        "times_real_time": round(report["seconds"] / elapsed, 1),
+        **report,
+    }
+
+
+def _line(job, report):
+    notes = ""
+    if report["nonfinite_samples"]:
+        notes += f", {report['nonfinite_samples']} non-finite samples became silence"
+    if report["failed_hops"]:
+        notes += f", {report['failed_hops']} hops passed open because the detector failed"
+    return (
+        f"{job.source.name} -> {job.output}: open {report['open_percent']:.0f} % of "
+        f"{report['seconds']:.1f} s, {report['opens_a_minute']:.1f} opens a minute, "
+        f"{report['times_real_time']:.0f} x real time{notes}"
+    )
+
+
+def _write_report(path, config, reports, failures):
+    from gate import __version__
+    from realtime.files import write_text
+
+    tree = {
+        "exemplar_gate": __version__,
+        "model": config.engine.model,
+        "profile": config.engine.profile,
+        "files": reports,
+        "failed": failures,
+    }
+    write_text(path, json.dumps(tree, indent=2) + "\n")
+
+
+class _Silent:
+    """Progress for pipes and ``--quiet``."""
+
+    def __init__(self, quiet):
+        self._quiet = quiet
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+    def say(self, text, error=False):
+        if error or not self._quiet:
+            print(text, file=sys.stderr if error else sys.stdout, flush=True)
+
+    def file(self, job):
+        return nullcontext()
+
+    def files(self, total):
+        pass
+
+    def file_done(self):
+        pass
+
+
+class _Bars(_Silent):
+    """Progress on a terminal."""
+
+    def __init__(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        super().__init__(quiet=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def __enter__(self):
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._progress.stop()
+
+    def say(self, text, error=False):
+        self._progress.stop()
+        super().say(text, error)
+        self._progress.start()
+
+    def file(self, job):
+        task = self._progress.add_task(job.source.name, total=_seconds(job.source))
+
+        class Task:
+            def __enter__(_):
+                return lambda seconds: self._progress.update(task, completed=seconds)
+
+            def __exit__(_, *exc):
+                self._progress.remove_task(task)
+
+        return Task()
+
+    def files(self, total):
+        self._all = self._progress.add_task("files", total=total)
+
+    def file_done(self):
+        self._progress.advance(self._all)
+
+
+def _seconds(path):
+    import soundfile
+
+    try:
+        return soundfile.info(path).duration
+    except (soundfile.LibsndfileError, TypeError):
+        return None
+
+
+def _progress(args):
+    if args.quiet or not sys.stderr.isatty():
+        return _Silent(args.quiet)
+    return _Bars()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""The picture of what the gate did: `gate-batch --plot`. Needs the extra ``[plot]``."""
+
+import math
+import os
+from array import array
+
+import numpy as np
+
+from gate.decimator import Decimator
+from gate.errors import GateError
+from gate.features import LogMel, hz_to_mel, mel_centres_hz
+
+_COLUMNS = 2400
+_COLOURS = {"dry": "#b8bec8", "gated": "#1f6f8b", "gain": "#d1495b", "level": "#3d5a80"}
+
+
+class _Extremes:
+    """Smallest and largest sample of each picture column, of a signal that comes in chunks."""
+
+    def __init__(self, frames):
+        self._step = max(1, math.ceil(frames / _COLUMNS))
+        n_columns = max(1, math.ceil(frames / self._step))
+        self.low, self.high = np.zeros(n_columns), np.zeros(n_columns)
+        self._at = 0
+
+    def add(self, samples):
+        lowest, highest = samples.min(axis=1), samples.max(axis=1)
+        columns = (self._at + np.arange(len(samples))) // self._step
+        columns = np.minimum(columns, len(self.low) - 1)
+        starts = np.flatnonzero(np.r_[True, np.diff(columns) > 0])
+        where = columns[starts]
+        self.low[where] = np.minimum(self.low[where], np.minimum.reduceat(lowest, starts))
+        self.high[where] = np.maximum(self.high[where], np.maximum.reduceat(highest, starts))
+        self._at += len(samples)
+
+
+class PlotData:
+    """Collects a file's sound and decisions and draws them.
+
+    Parameters
+    ----------
+    info : realtime.files.AudioInfo
+
+    Raises
+    ------
+    GateError
+        If matplotlib is not installed.
+    """
+
+    def __init__(self, info):
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            raise GateError('--plot needs matplotlib: pip install "exemplar-gate[plot]"') from None
+        self._info = info
+        self._dry, self._gated = _Extremes(info.frames), _Extremes(info.frames)
+        self._decimator = Decimator(info.sample_rate)
+        self._log_mel = LogMel()
+        hops = math.ceil(info.seconds * 100) + 1
+        self._pool = max(1, math.ceil(hops / _COLUMNS))
+        self._spectrum = np.full((math.ceil(hops / self._pool), 64), np.nan, np.float32)
+        self._hops_seen = 0
+        names = ("time_s", "gain_db", "presence", "key_level_dbfs", "key_low_hz", "key_high_hz")
+        self._hops = {name: array("f") for name in names}
+
+    def dry(self, samples):
+        """Take input samples (n, channels)."""
+        samples = np.where(np.isfinite(samples), samples, np.float32(0.0))
+        self._dry.add(samples)
+        ends = self._decimator.hop_ends(len(samples) * 100 // self._info.sample_rate + 2)
+        n_hops = int(np.searchsorted(ends, len(samples), side="right"))
+        mono = samples.mean(axis=1, dtype=np.float32)
+        cut = int(ends[n_hops - 1]) if n_hops else 0
+        if n_hops:
+            log_mel, _ = self._log_mel.process_many(self._decimator.process_many(mono[:cut]))
+            columns = (self._hops_seen + np.arange(n_hops)) // self._pool
+            np.fmax.at(self._spectrum, columns, log_mel)
+            self._hops_seen += n_hops
+        self._decimator.push(mono[cut:])
+
+    def gated(self, samples):
+        """Take output samples (n, channels)."""
+        self._gated.add(samples)
+
+    def hop(self, lane, meters):
+        """Take a decision of the first lane."""
+        if lane == 0:
+            for name, values in self._hops.items():
+                values.append(getattr(meters, name))
+
+    def save(self, path, settings, processor, title):
+        """Draw and write the PNG.
+
+        Parameters
+        ----------
+        path : Path
+        settings : GateSettings
+        processor : GateProcessor
+        title : str
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        hops = {name: np.frombuffer(values, "f4") for name, values in self._hops.items()}
+        figure = Figure(figsize=(13, 9), layout="constrained")
+        FigureCanvasAgg(figure)
+        wave, gain, presence, level, band = figure.subplots(
+            5, 1, sharex=True, height_ratios=[2.2, 1.2, 1, 1.4, 2]
+        )
+        self._draw_waveforms(wave)
+        wave.set_title(f"{title}: {settings.target}, threshold {settings.threshold_db:g} dBFS, "
+                       f"range {settings.range_db:g} dB")  # fmt: skip
+        time = hops["time_s"]
+        gain.plot(time, hops["gain_db"], color=_COLOURS["gain"], linewidth=1)
+        gain.set(ylabel="gain, dB", ylim=(min(settings.range_db, -6) * 1.08, 3))
+        presence.fill_between(time, hops["presence"], color=_COLOURS["gated"], alpha=0.5, lw=0)
+        threshold = processor.presence_threshold
+        presence.axhline(threshold, color="black", lw=0.8, ls="--")
+        presence.set(ylabel="presence", ylim=(0, 1.02))
+        level.plot(time, hops["key_level_dbfs"], color=_COLOURS["level"], linewidth=0.8)
+        level.axhline(settings.threshold_db, color="black", lw=0.8, ls="--", label="threshold")
+        level.set(ylabel="key level, dBFS", ylim=(max(-110, settings.threshold_db - 40), 0))
+        level.legend(loc="lower right", fontsize=8)
+        self._draw_spectrogram(band, hops)
+        band.set_xlabel("time, s")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            figure.savefig(partial, dpi=110, format="png")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _draw_waveforms(self, axes):
+        for name, data in (("dry", self._dry), ("gated", self._gated)):
+            time = np.linspace(0.0, self._info.seconds, len(data.low))
+            label = {"dry": "before", "gated": "after"}[name]
+            axes.fill_between(time, data.low, data.high, color=_COLOURS[name], lw=0, label=label)
+        peak = max(1e-3, float(np.max(np.abs([self._dry.low, self._dry.high]))))
+        axes.set(ylabel="waveform", ylim=(-1.05 * peak, 1.05 * peak))
+        axes.set_xlim(0.0, max(self._info.seconds, 1e-3))
+        axes.legend(loc="upper right", fontsize=8)
+
+    def _draw_spectrogram(self, axes, hops):
+        used = max(1, math.ceil(self._hops_seen / self._pool))
+        image = np.nan_to_num(self._spectrum[:used].T, nan=-12.0)
+        top = float(np.percentile(image, 99.5))
+        step = self._pool * 0.010
+        axes.imshow(
+            image, origin="lower", aspect="auto", cmap="magma", vmin=top - 9.0, vmax=top,
+            extent=(0.0, used * step, -0.5, 63.5), interpolation="nearest",
+        )  # fmt: skip
+        centres = hz_to_mel(mel_centres_hz())
+
+        def row(hz):
+            return np.interp(hz_to_mel(hz), centres, np.arange(64.0))
+
+        loud = hops["gain_db"] > -20.0
+        for name in ("key_low_hz", "key_high_hz"):
+            line = np.where(loud, row(hops[name]), np.nan)
+            axes.plot(hops["time_s"], line, color="white", linewidth=0.7)
+        ticks = np.array([150, 300, 600, 1200, 2400, 4800])
+        axes.set_yticks(row(ticks), [str(t) for t in ticks])
+        axes.set_ylabel("key band, Hz")
