@@ -7,8 +7,9 @@ import numpy as np
 
 from gate.delay import DelayLine
 from gate.errors import ConfigError
-from gate.lane import Counters, Lane
+from gate.lane import Lane
 from gate.listen import KeyListen
+from gate.meters import Counters
 from gate.settings import RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
@@ -43,6 +44,8 @@ class GateProcessor:
     on_hop : callable or None
         Called with the lane's index and `Meters` after every decision. For traces; it runs in
         the audio path.
+    on_gains : callable or None
+        Called by `process_many` with the lane's index and the gain of every sample.
 
     Notes
     -----
@@ -57,6 +60,7 @@ class GateProcessor:
         self.channels = channels
         self.counters = Counters()
         self.on_hop = None
+        self.on_gains = None
         self._detector = detector
         self._linked = self._settings.stereo_link == "linked"
         n_lanes = 1 if self._linked else channels
@@ -219,6 +223,8 @@ class GateProcessor:
             if self.on_hop is not None:
                 on_hop = functools.partial(self._report, index, lane)
             gains = lane.process_many(keys[index], on_hop)
+            if self.on_gains is not None:
+                self.on_gains(index, gains)
             columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
             np.multiply(delayed[:, columns], gains[:, None], out=result[:, columns])
         return result

@@ -98,6 +98,8 @@ def gate_file(job, config, progress=None, detailed=False):
 
             plot = PlotData(info)
             listeners.append(plot.hop)
+        if summary is not None:
+            processor.on_gains = summary.gains
         if listeners:
             processor.on_hop = lambda lane, meters: [f(lane, meters) for f in listeners]
         _stream(processor, reader, writer, key_chunks, summary, plot, progress)

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from gate.errors import AudioFileError
+from gate.metrics import merge_segments
 
 
 def read_labels(path, name=None):
@@ -21,7 +22,7 @@ def read_labels(path, name=None):
 
     Returns
     -------
-    list of (float, float)
+    ndarray, shape (n, 2)
         Start and end in seconds, sorted, overlaps merged.
 
     Raises
@@ -61,17 +62,6 @@ def read_labels(path, name=None):
             raise AudioFileError(f"{path}, line {line}: must be 0 <= start <= end in seconds")
         segments.append((start_s, end_s))
     return merge_segments(segments)
-
-
-def merge_segments(segments):
-    """Sorted segments with overlaps and touching ends merged, empty ones dropped."""
-    merged = []
-    for start, end in sorted(s for s in segments if s[1] > s[0]):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def _same_file(row, name):

@@ -111,7 +111,9 @@ class PlotData:
         wave.set_title(f"{title}: {settings.target}, threshold {settings.threshold_db:g} dBFS, "
                        f"range {settings.range_db:g} dB")  # fmt: skip
         time = hops["time_s"]
-        gain.plot(time, hops["gain_db"], color=_COLOURS["gain"], linewidth=1)
+        # The file is written without the lookahead's delay, so its gains lie that much earlier.
+        gain_time = time - processor.latency_samples / self._info.sample_rate
+        gain.plot(gain_time, hops["gain_db"], color=_COLOURS["gain"], linewidth=1)
         gain.set(ylabel="gain, dB", ylim=(min(settings.range_db, -6) * 1.08, 3))
         presence.fill_between(time, hops["presence"], color=_COLOURS["gated"], alpha=0.5, lw=0)
         threshold = processor.presence_threshold

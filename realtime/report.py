@@ -4,7 +4,7 @@ from array import array
 
 import numpy as np
 
-from gate.units import power_to_dbfs
+from gate.units import db_to_gain, power_to_dbfs
 from realtime.labels import read_labels
 
 
@@ -48,6 +48,10 @@ class Summary:
                  "release_ms")  # fmt: skip
         self._hops = {name: array("f") for name in names}
         self._open = array("b")
+        self._midpoint = db_to_gain(settings.range_db / 2.0)
+        self._edges = []  # samples at which the first lane's gain crossed the midpoint
+        self._was_open = False
+        self._at = 0
         self._peak = 0.0
         self._squares = 0.0
         self._samples = 0
@@ -58,6 +62,15 @@ class Summary:
             for name, values in self._hops.items():
                 values.append(getattr(meters, name))
             self._open.append(meters.open)
+
+    def gains(self, lane, gains):
+        """Take the gain of every sample; notes when it crosses the midpoint."""
+        if lane == 0:
+            is_open = gains > self._midpoint
+            changes = np.flatnonzero(np.diff(is_open, prepend=self._was_open))
+            self._edges.extend((self._at + changes).tolist())
+            self._was_open = bool(is_open[-1]) if len(is_open) else self._was_open
+            self._at += len(gains)
 
     def audio(self, samples):
         """Take the file's own samples."""
@@ -94,18 +107,22 @@ class Summary:
             "settings": self._settings.to_mapping(),
         }
         if self._job.labels is not None:
-            report["measures"] = self._measures(hops)
+            report["measures"] = self._measures(processor.latency_samples)
         return report
 
-    def _measures(self, hops):
-        from gate.metrics import gate_measures
+    def _measures(self, latency_samples):
+        from gate.metrics import clip_segments, measure
 
-        segments = read_labels(self._job.labels, str(self._job.source))
-        return gate_measures(
-            segments,
-            hops["gain_db"],
-            times_s=hops["time_s"],
-            range_db=self._settings.range_db,
-            duration_s=self._info.seconds,
-            presence=hops["presence"],
+        duration_s = self._info.seconds
+        edges = [*self._edges, self._at] if self._was_open else self._edges
+        # The file is written without the lookahead's delay, so its gains lie that much earlier.
+        opened = (np.array(edges, dtype=float) - latency_samples).reshape(-1, 2)
+        opened /= self._info.sample_rate
+        wanted = read_labels(self._job.labels, str(self._job.source))
+        tally = measure(
+            clip_segments(wanted, duration_s), clip_segments(opened, duration_s), duration_s
         )
+        return {
+            name: round(value, 4) if np.isfinite(value) else None
+            for name, value in tally.summary().items()
+        }

@@ -1,0 +1,66 @@
+"""What a gate shows: the state of its last hop, and what it survived."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Meters:
+    """What a lane knew and did on its last hop.
+
+    Attributes
+    ----------
+    time_s : float
+        Time from reset to the end of the hop, in seconds of input.
+    input_dbfs, key_level_dbfs : float
+        Levels of the key signal, whole and weighted by the key.
+    presence : float
+        Of the target, 0..1.
+    open : bool
+        Whether the gate is open on the samples that follow the hop.
+    gain_db : float
+        Gain at `time_s`.
+    attack_ms, hold_ms, release_ms : float
+        Ballistics in force.
+    key_low_hz, key_high_hz : float
+        Band in which the key is above half its maximum.
+    reason : str
+        Why: see `gate.control.Reason`.
+    """
+
+    time_s: float
+    input_dbfs: float
+    key_level_dbfs: float
+    presence: float
+    open: bool
+    gain_db: float
+    attack_ms: float
+    hold_ms: float
+    release_ms: float
+    key_low_hz: float
+    key_high_hz: float
+    reason: str
+
+
+@dataclass
+class Counters:
+    """What went wrong and was survived.
+
+    Attributes
+    ----------
+    hops, open_hops, failed_hops : int
+        Decisions taken; those that left the gate open, held included; those taken without the
+        detector (the gate was open).
+    opens : int
+        Times the gate went from shut to open.
+    detector_failures : int
+        Times the detector raised or returned what is not finite.
+    nonfinite_samples : int
+        Input samples replaced by silence.
+    """
+
+    hops: int = 0
+    open_hops: int = 0
+    opens: int = 0
+    failed_hops: int = 0
+    detector_failures: int = 0
+    nonfinite_samples: int = 0
