@@ -78,13 +78,13 @@ def mel_to_hz(mel):
     return 700.0 * np.expm1(np.asarray(mel, dtype=np.float64) / 1127.0)
 
 
-def mel_centres_hz(mel=MelSettings()):  # noqa: B008 (frozen)
+def mel_centres_hz(mel=MelSettings()):
     """Centre frequencies of the mel bands in Hz, shape (n_mels,)."""
     edges = np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2)
     return mel_to_hz(edges[1:-1])
 
 
-def mel_filterbank(mel=MelSettings()):  # noqa: B008 (frozen)
+def mel_filterbank(mel=MelSettings()):
     """Triangular mel weights, shape (n_mels, n_bins) float64.
 
     As in the VGGish reference code, the slopes are linear in mel (librosa's are linear in Hz)
@@ -125,7 +125,7 @@ class LogMel:
 
     latency_samples = 0
 
-    def __init__(self, mel=MelSettings()):  # noqa: B008 (frozen)
+    def __init__(self, mel=MelSettings()):
         self.mel = mel
         self._window = hann_window(mel.window_length).astype(np.float32)
         self._filterbank = BandedMatrix(mel_filterbank(mel))
@@ -204,7 +204,7 @@ class LogMel:
         return log_mel, power
 
 
-def log_mel_spectrogram(samples, mel=MelSettings()):  # noqa: B008 (frozen)
+def log_mel_spectrogram(samples, mel=MelSettings()):
     """Log-mel of a whole signal at `mel.sample_rate`, shape (len // hop_length, n_mels)."""
     n = len(samples) // mel.hop_length * mel.hop_length
     return LogMel(mel).process_many(np.asarray(samples[:n], dtype=np.float32))[0]

@@ -13,7 +13,7 @@ from gate.features import MelSettings, hz_to_mel, mel_centres_hz, mel_filterbank
 from gate.units import mean_square_dbfs, power_to_dbfs
 
 
-def band_partition(mel=MelSettings()):  # noqa: B008 (frozen)
+def band_partition(mel=MelSettings()):
     """Mel triangles scaled so that a bin's weights over all bands sum to 1.
 
     Returns
@@ -58,7 +58,7 @@ class KeyLevel:
 
     latency_samples = 0
 
-    def __init__(self, key="learned", mel=MelSettings()):  # noqa: B008 (frozen)
+    def __init__(self, key="learned", mel=MelSettings()):
         self.key = key
         self._partition = BandedMatrix(band_partition(mel))
         self._centres_hz = mel_centres_hz(mel)

@@ -38,4 +38,4 @@ def find_model(model):
 
 def sample_path():
     """Path of the sample recording that comes with the gate."""
-    return Path(str(files("models") / "sample" / "talk.wav"))
+    return Path(str(files("models") / "sample" / "talk.flac"))
