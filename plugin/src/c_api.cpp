@@ -1,0 +1,88 @@
+// The core behind a C interface, for tests and benchmarks from other languages.
+#include <cstring>
+#include <new>
+
+#include "parameters.hpp"
+#include "processor.hpp"
+
+#define GATE_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+struct Handle {
+  float values[gate::n_inputs];
+  gate::GateProcessor* processor;
+};
+
+int find(const char* symbol) {
+  for (int id = 0; id < gate::n_inputs; ++id) {
+    if (std::strcmp(symbol, gate::parameters[id].symbol) == 0) return id;
+  }
+  return -1;
+}
+
+}  // namespace
+
+GATE_EXPORT Handle* gate_new(int sample_rate, int channels) {
+  auto* handle = new Handle;
+  for (int id = 0; id < gate::n_inputs; ++id) {
+    handle->values[id] = static_cast<float>(gate::parameters[id].initial);
+  }
+  handle->processor =
+      new gate::GateProcessor(gate::settings_of(handle->values), sample_rate, channels);
+  return handle;
+}
+
+GATE_EXPORT void gate_free(Handle* handle) {
+  delete handle->processor;
+  delete handle;
+}
+
+// Returns 0, or -1 for an unknown name.
+GATE_EXPORT int gate_set(Handle* handle, const char* symbol, float value) {
+  const int id = find(symbol);
+  if (id < 0) return -1;
+  handle->values[id] = value;
+  handle->processor->configure(gate::settings_of(handle->values));
+  return 0;
+}
+
+GATE_EXPORT void gate_reset(Handle* handle) { handle->processor->reset(); }
+GATE_EXPORT int gate_latency(Handle* handle) { return handle->processor->latency_samples(); }
+
+GATE_EXPORT void gate_on_hop(Handle* handle, void (*on_hop)(const gate::Meters&)) {
+  handle->processor->on_hop = on_hop;
+}
+
+GATE_EXPORT void gate_spoil(Handle* handle) { handle->processor->lane().spoil_next_detection(); }
+
+GATE_EXPORT void gate_counters(Handle* handle, gate::Counters* out) {
+  *out = handle->processor->lane().counters;
+}
+
+GATE_EXPORT void gate_process(Handle* handle, const float* const* in, const float* const* key,
+                              int n_keys, float* const* out, int n) {
+  handle->processor->process(in, key, n_keys, out, n);
+}
+
+// Log-mel of the model's reference features: one detector hop, for comparison with the ONNX file.
+GATE_EXPORT void* gate_detector_new() { return new gate::Detector; }
+GATE_EXPORT void gate_detector_free(void* detector) {
+  delete static_cast<gate::Detector*>(detector);
+}
+GATE_EXPORT void gate_detector_process(void* detector, const float* log_mel,
+                                       const float** outputs) {
+  const gate::Detection found = static_cast<gate::Detector*>(detector)->process(log_mel);
+  outputs[0] = found.embedding;
+  outputs[1] = found.presence;
+  outputs[2] = found.key;
+  outputs[3] = found.ballistics;
+}
+GATE_EXPORT const char* gate_detector_sha256() { return gate::detector_info.sha256; }
+GATE_EXPORT const char* gate_parameters(int id, double* low, double* high, double* initial) {
+  if (id < 0 || id >= gate::n_parameters) return nullptr;
+  *low = gate::parameters[id].low;
+  *high = gate::highest(id);
+  *initial = gate::parameters[id].initial;
+  return gate::parameters[id].symbol;
+}

@@ -1,0 +1,61 @@
+// The detector: what was generated from models/voice.onnx, with its state. Contract: the ONNX
+// file's; twin of realtime/onnx_detector.py.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+namespace gate {
+
+struct Target {
+  const char* name;
+  int n_columns;
+  int columns[8];  // of presence; the largest counts
+  double presence_threshold, presence_hysteresis;
+};
+
+struct DetectorInfo {
+  const char *name, *sha256;
+  double log_offset;
+  int n_mels, n_classes, embedding_size, state_size;
+  int n_targets;
+  const Target* targets;
+  int work_size, embedding_at, presence_at, key_at, ballistics_at, state_out_at;
+};
+
+// Both are defined in the generated file.
+extern const DetectorInfo detector_info;
+void detector_step(const float* features, const float* state, float* work);
+
+struct Detection {
+  const float *embedding, *presence, *key, *ballistics;
+};
+
+class Detector {
+ public:
+  const DetectorInfo& info = detector_info;
+
+  Detector() : work_(detector_info.work_size), state_(detector_info.state_size) {
+    // Touches every weight once, so that no page is missing when sound comes.
+    std::vector<float> silence(info.n_mels, 0.0f);
+    process(silence.data());
+    reset();
+  }
+
+  void reset() { std::fill(state_.begin(), state_.end(), 0.0f); }
+
+  // Classify the next hop of log-mel (n_mels); the result holds until the next call.
+  Detection process(const float* log_mel) {
+    float* work = work_.data();
+    detector_step(log_mel, state_.data(), work);
+    std::copy(work + info.state_out_at, work + info.state_out_at + info.state_size,
+              state_.begin());
+    return {work + info.embedding_at, work + info.presence_at, work + info.key_at,
+            work + info.ballistics_at};
+  }
+
+ private:
+  std::vector<float> work_, state_;
+};
+
+}  // namespace gate

@@ -1,0 +1,227 @@
+// From one key signal to one gain curve: decimate, log-mel, detect, measure, decide, smooth; twin
+// of gate/lane.py.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "control.hpp"
+#include "decimator.hpp"
+#include "detector.hpp"
+#include "envelope.hpp"
+#include "features.hpp"
+#include "key.hpp"
+#include "settings.hpp"
+
+namespace gate {
+
+// What the lane knew and did on its last hop; times in ms, levels in dBFS.
+struct Meters {
+  double time_s = 0.0, input_dbfs = min_dbfs, key_level_dbfs = min_dbfs, presence = 0.0;
+  double open = 0.0, gain_db = 0.0, attack_ms = 0.0, hold_ms = 0.0, release_ms = 0.0;
+  double key_low_hz = 0.0, key_high_hz = 8000.0, reason = 0.0;
+};
+
+struct Counters {
+  int64_t hops = 0, failed_hops = 0, detector_failures = 0, nonfinite_samples = 0;
+};
+
+inline MelSettings detector_mel() {
+  MelSettings mel;
+  mel.log_offset = detector_info.log_offset;
+  mel.n_mels = detector_info.n_mels;
+  return mel;
+}
+
+class Lane {
+ public:
+  const MelSettings mel = detector_mel();
+  Counters counters;
+
+  Lane(int sample_rate, const GateSettings& settings)
+      : sample_rate_(sample_rate), decimator_(sample_rate, mel.sample_rate, mel.hop_length),
+        log_mel_(mel), key_level_(mel), envelope_(sample_rate), key_weights_(mel.n_mels),
+        curve_(1 + static_cast<int>(std::ceil((mel.hop_length + 2.0) * sample_rate /
+                                                  mel.sample_rate +
+                                              2.0 * decimator_.latency_samples()))) {
+    configure(settings);
+    reset();
+  }
+
+  // Take new settings and keep all state.
+  void configure(const GateSettings& settings) {
+    const Target& target = detector_info.targets[settings.target];
+    target_ = &target;
+    control_.configure(settings.threshold_db, settings.hysteresis_db,
+                       settings.presence_threshold.value_or(target.presence_threshold),
+                       settings.presence_hysteresis.value_or(target.presence_hysteresis));
+    settings_ = settings;
+    key_level_.configure(settings.key);
+    const double reduced = db_to_gain(settings.range_db);
+    open_gain_ = settings.duck ? reduced : 1.0;
+    shut_gain_ = settings.duck ? 1.0 : reduced;
+    envelope_.set_initial_gain(shut_gain_);
+  }
+
+  void reset() {
+    decimator_.reset();
+    log_mel_.reset();
+    detector_.reset();
+    control_.reset();
+    envelope_.reset();
+    now_ = 0;
+    retry_in_ = 0;
+    retry_hops_ = 1;
+    counters = Counters{};
+    meters_ = Meters{};
+    std::fill(key_weights_.begin(), key_weights_.end(), 1.0f);
+    length_ = decimator_.needed();
+    std::fill(curve_.begin(), curve_.begin() + length_, static_cast<float>(envelope_.gain));
+  }
+
+  // Input samples until the hop ends.
+  int needed() const { return decimator_.needed(); }
+
+  // Gains of the next needed() samples.
+  const float* curve() const { return curve_.data() + length_ - decimator_.needed(); }
+
+  // Append n key samples, at most needed().
+  void push(const float* samples, int n) { decimator_.push(samples, n); }
+
+  // Decide: call when needed() is 0. Afterwards curve() holds the gains that follow.
+  void end_hop() {
+    now_ += length_;
+    float* samples = decimator_.process();
+    for (int i = 0; i < mel.hop_length; ++i) {
+      samples[i] = std::min(std::max(samples[i], -clip_), clip_);  // a NaN stays one
+    }
+    log_mel_.process(samples);
+    float power = 0.0f;
+    for (int i = 0; i < mel.n_bins(); ++i) power += log_mel_.power()[i];
+    length_ = decimator_.needed();
+    meters_.input_dbfs = mean_square_dbfs(power);
+    apply(detect());
+    describe();
+  }
+
+  const float* bin_weights() { return key_level_.bin_weights(key_weights_.data()); }
+  const Meters& meters() const { return meters_; }
+
+  // For tests: the next detection is made to fail.
+  void spoil_next_detection() { spoil_ = true; }
+
+ private:
+  struct Reading {
+    bool valid = false;
+    double level = 0.0, presence = 0.0, attack_s = 0.0, hold_s = 0.0, release_s = 0.0;
+  };
+
+  static constexpr double click_free_s_ = 0.005;  // time constant of bypass and of failing open
+  static constexpr int max_retry_hops_ = 64;
+  static constexpr float clip_ = 16.0f;  // a wild sample must not reach the detector's state
+
+  Reading detect() {
+    if (retry_in_ > 0) {
+      --retry_in_;
+      return {};
+    }
+    const Detection found = detector_.process(log_mel_.log_mel());
+    Reading r{true};
+    r.presence = found.presence[target_->columns[0]];
+    for (int i = 1; i < target_->n_columns; ++i) {
+      r.presence = std::max<double>(r.presence, found.presence[target_->columns[i]]);
+    }
+    if (spoil_) r.presence = std::numeric_limits<double>::quiet_NaN();
+    spoil_ = false;
+    std::copy(found.key, found.key + mel.n_mels, key_weights_.begin());
+    r.level = key_level_.process(log_mel_.power(), key_weights_.data());
+    r.attack_s = found.ballistics[0];
+    r.hold_s = found.ballistics[1];
+    r.release_s = found.ballistics[2];
+    if (!std::isfinite(r.level + r.presence + r.attack_s + r.hold_s + r.release_s)) {
+      fail();
+      return {};
+    }
+    retry_hops_ = 1;
+    return r;
+  }
+
+  // Count, forget the detector's state, and wait before it is asked again.
+  void fail() {
+    ++counters.detector_failures;
+    retry_in_ = retry_hops_ - 1;
+    retry_hops_ = std::min(2 * retry_hops_, max_retry_hops_);
+    std::fill(key_weights_.begin(), key_weights_.end(), 1.0f);
+    detector_.reset();
+  }
+
+  // Decide on one hop's reading and write the gains of the samples that follow it.
+  void apply(const Reading& r) {
+    ++counters.hops;
+    float* curve = curve_.data();
+    if (!r.valid) {
+      ++counters.failed_hops;
+      meters_.key_level_dbfs = meters_.input_dbfs;
+      meters_.presence = std::numeric_limits<double>::quiet_NaN();
+      control_.reason = Reason::detector_failed;
+      envelope_.process(curve, length_, 1.0, click_free_s_);
+      return;
+    }
+    meters_.key_level_dbfs = r.level;
+    meters_.presence = r.presence;
+    const double attack_s = bounded(settings_.attack_ms, attack_ms_range, r.attack_s);
+    const double hold_s = bounded(settings_.hold_ms, hold_ms_range, r.hold_s);
+    const double release_s = bounded(settings_.release_ms, release_ms_range, r.release_s);
+    meters_.attack_ms = attack_s * 1e3;
+    meters_.hold_ms = hold_s * 1e3;
+    meters_.release_ms = release_s * 1e3;
+    const int64_t hold_samples = std::llrint(hold_s * sample_rate_);
+    const int n_open = control_.process(now_, now_ + length_, r.level, r.presence, hold_samples);
+    if (settings_.bypass) {
+      control_.reason = Reason::bypass;
+      envelope_.process(curve, length_, 1.0, click_free_s_);
+      return;
+    }
+    envelope_.process(curve, n_open, open_gain_, attack_s);
+    envelope_.process(curve + n_open, length_ - n_open, shut_gain_, release_s);
+  }
+
+  // Seconds: the pinned value, or the learned one within the setting's range.
+  static double bounded(const std::optional<double>& pinned_ms, Range range, double learned_s) {
+    if (pinned_ms) return *pinned_ms * 1e-3;
+    return std::clamp(learned_s, range.low * 1e-3, range.high * 1e-3);
+  }
+
+  void describe() {
+    const auto [low_hz, high_hz] = key_level_.band_hz(key_weights_.data());
+    const Reason reason = control_.reason;
+    meters_.time_s = static_cast<double>(now_) / sample_rate_;
+    meters_.open = reason != Reason::below_threshold && reason != Reason::target_absent;
+    meters_.gain_db = gain_to_db(envelope_.gain);
+    meters_.key_low_hz = low_hz;
+    meters_.key_high_hz = high_hz;
+    meters_.reason = static_cast<double>(reason);
+  }
+
+  int sample_rate_;
+  GateSettings settings_;
+  const Target* target_ = nullptr;
+  Decimator decimator_;
+  LogMel log_mel_;
+  Detector detector_;
+  KeyLevel key_level_;
+  Control control_;
+  Envelope envelope_;
+  std::vector<float> key_weights_, curve_;
+  int length_ = 0;
+  int64_t now_ = 0;
+  int retry_in_ = 0, retry_hops_ = 1;
+  double open_gain_ = 1.0, shut_gain_ = 1.0;
+  Meters meters_;
+  bool spoil_ = false;
+};
+
+}  // namespace gate

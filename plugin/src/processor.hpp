@@ -1,0 +1,160 @@
+// The gate for blocks of any size, one decision for all channels; twin of gate/processor.py.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "delay.hpp"
+#include "lane.hpp"
+#include "listen.hpp"
+#include "settings.hpp"
+
+#if defined(__SSE__) || defined(_M_X64)
+#include <xmmintrin.h>
+#endif
+
+namespace gate {
+
+// Denormals cost a hundredfold in long silences: flushed while one of these lives.
+class DenormalsFlushed {
+ public:
+#if defined(__SSE__) || defined(_M_X64)
+  DenormalsFlushed() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040u); }
+  ~DenormalsFlushed() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#elif defined(__aarch64__)
+  DenormalsFlushed() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" : : "r"(before_ | (1ull << 24)));
+  }
+  ~DenormalsFlushed() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+
+ private:
+  unsigned long long before_;
+#endif
+};
+
+// Everything is allocated by the constructor; process() only computes.
+class GateProcessor {
+ public:
+  void (*on_hop)(const Meters&) = nullptr;
+
+  GateProcessor(const GateSettings& settings, int sample_rate, int channels)
+      : settings_(settings), sample_rate_(sample_rate), channels_(channels),
+        lane_(sample_rate, settings),
+        delay_(sample_rate, channels, ms_to_samples(lookahead_ms_range.high, sample_rate)),
+        listener_(sample_rate, lane_.mel.n_bins(), lane_.mel.sample_rate),
+        fade_step_(1.0 / std::max(1, ms_to_samples(10.0, sample_rate))),
+        audio_(channels, std::vector<float>(piece_)), key_(piece_), rows_(channels) {
+    for (int c = 0; c < channels; ++c) rows_[c] = audio_[c].data();
+    delay_.set_delay(ms_to_samples(settings.lookahead_ms, sample_rate));
+    reset();
+  }
+
+  // Forget all sound and all counts; settings stay.
+  void reset() {
+    lane_.reset();
+    delay_.reset();
+    listener_.reset();
+    listen_mix_ = settings_.key_listen ? 1.0 : 0.0;
+  }
+
+  // Between blocks, at any time: nothing clicks, nothing is reset.
+  void configure(const GateSettings& settings) {
+    settings_ = settings;
+    lane_.configure(settings);
+    delay_.set_delay(ms_to_samples(settings.lookahead_ms, sample_rate_));
+  }
+
+  int latency_samples() const { return delay_.latency_samples(); }
+  Lane& lane() { return lane_; }
+
+  // Gate n samples. `key` is an external key input of n_keys channels, or null; `out` may be
+  // `in`.
+  void process(const float* const* in, const float* const* key, int n_keys, float* const* out,
+               int n) {
+    const DenormalsFlushed flushed;
+    for (int done = 0; done < n;) {
+      const int step = std::min({n - done, lane_.needed(), piece_});
+      for (int c = 0; c < channels_; ++c) repair(in[c] + done, step, rows_[c]);
+      if (key == nullptr) {
+        mix(rows_.data(), channels_, step);
+      } else {
+        mix_external(key, n_keys, done, step);
+      }
+      delay_.process(rows_.data(), step);
+      const float* gains = lane_.curve();
+      for (int c = 0; c < channels_; ++c) multiply(rows_[c], gains, step, out[c] + done);
+      if (settings_.key_listen || listen_mix_ > 0.0) listen(out, done, step);
+      lane_.push(key_.data(), step);
+      done += step;
+      if (lane_.needed() == 0) {
+        lane_.end_hop();
+        if (on_hop != nullptr) on_hop(lane_.meters());
+      }
+    }
+  }
+
+ private:
+  static constexpr int piece_ = 512;
+
+  // What is not finite becomes silence and is counted.
+  void repair(const float* in, int n, float* out) {
+    for (int i = 0; i < n; ++i) {
+      const bool finite = std::abs(in[i]) <= 3.402823466e38f;
+      out[i] = finite ? in[i] : 0.0f;
+      lane_.counters.nonfinite_samples += !finite;
+    }
+  }
+
+  // Mean of the channels into key_.
+  void mix(const float* const* channels, int n_channels, int n) {
+    std::copy(channels[0], channels[0] + n, key_.begin());
+    if (n_channels == 1) return;
+    for (int c = 1; c < n_channels; ++c) {
+      for (int i = 0; i < n; ++i) key_[i] += channels[c][i];
+    }
+    for (int i = 0; i < n; ++i) key_[i] *= 1.0f / n_channels;
+  }
+
+  void mix_external(const float* const* key, int n_keys, int done, int n) {
+    repair(key[0] + done, n, key_.data());
+    if (n_keys == 1) return;
+    for (int i = 0; i < n; ++i) {
+      for (int c = 1; c < n_keys; ++c) {
+        float sample;
+        repair(key[c] + done + i, 1, &sample);
+        key_[i] += sample;
+      }
+      key_[i] *= 1.0f / n_keys;
+    }
+  }
+
+  // Fade between the gated sound and what the key lets through.
+  void listen(float* const* out, int done, int n) {
+    const float* weights = lane_.bin_weights();
+    const double step = settings_.key_listen ? fade_step_ : -fade_step_;
+    for (int i = done; i < done + n; ++i) {
+      listen_mix_ = std::clamp(listen_mix_ + step, 0.0, 1.0);
+      const float heard = listener_.process(key_[i - done], weights);
+      const float share = static_cast<float>(listen_mix_);
+      for (int c = 0; c < channels_; ++c) out[c][i] += share * (heard - out[c][i]);
+    }
+  }
+
+  GateSettings settings_;
+  int sample_rate_, channels_;
+  Lane lane_;
+  DelayLine delay_;
+  KeyListen listener_;
+  double fade_step_, listen_mix_ = 0.0;
+  std::vector<std::vector<float>> audio_;
+  std::vector<float> key_;
+  std::vector<float*> rows_;
+};
+
+}  // namespace gate
