@@ -1,0 +1,273 @@
+"""Dev figures of a trained detector, through the gate it will drive.
+
+The evaluation set is the benchmark's (`benchmarks.mixtures`): mixtures clean to 0 dB, recordings
+without speech. The network runs once a recording; any number of gate settings is then tried on
+what it said, by the batched twin of the shipped gate (`training.gate_loss`), which tests hold to
+`gate.control` and `gate.envelope`.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from gate.decimator import Decimator
+from gate.features import LogMel
+from gate.key import band_partition
+from gate.metrics import Tally, measure, segments_of
+from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
+from training.gate_loss import GateLossSettings, UserSettings, gate_gain
+
+_HOP_S = 0.01
+
+
+@dataclass
+class Heard:
+    """One recording as the detector hears it, and what it said.
+
+    Attributes
+    ----------
+    name, group, cluster : str
+    duration_s : float
+    segments : ndarray, shape (k, 2)
+        Wanted, seconds.
+    features, band_power : ndarray, shape (T, 64)
+    s_level_db : ndarray, shape (T,) or None
+        Level of the wanted sound alone in the detector's bands, dBFS.
+    s_energy, n_energy : ndarray or None
+        Weighted energies a frame of 2.5 ms.
+    presence : ndarray, shape (T, n_classes)
+    key : ndarray, shape (T, 64)
+    ballistics : ndarray, shape (T, 3)
+    """
+
+    name: str
+    group: str
+    cluster: str
+    duration_s: float
+    segments: np.ndarray
+    features: np.ndarray
+    band_power: np.ndarray
+    s_level_db: np.ndarray | None = None
+    s_energy: np.ndarray | None = None
+    n_energy: np.ndarray | None = None
+    presence: np.ndarray | None = None
+    key: np.ndarray | None = None
+    ballistics: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class GateChoice:
+    """Settings of the gate to try.
+
+    Attributes
+    ----------
+    presence_threshold, presence_hysteresis : float
+    threshold_db, range_db, hysteresis_db : float
+    fixed : tuple of float or None
+        Attack, hold, release in seconds instead of the learned ones; None for a learned one.
+    key : str or tuple of float
+        ``learned``, ``off``, or lower and upper edge in Hz.
+    columns : tuple of int
+        Presence columns of the target.
+    """
+
+    presence_threshold: float = 0.5
+    presence_hysteresis: float = 0.2
+    threshold_db: float = -60.0
+    range_db: float = -60.0
+    hysteresis_db: float = 6.0
+    fixed: tuple = (None, None, None)
+    key: object = "learned"
+    columns: tuple = (0,)
+
+
+def _analyse(samples, sample_rate):
+    decimator = Decimator(sample_rate)
+    n_hops = len(samples) * 100 // sample_rate + 2
+    ends = decimator.hop_ends(n_hops)
+    last = ends[ends <= len(samples)][-1] if np.any(ends <= len(samples)) else 0
+    hops = decimator.process_many(np.asarray(samples[:last], dtype=np.float32))
+    features, power = LogMel().process_many(hops)
+    return features, power @ band_partition().T
+
+
+def hear(clip):
+    """Load a clip of the evaluation set and analyse it."""
+    loaded = clip.load()
+    sound, rate = loaded.sound, loaded.sample_rate
+    features, band_power = _analyse(sound.audio, rate)
+    heard = Heard(
+        clip.name,
+        clip.group,
+        clip.cluster,
+        loaded.duration_s,
+        loaded.segments,
+        features,
+        band_power,
+    )
+    if sound.wanted is not None:
+        s_power = _analyse(sound.wanted, rate)[1].sum(axis=1)
+        heard.s_level_db = 10.0 * np.log10(np.maximum(s_power, 1e-14))
+        heard.s_energy = weighted_energy(sound.wanted, rate)
+        heard.n_energy = weighted_energy(sound.unwanted, rate)
+    return heard
+
+
+@torch.no_grad()
+def ask(net, recordings):
+    """Run the network over recordings and keep what it says in them."""
+    for heard in recordings:
+        outputs = net(torch.from_numpy(heard.features).unsqueeze(0))
+        heard.presence = torch.sigmoid(outputs["presence_logits"][0]).numpy()
+        heard.key = torch.sigmoid(outputs["key_logits"][0]).numpy()
+        heard.ballistics = outputs["ballistics"][0].numpy()
+    return recordings
+
+
+def key_levels(heard, key="learned"):
+    """Key level of each hop in dBFS."""
+    if key == "learned":
+        weights = heard.key
+    elif key == "off":
+        weights = np.ones((1, heard.band_power.shape[1]), dtype=np.float32)
+    else:
+        from gate.features import mel_centres_hz
+
+        centres = mel_centres_hz()
+        weights = ((centres >= key[0]) & (centres <= key[1])).astype(np.float32)[None]
+    return 10.0 * np.log10(np.maximum((heard.band_power * weights).sum(axis=1), 1e-14))
+
+
+@torch.no_grad()
+def gains(recordings, choice):
+    """Gain of the gate for each recording, one value a 2.5 ms frame: list of ndarray."""
+    longest = max(len(heard.features) for heard in recordings)
+    count = len(recordings)
+    presence, level = np.zeros((count, longest)), np.full((count, longest), -140.0)
+    ballistics = np.full((count, longest, 3), 0.01)
+    for row, heard in enumerate(recordings):
+        n = len(heard.features)
+        presence[row, :n] = heard.presence[:, list(choice.columns)].max(axis=1)
+        level[row, :n] = key_levels(heard, choice.key)
+        ballistics[row, :n] = heard.ballistics
+    for column, value in enumerate(choice.fixed):
+        if value is not None:
+            ballistics[..., column] = value
+    settings = GateLossSettings(
+        hysteresis_db=choice.hysteresis_db,
+        presence_threshold=choice.presence_threshold,
+        presence_hysteresis=choice.presence_hysteresis,
+    )
+    user = UserSettings(
+        torch.full((count,), choice.threshold_db), torch.full((count,), choice.range_db)
+    )
+    tensors = [torch.from_numpy(a).float() for a in (presence, level, ballistics)]
+    gain = gate_gain(*tensors, user, settings).numpy()
+    return [gain[row, : 4 * len(h.features)] for row, h in enumerate(recordings)]
+
+
+@dataclass
+class Verdict:
+    """What a choice of settings did.
+
+    Attributes
+    ----------
+    tallies : dict of str to Tally
+        One a group.
+    losses : dict of str to float
+        Gated-signal loss a recording, where the parts are known.
+    """
+
+    tallies: dict = field(default_factory=dict)
+    losses: dict = field(default_factory=dict)
+
+    def table(self):
+        """Rows a group: dict of str to dict of float (see `gate.metrics.Tally.summary`)."""
+        return {group: tally.summary() for group, tally in self.tallies.items()}
+
+
+def judge(recordings, choice, with_loss=False):
+    """Try gate settings on what the network said.
+
+    Parameters
+    ----------
+    recordings : list of Heard
+        After `ask`.
+    choice : GateChoice
+    with_loss : bool
+        Also the gated-signal loss.
+
+    Returns
+    -------
+    Verdict
+    """
+    verdict = Verdict()
+    for heard, gain in zip(recordings, gains(recordings, choice), strict=True):
+        opened = segments_of(gain > 10.0 ** (choice.range_db / 40.0), 1.0 / FRAME_S)
+        opened = np.minimum(opened, heard.duration_s)
+        tally = measure(heard.segments, opened[opened[:, 1] > opened[:, 0]], heard.duration_s)
+        verdict.tallies[heard.group] = verdict.tallies.get(heard.group, Tally()) + tally
+        if with_loss and heard.s_energy is not None:
+            n = min(len(gain), len(heard.s_energy))
+            verdict.losses[heard.name] = gated_signal_loss(
+                gain[:n], heard.s_energy[:n], heard.n_energy[:n], LossWeights()
+            )
+    return verdict
+
+
+def key_error_db(recordings):
+    """Median absolute error of the key level against the voice's own level, a group.
+
+    Over hops inside wanted segments in which the voice is within 30 dB of its loud parts.
+    """
+    errors = {}
+    for heard in recordings:
+        if heard.s_level_db is None:
+            continue
+        n = min(len(heard.features), len(heard.s_level_db))
+        times = (np.arange(n) + 0.5) * _HOP_S
+        inside = np.zeros(n, dtype=bool)
+        for begin, end in heard.segments:
+            inside |= (times >= begin) & (times < end)
+        level = heard.s_level_db[:n]
+        if not inside.any():
+            continue
+        inside &= level > np.percentile(level[inside], 95) - 30.0
+        error = np.abs(key_levels(heard)[:n] - level)[inside]
+        errors.setdefault(heard.group, []).append(error)
+    return {group: float(np.median(np.concatenate(parts))) for group, parts in errors.items()}
+
+
+@torch.no_grad()
+def level_changes(net, clips, threshold, low_dbfs=-50.0, high_dbfs=-10.0):
+    """Share of hops whose presence decision differs between two levels of the same recording."""
+    changed = total = 0
+    for clip in clips:
+        loaded = clip.load()
+        audio = np.asarray(loaded.sound.audio, dtype=np.float64)
+        rms = np.sqrt(np.mean(np.square(audio))) + 1e-12
+        decisions = []
+        for level in (low_dbfs, high_dbfs):
+            scaled = audio * (10.0 ** (level / 20.0) / rms)
+            features = _analyse(scaled.astype(np.float32), loaded.sample_rate)[0]
+            logits = net(torch.from_numpy(features).unsqueeze(0))["presence_logits"][0, :, 0]
+            decisions.append(torch.sigmoid(logits).numpy() >= threshold)
+        changed += int(np.sum(decisions[0] != decisions[1]))
+        total += len(decisions[0])
+    return changed / max(total, 1)
+
+
+def print_table(verdict, print_line=print):
+    """The measures of each group, one line a group."""
+    print_line(
+        f"{'group':<16} {'bacc':>5} {'FEC%':>5} {'MSC%':>5} {'OVER%':>5} {'NDS%':>5} {'p50':>4} "
+        f"{'p90':>4} {'open%':>6} {'/min':>5}"
+    )
+    for group, row in verdict.table().items():
+        print_line(
+            f"{group:<16} {row['balanced_accuracy']:5.3f} {100 * row['fec']:5.1f} "
+            f"{100 * row['msc']:5.1f} {100 * row['over']:5.1f} {100 * row['nds']:5.1f} "
+            f"{row['onset_p50_ms']:4.0f} {row['onset_p90_ms']:4.0f} "
+            f"{100 * row['open_share']:6.2f} {row['opens_per_minute']:5.1f}"
+        )
