@@ -38,6 +38,24 @@ class BestNetSettings:
     n_classes: int = 527
 
 
+class ClipDropout(nn.Module):
+    """Dropout of channels, the same for all rows of a clip.
+
+    A tenth of the random numbers of ordinary dropout, which were a fifth of the training time.
+    """
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, h):
+        """Any shape (N, T, C)."""
+        if not self.training or not self.p:
+            return h
+        kept = torch.rand(h.shape[0], 1, h.shape[2], device=h.device) >= self.p
+        return h * (kept.to(h.dtype) / (1.0 - self.p))
+
+
 class RowAttention(nn.Module):
     """One pre-norm transformer block over the rows."""
 
@@ -50,7 +68,7 @@ class RowAttention(nn.Module):
         self.norm_mlp = nn.LayerNorm(width)
         self.widen = nn.Linear(width, 2 * width)
         self.narrow = nn.Linear(2 * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ClipDropout(dropout)
 
     def forward(self, h, bias):
         """Shapes (N, T, width) and (N, 1, 1, T); bias is large and negative on padding."""
@@ -87,7 +105,8 @@ class BestNet(nn.Module):
         self.attend = nn.Linear(width, settings.heads)
         self.clip = nn.Linear(settings.heads * width, settings.n_classes)
         self.row = nn.Linear(width, 1)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = ClipDropout(settings.dropout)
+        self.dropout_pooled = nn.Dropout(settings.dropout)
 
     def forward(self, x, mask):  # noqa: D102
         real = mask[..., None]
@@ -101,4 +120,4 @@ class BestNet(nn.Module):
         h = self.norm_out(h)
         weight = self.attend(h).float().masked_fill(~real, _OFF).softmax(1)
         pooled = (weight.to(h.dtype).transpose(1, 2) @ h).flatten(1)
-        return self.clip(self.dropout(pooled)).float(), self.row(h)[..., 0].float()
+        return self.clip(self.dropout_pooled(pooled)).float(), self.row(h)[..., 0].float()

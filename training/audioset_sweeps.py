@@ -58,9 +58,9 @@ def table_grid(name):
     if arch == "conv1d":
         options = [{"active_layers": n, "kernel": 5} for n in range(1, 9)]
         options += [{"active_layers": 4, "kernel": kernel} for kernel in (3, 9)]
-        options += [{"active_layers": 4, "kernel": 5, "dropout": d} for d in (0.25, 0.5)]
+        options += [{"active_layers": 4, "kernel": 5, "dropout": 0.5}]
     elif arch == "conv2d":
-        options = [{"kernel": k, "channels": c} for k in (3, 5) for c in (4, 8, 16)]
+        options = [{"kernel": k, "channels": c} for k in (3, 5) for c in (4, 8)]
     elif arch == "lstm":
         options = [
             {"layers": layers, "hidden": hidden, "start_end_rows": rows}

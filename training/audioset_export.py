@@ -1,0 +1,138 @@
+"""Writes the distilled student as ``models/audioset-speech.onnx`` with card and reference."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from gate.errors import ConfigError, ModelError
+from training.audioset_models import scale_bytes
+from training.onnx_meta import set_metadata
+
+NAME = "audioset-speech"
+FORMAT = "exemplar-gate-embedding-head"
+MAX_DIFFERENCE = 1e-4
+"""Largest difference of a probability between torch and ONNX: float32 rounding stays below 1e-5."""
+
+
+class Head(nn.Module):
+    """A network over bytes: ``embeddings`` (N, T, 128) to ``clip`` (N,), ``per_second`` (N, T)."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, embeddings):  # noqa: D102
+        x = scale_bytes(embeddings)
+        mask = torch.ones_like(x[..., 0]) > 0
+        clip, rows = self.net(x, mask)
+        return torch.sigmoid(clip[:, 0]), torch.sigmoid(rows)
+
+
+def reference_input(seed=0):
+    """Seeded bytes (3, 10, 128), half of them at the ends of the range as in real embeddings."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(127.5, 90.0, (3, 10, 128))
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def run_head(session, embeddings):
+    """``(clip, per_second)`` of one call."""
+    return session.run(["clip", "per_second"], {"embeddings": embeddings})
+
+
+def open_head(path):
+    """Single-threaded session of a head."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def export_head(net, path, metadata):
+    """Write one ONNX and its ``.npz`` reference, and hold ONNX to torch.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        ``forward(x, mask)`` to logits, as `BestNet`.
+    path : path-like
+        The ``.onnx``.
+    metadata : dict
+        Stored in the file, values as strings or JSON.
+
+    Raises
+    ------
+    ModelError
+        If a probability differs by more than `MAX_DIFFERENCE` for any of several shapes.
+    """
+    import onnx
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = Head(net).eval()
+    example, buffer = torch.from_numpy(reference_input()), io.BytesIO()
+    torch.onnx.export(
+        head,
+        (example,),
+        buffer,
+        input_names=["embeddings"],
+        output_names=["clip", "per_second"],
+        dynamic_axes={
+            "embeddings": {0: "n", 1: "rows"}, "clip": {0: "n"}, "per_second": {0: "n", 1: "rows"},
+        },
+        opset_version=17,
+        dynamo=False,
+    )  # fmt: skip
+    graph = onnx.load_from_string(buffer.getvalue())
+    set_metadata(graph, {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+    session = open_head(path)
+    for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):
+        x = np.resize(reference_input(seed=n * rows), (n, rows, 128))
+        with torch.no_grad():
+            expected = [part.numpy() for part in head(torch.from_numpy(x))]
+        got = run_head(session, x)
+        worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True))
+        if not worst <= MAX_DIFFERENCE:
+            path.unlink()
+            raise ModelError(f"{path}: ONNX and torch differ by {worst:.2g} for {n} x {rows} rows")
+    clip, per_second = run_head(session, reference_input())
+    np.savez(
+        path.with_suffix(".npz"), embeddings=reference_input(), clip=clip, per_second=per_second
+    )
+
+
+def export_best(args):
+    """Export the student that `train_best` left under ``RUNS/best``; writes the card too."""
+    from training.audioset_best import load_net
+    from training.audioset_card import write_card
+
+    folder = Path(args.runs) / ("best-fast" if args.fast else "best")
+    if not (folder / "best.json").is_file():
+        raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
+    record = json.loads((folder / "best.json").read_text(encoding="utf-8"))
+    net = load_net(folder / "student.pt")
+    path = Path(args.models) / f"{NAME}.onnx"
+    thresholds = record["thresholds"]
+    export_head(
+        net,
+        path,
+        {
+            "target": record["target"],
+            "presence_threshold": thresholds["f1"],
+            "presence_hysteresis": 0.1,
+            "accuracy_threshold": thresholds["accuracy"],
+            "f1_threshold": thresholds["f1"],
+            "licence": "MIT; trained on the AudioSet embeddings (Google, CC BY 4.0)",
+            "training_data": "AudioSet released embeddings, balanced train part",
+        },
+    )
+    write_card(path.with_suffix(".md"), path, net, record)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, with {NAME}.npz and {NAME}.md")
