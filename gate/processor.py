@@ -106,6 +106,27 @@ class GateProcessor:
         self._delay.set_delay(ms_to_samples(settings.lookahead_ms, self.sample_rate))
         self._settings = settings
 
+    @property
+    def detector(self):
+        """The detector; assignable between blocks.
+
+        The new one starts from its initial state. The gain and the settings go on.
+        """
+        return self._detector
+
+    @detector.setter
+    def detector(self, detector):
+        if detector.info.mel != self._detector.info.mel:
+            raise ConfigError(
+                f"detector {detector.info.name!r} must take the same features as "
+                f"{self._detector.info.name!r}"
+            )
+        detector.info.target_columns(self._settings.target)  # refuses before anything changes
+        self._detector = detector
+        for index, lane in enumerate(self._lanes):
+            lane.detector = detector.fork() if index else detector
+            lane.configure(self._settings)
+
     def _relink(self, linked):
         """Go between one decision and one a channel; every channel's gain goes on."""
         if not linked and len(self._lanes) == 1:

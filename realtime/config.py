@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gate.errors import ConfigError
 from gate.settings import GateSettings, check_keys
+from realtime.live_settings import LiveSettings, OscSettings
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,13 @@ class DataSettings:
     yamnet: str = "../shared/data/yamnet"
 
 
-SECTIONS = {"gate": GateSettings, "engine": EngineSettings, "data": DataSettings}
+SECTIONS = {
+    "gate": GateSettings,
+    "engine": EngineSettings,
+    "live": LiveSettings,
+    "osc": OscSettings,
+    "data": DataSettings,
+}
 """Section name to its dataclass; `Config` has one field each."""
 
 
@@ -59,6 +66,8 @@ class Config:
 
     gate: GateSettings = field(default_factory=GateSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
+    osc: OscSettings = field(default_factory=OscSettings)
     data: DataSettings = field(default_factory=DataSettings)
 
 

@@ -1,0 +1,192 @@
+"""`gate-live`: microphone, gate, output."""
+
+import argparse
+import sys
+from dataclasses import replace
+
+from gate.errors import ConfigError
+from realtime.options import Parser, add_gate_options, config_from_args, run
+
+PROG = "gate-live"
+_EPILOG = """\
+examples:
+  gate-live --list-devices
+  gate-live --threshold-db -50                    default microphone to default output
+  gate-live --input usb --virtual-mic             a gated microphone for other programs
+  gate-live --host-api jack --no-ui --record takes
+
+keys: up/down threshold, left/right range, [ ] lookahead, b bypass, l key listen, m mute,
+      t target, p profile, q quit"""
+
+
+def build_parser():
+    """The command line of `gate-live`."""
+    parser = Parser(
+        prog=PROG,
+        description="Gate a microphone and play it on an output or a virtual microphone.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    device = parser.add_argument_group("device")
+    device.add_argument("--list-devices", action="store_true", help="print the devices and exit")
+    device.add_argument("--input", metavar="DEVICE", help="number or part of the name")
+    device.add_argument("--output", metavar="DEVICE", help="number or part of the name")
+    device.add_argument("--host-api", metavar="NAME", help="look there only: alsa, jack, wasapi...")
+    device.add_argument("--sample-rate", type=int, metavar="HZ",
+                        help="8000 to 192000 (default: the input device's own)")  # fmt: skip
+    device.add_argument("--block-size", type=int, metavar="N",
+                        help="samples a block (default 100; JACK brings its own)")  # fmt: skip
+    device.add_argument("--input-channels", type=_numbers, metavar="N[,N]",
+                        help="channels to gate, counted from 1 (default 1)")  # fmt: skip
+    device.add_argument("--output-channels", type=_numbers, metavar="N[,N]",
+                        help="where they go (default: one channel to 1,2)")  # fmt: skip
+    device.add_argument("--key-channels", type=_numbers, metavar="N[,N]",
+                        help="input channels that key the gate (default: its own)")  # fmt: skip
+    device.add_argument("--latency", type=_latency, metavar="low|high|MS",
+                        help="what to ask of the device, ms up to 2000 (default low)")  # fmt: skip
+    device.add_argument("--wait", action="store_true", help="wait for devices not there yet")
+    device.add_argument("--virtual-mic", action="store_true",
+                        help="Linux: make a microphone that other programs can choose, and "
+                        "remove it on exit")  # fmt: skip
+    device.add_argument("--detector-budget-ms", type=_budget, metavar="auto|off|MS",
+                        help="time for a hop before the gate fails open, 0.01 to 1000 ms "
+                        "(default auto: a block, 1 to 5 ms)")  # fmt: skip
+    beside = parser.add_argument_group("beside the sound")
+    views = beside.add_mutually_exclusive_group()
+    views.add_argument("--no-ui", action="store_true", help="log a line now and then")
+    views.add_argument("--json", action="store_true", help="print a JSON object a second")
+    beside.add_argument("--log-every", type=float, default=10.0, metavar="S",
+                        help="seconds between lines of --no-ui, 0.1 to 3600 (default 10)")  # fmt: skip
+    beside.add_argument("--record", metavar="DIR", help="write dry and gated WAV and the trace")
+    beside.add_argument("--record-minutes", type=float, metavar="MIN",
+                        help="begin new files after so long, 0.01 to 60 (default 10)")  # fmt: skip
+    beside.add_argument("--osc-port", type=int, metavar="PORT", help="listen for OSC on UDP")
+    beside.add_argument("--osc-host", metavar="ADDRESS", help="listen there (default 127.0.0.1)")
+    beside.add_argument("--osc-send", metavar="HOST:PORT", help="always send the meters there")
+    add_gate_options(parser)
+    return parser
+
+
+def main(argv=None):
+    """Entry point; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    return run(PROG, lambda: _main(args))
+
+
+def _main(args):
+    if args.list_devices:
+        return _list_devices(args)
+    if not 0.1 <= args.log_every <= 3600:
+        raise ConfigError(f"log_every={args.log_every:g} must be from 0.1 to 3600 s")
+    config = read_config(args)
+    from realtime.live_session import LiveSession
+
+    with _virtual_mic(args, config) as config:
+        session = LiveSession(
+            config,
+            lambda: _same_output(read_config(args), config),
+            config_path=args.config,
+            view=_view(args),
+            patient=args.wait,
+            log_period_s=args.log_every,
+        )
+        session.run()
+    return 0
+
+
+def read_config(args):
+    """`Config` of the file with all flags of `gate-live` laid over it.
+
+    Raises
+    ------
+    ConfigError
+    """
+    config = config_from_args(args)
+    live = {
+        name: getattr(args, name)
+        for name in (
+            "host_api", "sample_rate", "input_channels", "output_channels", "key_channels",
+            "latency", "detector_budget_ms", "record", "record_minutes",
+        )
+        if getattr(args, name) is not None
+    }  # fmt: skip
+    for name in ("input", "output"):
+        text = getattr(args, name)
+        if text is not None:
+            live[name] = int(text) if text.isdigit() else text
+    osc = {
+        name: value
+        for name, value in (
+            ("port", args.osc_port), ("host", args.osc_host), ("send_to", args.osc_send)
+        )
+        if value is not None
+    }  # fmt: skip
+    engine = {} if args.block_size is None else {"block_size": args.block_size}
+    return replace(
+        config,
+        live=replace(config.live, **live),
+        osc=replace(config.osc, **osc),
+        engine=replace(config.engine, **engine),
+    )
+
+
+def _list_devices(args):
+    from realtime.devices import devices_table, query_devices, quiet
+
+    with quiet():
+        devices = query_devices()
+    if args.host_api:
+        devices = [d for d in devices if args.host_api.lower() in d.host_api.lower()]
+    print(devices_table(devices))
+    return 0
+
+
+def _virtual_mic(args, config):
+    from contextlib import nullcontext
+
+    if not args.virtual_mic:
+        return nullcontext(config)
+    from realtime.virtual_mic import virtual_mic
+
+    return virtual_mic(config)
+
+
+def _same_output(config, running):
+    """A reading of the file must not report the virtual microphone's output as a change."""
+    live = replace(config.live, input=running.live.input, output=running.live.output)
+    return replace(config, live=live)
+
+
+def _view(args):
+    if args.json:
+        return "json"
+    return "log" if args.no_ui or not (sys.stdout.isatty() and sys.stdin.isatty()) else "screen"
+
+
+def _numbers(text):
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be channel numbers such as 1,2") from None
+
+
+def _latency(text):
+    if text in ("low", "high"):
+        return text
+    try:
+        return float(text) * 1e-3
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be low, high or ms") from None
+
+
+def _budget(text):
+    if text in ("auto", "off"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be auto, off or ms") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

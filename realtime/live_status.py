@@ -1,0 +1,82 @@
+"""What the running gate is doing, as one dict: for the view, the log, JSON and OSC."""
+
+import math
+
+import numpy as np
+
+from realtime.shared_state import STATUS
+
+_LOAD_SECONDS = 5.0
+
+
+def snapshot(state, control):
+    """Everything there is to show.
+
+    Parameters
+    ----------
+    state : SharedState
+    control : LiveControl
+
+    Returns
+    -------
+    dict
+        Numbers that are not known are None.
+    """
+    rate = max(state.sample_rate, 1)
+    per_second = rate / max(state.block_frames, 1)
+    loads = state.loads(math.ceil(_LOAD_SECONDS * per_second))
+    mean, p99 = (float(loads.mean()), float(np.quantile(loads, 0.99))) if len(loads) else (0.0, 0.0)
+    settings = control.settings
+    status = STATUS[state.status]
+    hop = state.last_hop() or {}
+    return {
+        "status": status,
+        **{name: _known(value) for name, value in hop.items()},
+        "threshold_db": settings.threshold_db,
+        "range_db": settings.range_db,
+        "lookahead_ms": settings.lookahead_ms,
+        "target": settings.target,
+        "bypass": settings.bypass,
+        "key_listen": settings.key_listen,
+        "muted": control.muted,
+        "profile": control.profile,
+        "sample_rate": state.sample_rate,
+        "block_frames": state.block_frames,
+        "input_latency_ms": _known(state.input_latency_ms),
+        "output_latency_ms": _known(state.output_latency_ms),
+        "engine_latency_ms": 0.0,
+        "load_mean": round(mean, 4),
+        "load_p99": round(p99, 4),
+        "callbacks": state.callbacks,
+        "frames": state.frames,
+        "xruns": state.xruns,
+        "late_callbacks": state.late_callbacks,
+        "nonfinite_samples": state.nonfinite_samples,
+        "detector_failures": state.detector_failures,
+        "detector_overruns": state.detector_overruns,
+        "detector_late_ms": round(state.detector_late_ms, 3),
+        "failed_hops": state.failed_hops,
+        "callback_errors": state.callback_errors,
+        "restarts": state.restarts,
+        "record_dropped": state.record_dropped,
+    }
+
+
+def _known(value):
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
+
+
+def log_line(status):
+    """A `snapshot` as one line for people."""
+    if status["status"] != "running" or status.get("gain_db") is None:
+        return f"{status['status']} | restarts {status['restarts']}"
+    presence = status["presence"]
+    return (
+        f"{status['reason']:<15} in {status['input_dbfs']:6.1f} dBFS | key "
+        f"{status['key_level_dbfs']:6.1f} / {status['threshold_db']:.0f} | presence "
+        f"{'  - ' if presence is None else f'{presence:4.2f}'} | gain {status['gain_db']:6.1f} dB | "
+        f"load {status['load_mean']:.0%} p99 {status['load_p99']:.0%} | xruns {status['xruns']} | "
+        f"failures {status['detector_failures']}"
+    )

@@ -1,0 +1,403 @@
+"""The process in which the sound flows. Nothing else runs here: the interpreter lock is its own.
+
+It lives for one opening of the devices. When they go away it says so and ends, and the host
+starts another: a fresh process is the one state from which every sound server's client library
+recovers. Messages are JSON over a pipe; meters go through `SharedState`.
+"""
+
+import gc
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+
+from gate.errors import ConfigError, DeviceError, GateError, ModelError
+from gate.settings import GateSettings
+from realtime.audio_path import AudioPath
+from realtime.detector_budget import BudgetedDetector, budget_seconds
+from realtime.device_probe import probe_devices
+from realtime.devices import choose_devices, explain, load_portaudio, query_devices
+from realtime.engine import open_detector, open_gate
+from realtime.live_settings import LiveSettings
+from realtime.record_ring import RecordRing
+from realtime.shared_state import STATUS, SharedState
+
+EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
+_SILENT_DEVICE_S = 2.0
+_SWITCH_INTERVAL_S = 1e-4
+_KINDS = {ConfigError: "config", ModelError: "model", DeviceError: "device"}
+
+
+def run_stream(job, connection, state_name, ring_name):
+    """Entry point of the process.
+
+    Parameters
+    ----------
+    job : dict
+        ``live``, ``model``, ``profile``, ``block_size``, ``gate``, ``muted``; ``resume`` is true
+        after the first opening.
+    connection : multiprocessing.connection.Connection
+        Messages in, events out.
+    state_name : str
+        `SharedState` to join.
+    ring_name : str or None
+        `RecordRing` to join.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the interface's to handle
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):  # ALSA and JACK print into the terminal
+        os.dup2(nowhere, number)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)  # the callback waits this long for the lock at most
+    stream = StreamProcess(job, connection, SharedState(state_name), ring_name)
+    try:
+        code = stream.run()
+    except (BrokenPipeError, EOFError):
+        code = EXIT_STOPPED
+    except Exception as error:
+        stream.tell_error(error)
+        code = EXIT_FAILED
+    connection.close()
+    os._exit(code)  # PortAudio's own farewell hangs when its server is gone
+
+
+class StreamProcess:
+    """One opening of the devices; see `run_stream` for the parameters."""
+
+    def __init__(self, job, connection, state, ring_name):
+        self._job = job
+        self._live = LiveSettings(**job["live"])
+        self._connection = connection
+        self._state = state
+        self._ring = RecordRing(state, ring_name) if ring_name else None
+        self._path = None
+        self._profile = job["profile"]
+        self._first_callback = True
+        self._told_overruns = 0
+        # Every message of the interface: add a name here to give the stream a new command.
+        self.commands = {
+            "settings": self._do_settings,
+            "mute": self._do_mute,
+            "profile": self._do_profile,
+        }
+
+    def tell(self, event, **what):
+        """Send an event to the interface."""
+        self._connection.send_bytes(json.dumps({"event": event, **what}).encode())
+
+    def tell_error(self, error):
+        """Send an exception as an event."""
+        kind = next((k for t, k in _KINDS.items() if isinstance(error, t)), "failure")
+        text = str(error) if isinstance(error, GateError) else f"{type(error).__name__}: {error}"
+        self.tell("error", kind=kind, message=text)
+
+    def run(self):
+        """Open, flow until the end; returns the exit code."""
+        self._set_status("starting")
+        try:
+            source, sink = choose_devices(query_devices(), self._live)
+            stream = self._open(source, sink)
+        except DeviceError as error:
+            self.tell_error(error)
+            return self._feed_silence() if self._job["resume"] else EXIT_FAILED
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            stream.start()
+        except Exception as error:
+            self.tell_error(explain(error, f"input {source.name!r}, output {sink.name!r}"))
+            return self._feed_silence() if self._job["resume"] else EXIT_FAILED
+        self._announce(stream, source, sink)
+        return self._watch(stream)
+
+    def _open(self, source, sink):
+        live = self._live
+        in_columns = [c - 1 for c in live.input_channels]
+        key_columns = live.key_channels and [c - 1 for c in live.key_channels]
+        out_columns = _out_columns(live, sink)
+        for name, columns, device, kind in (
+            ("input_channels", in_columns, source, "input"),
+            ("key_channels", key_columns or [0], source, "input"),
+            ("output_channels", out_columns, sink, "output"),
+        ):
+            if max(columns) >= device.channels(kind):
+                raise ConfigError(
+                    f"{name}={max(columns) + 1}: device {device.name!r} has "
+                    f"{device.channels(kind)} {kind} channels"
+                )
+        rate = live.sample_rate or source.sample_rate
+        block_size = self._job["block_size"]
+        gate, overruns = self._make_gate(rate, len(in_columns), block_size)
+        if self._ring is not None:
+            self._begin_recording(2 * len(in_columns))
+        self._state.sample_rate = rate
+        self._path = AudioPath(
+            gate, self._state, in_columns=in_columns, out_columns=out_columns,
+            key_columns=key_columns, record=self._ring, muted=self._job["muted"],
+        )  # fmt: skip
+        self._path.overruns = overruns
+        self._is_jack = "JACK" in source.host_api
+        sd = load_portaudio()
+        channels = (max([*in_columns, *(key_columns or [])]) + 1, max(out_columns) + 1)
+        try:
+            return sd.Stream(
+                device=(source.index, sink.index),
+                samplerate=rate,
+                # JACK's period is the server's; anything else would cost a buffer more.
+                blocksize=0 if self._is_jack else block_size,
+                channels=channels,
+                dtype="float32",
+                latency=live.latency,
+                callback=self._callback,
+                clip_off=True,
+                dither_off=True,
+            )
+        except Exception as error:
+            raise self._at_fault(sd, error, source, sink, channels, rate) from None
+
+    def _make_gate(self, rate, channels, block_size):
+        detector, overruns = self._load_detector(self._profile, rate, block_size)
+        gate = open_gate(
+            GateSettings.from_mapping(self._job["gate"]),
+            sample_rate=rate,
+            channels=channels,
+            model=detector,
+        )
+        gate.settings = gate.settings  # refuses a target that the detector does not know
+        return gate, overruns
+
+    def _load_detector(self, profile, rate, block_size):
+        model = None if self._job["model"] == "none" else self._job["model"]
+        detector = open_detector(model, profile)
+        budget_s = budget_seconds(self._live.detector_budget_ms, block_size, rate)
+        if budget_s is None:
+            return detector, None
+        detector = BudgetedDetector(detector, budget_s)
+        return detector, detector.overruns
+
+    def _begin_recording(self, width):
+        until = time.monotonic() + 1.0
+        while not self._ring.drained and time.monotonic() < until:
+            time.sleep(0.01)
+        self._ring.begin(width)
+
+    def _at_fault(self, sd, error, source, sink, channels, rate):
+        """The error as one line about the device that it is about."""
+        for kind, device, n, check in (
+            ("input", source, channels[0], sd.check_input_settings),
+            ("output", sink, channels[1], sd.check_output_settings),
+        ):
+            try:
+                check(device=device.index, channels=n, dtype="float32", samplerate=rate)
+            except Exception as found:
+                return explain(found, f"{kind} {device.name!r}", rate, device.sample_rate)
+        names = f"input {source.name!r}, output {sink.name!r}"
+        return explain(error, names, rate, source.sample_rate)
+
+    def _callback(self, indata, outdata, frames, time_info, status):
+        if self._first_callback:
+            self._first_callback = False
+            if self._live.realtime_priority and not self._is_jack:  # JACK sees to it itself
+                _raise_priority()
+        if status:
+            self._count_xruns(status)
+        self._path.process(indata, outdata)
+
+    def _count_xruns(self, status):
+        add = self._state.add
+        if status.input_overflow:
+            add("input_overflows")
+        if status.input_underflow:
+            add("input_underflows")
+        if status.output_underflow:
+            add("output_underflows")
+        if status.output_overflow:
+            add("output_overflows")
+
+    def _announce(self, stream, source, sink):
+        state, gate = self._state, self._path.gate
+        for name, seconds in zip(("input", "output"), stream.latency, strict=True):
+            # PortAudio reports nonsense for a JACK server without hardware.
+            sane = 0.0 <= seconds < 10.0
+            setattr(state, f"{name}_latency_ms", seconds * 1e3 if sane else math.nan)
+        state.lookahead_ms = gate.latency_samples / gate.sample_rate * 1e3
+        self._set_status("running")
+        info = gate.lanes[0].detector.info
+        self.tell(
+            "open", input=source.name, output=sink.name, host_api=source.host_api,
+            sample_rate=gate.sample_rate, channels=gate.channels, detector=info.name,
+            targets=list(dict.fromkeys([*info.targets, *info.classes])), profile=self._profile,
+        )  # fmt: skip
+
+    def _watch(self, stream):
+        """Serve messages while the sound flows."""
+        state = self._state
+        seen, seen_at = -1, time.monotonic()
+        while True:
+            state.heartbeat += 1
+            if not self._serve(0.05):
+                return _abort(stream)
+            now = time.monotonic()
+            if state.callbacks != seen:
+                seen, seen_at = state.callbacks, now
+            if not stream.active:
+                return self._lost("the device or the sound server went away")
+            if now - seen_at > _SILENT_DEVICE_S:
+                return self._lost("the device delivers no sound any more")
+            self._tell_trouble()
+
+    def _tell_trouble(self):
+        path = self._path
+        if path.error is not None:
+            message, path.error = path.error, None
+            self.tell("notice", message=f"the gate failed and passes everything: {message}")
+        overruns = path.overruns
+        if overruns is not None and overruns.count > self._told_overruns:
+            first = self._told_overruns == 0
+            self._told_overruns = overruns.count
+            if first:
+                self.tell(
+                    "notice",
+                    message="the detector is too slow by "
+                    f"{overruns.late_s * 1e3:.1f} ms a hop: the gate stays open meanwhile "
+                    "(a larger --block-size or fewer programs help)",
+                )
+
+    def _lost(self, why):
+        self._set_status("lost")
+        self.tell("lost", message=why)
+        return EXIT_LOST
+
+    def _feed_silence(self):
+        """Feed the output with zeros until the input is back, if there is an output at all."""
+        live = self._live
+        sd = load_portaudio()
+        try:
+            _, sink = _output_of(query_devices(), live)
+            out_columns = _out_columns(live, sink)
+            stream = sd.OutputStream(
+                device=sink.index, samplerate=live.sample_rate or sink.sample_rate,
+                channels=max(out_columns) + 1, dtype="float32",
+                callback=lambda outdata, *_: outdata.fill(0.0),
+            )  # fmt: skip
+            stream.start()
+        except Exception:
+            return EXIT_FAILED
+        self._set_status("silence")
+        self.tell("silence", message=f"feeding silence to {sink.name!r} until the input is back")
+        wait_s, next_look = 0.5, time.monotonic() + 0.5
+        while True:
+            self._state.heartbeat += 1
+            if not self._serve(0.05):
+                return _abort(stream)
+            if not stream.active:
+                return EXIT_FAILED
+            if time.monotonic() >= next_look:
+                if _looks_complete(live):
+                    return EXIT_LOST
+                wait_s = min(2.0 * wait_s, 5.0)
+                next_look = time.monotonic() + wait_s
+
+    def _serve(self, wait_s):
+        """Handle messages for a while; False when it is time to go."""
+        if not self._connection.poll(wait_s):
+            return True
+        try:
+            message = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            return False
+        command = message.pop("do")
+        if command == "stop":
+            return False
+        handler = self.commands.get(command)
+        if handler is None:
+            self.tell("refused", command=command, message=f"unknown command {command!r}")
+            return True
+        try:
+            handler(**message)
+        except GateError as error:
+            self.tell("refused", command=command, message=str(error))
+        return True
+
+    def _do_settings(self, gate):
+        self._job["gate"] = gate
+        if self._path is None:
+            return
+        settings = GateSettings.from_mapping(gate)
+        self._path.gate.lanes[0].detector.info.target_columns(settings.target)
+
+        def change(running):
+            running.settings = settings
+
+        self._path.changes.append(change)
+        self._state.lookahead_ms = settings.lookahead_ms
+
+    def _do_mute(self, on):
+        self._job["muted"] = on
+        self._state.muted = on
+        if self._path is not None:
+            self._path.muted = on
+
+    def _do_profile(self, path):
+        """Load a detector with another profile here and swap it in between two blocks."""
+        if self._path is None:
+            self._profile = path
+            return
+        rate = self._path.gate.sample_rate
+        detector, overruns = self._load_detector(path, rate, self._job["block_size"])
+        detector.info.target_columns(self._job["gate"]["target"])
+
+        def change(running):
+            running.detector = detector
+            self._path.overruns = overruns
+
+        self._path.changes.append(change)
+        self._profile = path
+        self.tell("profile", path=path, targets=list(detector.info.targets))
+
+    def _set_status(self, name):
+        self._state.status = STATUS.index(name)
+
+
+def _out_columns(live, sink):
+    """Columns of the output, from 0."""
+    if live.output_channels is not None:
+        return [c - 1 for c in live.output_channels]
+    n = len(live.input_channels)
+    return list(range(min(2, max(sink.outputs, 1)))) if n == 1 else list(range(n))
+
+
+def _output_of(devices, live):
+    """As `choose_devices`, for the output alone."""
+    from dataclasses import replace
+
+    return choose_devices(
+        [replace(d, inputs=max(d.inputs, 1)) for d in devices], replace(live, input=live.output)
+    )
+
+
+def _looks_complete(live):
+    try:
+        choose_devices(probe_devices(), live)
+    except GateError:
+        return False
+    return True
+
+
+def _abort(stream):
+    """Stop the stream, but do not wait for a server that is gone."""
+    ending = threading.Thread(target=lambda: stream.abort(ignore_errors=True), daemon=True)
+    ending.start()
+    ending.join(0.3)
+    return EXIT_STOPPED
+
+
+def _raise_priority():
+    """Real-time scheduling for the calling thread where the system grants it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+    except (AttributeError, OSError):
+        pass
