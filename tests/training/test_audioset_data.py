@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+
+from gate.errors import ConfigError
+from training import audioset_data
+from training.tfrecord import (
+    RecordError,
+    crc32c,
+    parse_sequence_example,
+    read_records,
+    write_record,
+)
+
+from audioset_shards import make_clips, sequence_example, write_data
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audioset")
+    return folder, write_data(folder, n_train=130, n_eval=60)
+
+
+def test_crc32c_of_published_vectors():
+    # The check value of CRC-32C, and RFC 3720 B.4: 32 bytes of zeros, of ones, counting up.
+    chunks = [b"123456789", bytes(32), b"\xff" * 32, bytes(range(32)), b""]
+    expected = [0xE3069283, 0x8A9136AA, 0x62A8AB43, 0x46DD794E, 0]
+    assert crc32c(chunks).tolist() == expected
+
+
+def test_records_come_back_as_written(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    records = [b"", b"x", bytes(range(256)) * 9]
+    with open(path, "wb") as file:
+        for record in records:
+            write_record(file, record)
+    assert read_records([path, path]) == records * 2
+
+
+@pytest.mark.parametrize("position", [3, 9, 20, -2])
+def test_a_flipped_bit_is_found_wherever_it_is(tmp_path, position):
+    path = tmp_path / "bad.tfrecord"
+    with open(path, "wb") as file:
+        write_record(file, b"payload of a record")
+    blob = bytearray(path.read_bytes())
+    blob[position] ^= 0x10
+    path.write_bytes(blob)
+    with pytest.raises(RecordError, match=r"bad\.tfrecord.*damaged.*byte 0"):
+        read_records([path])
+
+
+@pytest.mark.parametrize("kept", [5, 14, 30])
+def test_a_truncated_file_is_an_error(tmp_path, kept):
+    path = tmp_path / "short.tfrecord"
+    with open(path, "wb") as file:
+        write_record(file, b"payload of a record")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(RecordError, match="truncated"):
+        read_records([path])
+
+
+def test_not_a_sequence_example():
+    with pytest.raises(RecordError, match="not a SequenceExample"):
+        parse_sequence_example(b"\x0a\xff\xff\xff")
+
+
+def test_arrays_equal_what_was_written(data):
+    folder, written = data
+    clips = audioset_data.load_part(folder, "bal_train")
+    assert len(clips) == 130
+    for i, (video_id, labels, rows) in enumerate(written["bal_train"]):
+        assert clips.video_ids[i] == video_id
+        assert np.flatnonzero(clips.labels[i]).tolist() == labels
+        assert clips.lengths[i] == len(rows) == clips.mask[i].sum()
+        np.testing.assert_array_equal(clips.embeddings[i, : len(rows)], rows)
+        assert not clips.embeddings[i, len(rows) :].any()
+
+
+def test_workers_and_cache_change_nothing(data, tmp_path):
+    folder, _ = data
+    alone = audioset_data.load_part(folder, "bal_train", n_workers=1)
+    for _ in range(2):
+        cached = audioset_data.load_part(folder, "bal_train", cache=tmp_path)
+        for name in ("embeddings", "lengths", "labels", "video_ids"):
+            np.testing.assert_array_equal(getattr(cached, name), getattr(alone, name))
+    assert len(list(tmp_path.glob("*.npz"))) == 1
+
+
+def test_the_cache_follows_the_shards(tmp_path):
+    folder = tmp_path / "data"
+    write_data(folder, n_train=20, n_eval=10)
+    cache = tmp_path / "cache"
+    assert len(audioset_data.load_part(folder, "bal_train", cache)) == 20
+    with open(folder / "audioset_v1_embeddings/bal_train/zz.tfrecord", "wb") as file:
+        write_record(file, sequence_example(*make_clips(1, seed=9)[0]))
+    assert len(audioset_data.load_part(folder, "bal_train", cache)) == 21
+
+
+def test_wrong_row_size_names_the_clip(tmp_path):
+    folder = tmp_path / "data"
+    write_data(folder, n_train=5, n_eval=5)
+    with open(folder / "audioset_v1_embeddings/bal_train/zz.tfrecord", "wb") as file:
+        write_record(file, sequence_example("odd-clip", [0], [bytes(127)]))
+    with pytest.raises(RecordError, match="odd-clip.*128"):
+        audioset_data.load_part(folder, "bal_train")
+
+
+def test_missing_data_is_one_clear_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"data=.*bal_train \(give --data\)"):
+        audioset_data.load_part(tmp_path, "bal_train")
+
+
+def test_a_class_by_name_mid_and_index(data):
+    classes = audioset_data.ClassList.load(data[0])
+    assert classes.indices("speech") == classes.indices("/m/a") == classes.indices(0) == [0]
+    assert classes.indices("Human voice") == [0, 1]
+    assert classes.name("2") == "Drum kit"
+    with pytest.raises(ConfigError, match="did you mean 'speech'"):
+        classes.indices("Speach")
+    with pytest.raises(ConfigError, match=r"0\.\.3"):
+        classes.indices(99)
+
+
+def test_excluded_classes_leave_the_negatives_only(data):
+    folder, _ = data
+    classes = audioset_data.ClassList.load(folder)
+    clips = audioset_data.load_part(folder, "bal_train")
+    targets, keep = audioset_data.select_target(clips, classes, "Speech", ["Human voice"])
+    np.testing.assert_array_equal(targets, clips.labels[:, 0])
+    assert keep[targets == 1].all()
+    np.testing.assert_array_equal(keep[targets == 0], ~clips.labels[targets == 0, 1])
+    assert 0 < keep.sum() < len(keep)
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "file-order"])
+def test_splits_are_a_partition(kind):
+    train, validation = audioset_data.split_clips(103, kind)
+    assert sorted([*train, *validation]) == list(range(103))
+    assert len(train) == 82
+    if kind == "file-order":
+        assert validation.min() == 82
