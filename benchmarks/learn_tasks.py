@@ -1,0 +1,247 @@
+"""Teaching tasks from the voice corpus: what to open on, what to stay shut on, and a test.
+
+Every task teaches with some recordings and tests on others of the same sounds. Recordings of the
+splits ``dev`` and ``test`` were kept from the shipped detector; cries of one source, drums, sung
+notes and instruments exist in the training split only, so tasks made of them are marked `seen`:
+the detector has heard these recordings, though nobody told it the task. Dev and test then use
+different halves of them.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.clips import read_mono
+from gate.decimator import Decimator
+from gate.errors import ConfigError
+from gate.metrics import merge_segments, segments_of
+
+RATE = 16000
+TEACH_S, TEST_S = 60.0, 45.0
+"""Most seconds a side for teaching and for testing."""
+
+_NO_LABELS = {"precise_community", "hedgewars_voices", "gcin_voice", "fsdd_8k", "klettres"}
+_SPEAKERS = {
+    "dev": ("ptF08", "ptM08", "ast_es", "so7001", "so9615", "so9643"),
+    "test": ("ptF09", "ptF10", "ptM09", "ptM10", "ast_it"),
+}
+_EVENTS = {
+    "dev": ("001 - Dog bark", "005 - Clock tick", "006 - Person sneeze", "009 - Rooster"),
+    "test": ("car_horn", "frog", "door_wood_creaks", "chirping_birds"),
+}
+_DRUMS = ("Snare_drum", "Hi_hat", "Bass_drum")
+_INSTRUMENTS = ("Flute", "Cello", "Violin_or_fiddle", "Saxophone", "Clarinet", "Acoustic_guitar")
+_LONGEST_S = 8.0  # of one recording in a test
+_GAP_S = 0.3
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to teach and on what to test.
+
+    Attributes
+    ----------
+    name, group : str
+        ``speaker ptF09``, ``speaker``.
+    seen : bool
+        The detector's training had some of these recordings.
+    open_teach, shut_teach, open_test, shut_test : tuple of Path
+    """
+
+    name: str
+    group: str
+    seen: bool
+    open_teach: tuple
+    shut_teach: tuple
+    open_test: tuple
+    shut_test: tuple
+
+
+def read_manifest(data):
+    """Rows of the corpus' manifest with ``path`` and ``sec`` made usable."""
+    path = Path(data) / "MANIFEST.csv"
+    if not path.is_file():
+        raise ConfigError(f"data={data} must be the voice corpus, with MANIFEST.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["path"] = Path(data) / row["file"]
+        row["sec"] = float(row["sec"])
+    return rows
+
+
+def make_tasks(data, split, seed=0):
+    """The tasks of a split, always the same for a seed.
+
+    Parameters
+    ----------
+    data : str or Path
+        Folder of the voice corpus.
+    split : {"dev", "test"}
+    seed : int
+
+    Returns
+    -------
+    list of Task
+    """
+    rows = read_manifest(data)
+    own = [r for r in rows if r["split"] == split]
+    half = 0 if split == "dev" else 1
+    train = [r for i, r in enumerate(r for r in rows if r["split"] == "train") if i % 2 == half]
+    speech = [r for r in own if r["kind"] == "speech" and r["source"] not in _NO_LABELS]
+    rng = np.random.default_rng([seed, half])
+    tasks = []
+
+    def add(name, group, opens, shuts, seen=False):
+        opens, shuts = _part(opens, rng, "file"), _part(shuts, rng, "file")
+        tasks.append(Task(name, group, seen, opens[0], shuts[0], opens[1], shuts[1]))
+
+    for speaker in _SPEAKERS[split]:
+        mine = [r for r in speech if r["speaker"] == speaker]
+        others = [r for r in speech if r["speaker"] != speaker]
+        near = sorted({r["speaker"] for r in others if r["source"] == mine[0]["source"]})
+        far = sorted({r["speaker"] for r in others} - set(near))
+        chosen = [*rng.permutation(near)[:4]]
+        chosen += [*rng.permutation(far)[: 4 - len(chosen)]]
+        add(f"speaker {speaker}", "speaker", mine, _take(others, "speaker", chosen))
+    voices = _take(speech, "speaker", rng.permutation(sorted({r["speaker"] for r in speech}))[:8])
+    keys = [r for r in own if r["source"].startswith("kbd_")]
+    add("keyboard, not speech", "keyboard", keys, voices)
+    if split == "dev":
+        cries = _take(own, "cls", ("004 - Baby cry",))
+        add("infant cry, not speech", "human", cries, voices)
+    else:
+        for cls in ("laughing", "coughing"):
+            add(f"{cls}, not speech", "human", _take(own, "cls", (cls,)), voices)
+    cries = [r for r in train if r["source"] == "donateacry"][:16]
+    add("infant cry (2), not speech", "human", cries, voices, True)
+    drums = [r for r in train if r["cls"] in _DRUMS]
+    for drum in _DRUMS[:2]:
+        rest = [r for r in drums if r["cls"] != drum]
+        add(f"{drum}, not other drums", "drum", _take(drums, "cls", (drum,)), rest, True)
+    sung = [r for r in train if r["source"] == "vocobox"]
+    instruments = _take(train, "cls", _INSTRUMENTS)
+    add("sung notes, not instruments", "sung", sung, instruments, True)
+    source = "esc10" if split == "dev" else "esc50_unseen40"
+    events = [r for r in own if r["source"] == source and r["kind"] == "noise"]
+    classes = sorted({r["cls"] for r in events})
+    for cls in _EVENTS[split]:
+        nine = rng.permutation([c for c in classes if c != cls])[:9]
+        add(f"{cls.split(' - ')[-1]}, not nine others", "event",
+            _take(events, "cls", (cls,)), _take(events, "cls", nine))  # fmt: skip
+    return tasks
+
+
+def _take(rows, column, values):
+    return [r for r in rows if r[column] in set(values)]
+
+
+def _part(rows, rng, _):
+    """Teaching and test recordings: every kind of sound on both sides, none twice."""
+    kinds = {}
+    for row in rows:
+        kinds.setdefault((row["speaker"], row["cls"]), []).append(row)
+    teach, test = [], []
+    for kind in kinds.values():
+        order = [kind[i] for i in rng.permutation(len(kind))]
+        total = sum(r["sec"] for r in order)
+        share = min(TEST_S / len(kinds), 0.3 * total)
+        taken = 0.0
+        for row in order:
+            (test if taken < share else teach).append(row["path"])
+            taken += row["sec"]
+    return tuple(_dealt(teach, kinds)), tuple(_dealt(test, kinds))
+
+
+def _dealt(paths, kinds):
+    """One of every kind in turn, so that the first seconds hold all of them."""
+    rows = {r["path"]: kind for kind, rs in kinds.items() for r in rs}
+    seen = {}
+    keyed = []
+    for path in paths:
+        seen[rows[path]] = seen.get(rows[path], 0) + 1
+        keyed.append((seen[rows[path]], len(keyed), path))
+    return [path for _, _, path in sorted(keyed)]
+
+
+def load(path, longest_s=None):
+    """A recording at 16 kHz, mono float32."""
+    samples, rate = read_mono(path)
+    if longest_s is not None:
+        samples = samples[: int(longest_s * rate)]
+    decimator = Decimator(rate, RATE)
+    samples = np.concatenate([samples, np.zeros(rate // 50, np.float32)]).astype(np.float32)
+    ends = decimator.hop_ends(len(samples) * RATE // (rate * 160) + 2)
+    n_hops = int(np.searchsorted(ends, len(samples), side="right"))
+    if n_hops == 0:
+        return np.zeros(0, np.float32)
+    return decimator.process_many(samples[: ends[n_hops - 1]])
+
+
+def teaching(paths, seconds, longest_s=None):
+    """The first `seconds` of recordings, a list of arrays at 16 kHz."""
+    taken, left = [], int(seconds * RATE)
+    for path in paths:
+        if left < RATE // 2:
+            break
+        samples = load(path, longest_s)[:left]
+        taken.append(samples)
+        left -= len(samples)
+    return taken
+
+
+def sounding(samples, frame_s=0.01, range_db=30.0, above_floor_db=6.0):
+    """Segments in which a clean recording sounds, from its own energy."""
+    frame = int(frame_s * RATE)
+    n = len(samples) // frame
+    if n < 3:
+        return np.zeros((0, 2))
+    power = np.mean(np.square(samples[: n * frame].reshape(n, frame), dtype=np.float64), axis=1)
+    level = 10.0 * np.log10(power + 1e-12)
+    loud, floor = np.percentile(level, 95), np.percentile(level, 5)
+    # A recording without pauses has no floor below it: all of it sounds.
+    bottom = max(loud - range_db, min(floor + above_floor_db, loud - 15.0), -85.0)
+    segments = merge_segments(segments_of(level > bottom, 1.0 / frame_s), 0.15)
+    return segments[segments[:, 1] - segments[:, 0] >= 0.02]
+
+
+def test_scene(task, seed=0):
+    """The test recordings in random order, each at a random level, pauses between them.
+
+    Returns
+    -------
+    audio : ndarray, shape (n,), float32
+    wanted, unwanted : ndarray, shape (k, 2)
+        Where the one and the other sounds, seconds.
+    """
+    rng = np.random.default_rng([seed, 7])
+    clips = []
+    for side, paths in enumerate((task.open_test, task.shut_test)):
+        left = TEST_S
+        for path in paths:
+            if left <= 0:
+                break
+            samples = load(path, _LONGEST_S)
+            segments = sounding(samples)
+            if not len(segments):
+                continue
+            active = np.concatenate([samples[int(a * RATE) : int(b * RATE)] for a, b in segments])
+            rms = float(np.sqrt(np.mean(np.square(active, dtype=np.float64))))
+            gain = 10 ** (rng.uniform(-32, -20) / 20) / rms
+            samples = samples * np.float32(min(gain, 0.99 / np.max(np.abs(samples))))
+            clips.append((side, samples, segments))
+            left -= len(samples) / RATE
+    gap = int(_GAP_S * RATE)
+    parts, at, found = [], 0, ([], [])
+    for i in rng.permutation(len(clips)):
+        side, samples, segments = clips[i]
+        parts += [np.zeros(gap, np.float32), samples.astype(np.float32)]
+        at += gap
+        found[side].append(segments + at / RATE)
+        at += len(samples)
+    parts.append(np.zeros(gap, np.float32))
+    audio = np.concatenate(parts)
+    audio += 10 ** (-80 / 20) * rng.standard_normal(len(audio)).astype(np.float32)
+    return audio, *(np.concatenate(f) if f else np.zeros((0, 2)) for f in found)
