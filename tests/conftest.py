@@ -1,0 +1,6 @@
+"""Makes the tests' helpers importable as `fakes`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,76 @@
+"""Who may import whom (DESIGN, "layout")."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = {
+    "gate": {"realtime", "training", "benchmarks", "models"},
+    "realtime": {"torch", "librosa", "scipy", "training", "benchmarks", "sklearn", "pandas"},
+    "training": {"sounddevice", "realtime.devices", "realtime.stream", "benchmarks"},
+}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def modules(package):
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found, f"no modules in {package}"
+    return found
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_packages_keep_to_their_side(package):
+    for path in modules(package):
+        for name in imported(path):
+            parts = name.split(".")
+            bad = {".".join(parts[:n]) for n in (1, 2)} & FORBIDDEN[package]
+            assert not bad, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_gate_imports_numpy_and_the_standard_library_only():
+    allowed = set(sys.stdlib_module_names) | {"numpy", "gate"}
+    for path in modules("gate"):
+        for name in imported(path):
+            assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+def test_torch_lives_in_training_only():
+    for package in ("gate", "realtime", "models"):
+        for path in modules(package):
+            assert "torch" not in {name.split(".")[0] for name in imported(path)}, path
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import realtime; realtime.open_gate(sample_rate=48000).process("
+        "__import__('numpy').zeros((100, 1), 'f4'))",
+        "import realtime.batch_cli, realtime.batch, realtime.files; "
+        "realtime.batch_cli.build_parser()",
+    ],
+)
+def test_the_player_loads_nothing_heavy(statement):
+    code = (
+        f"{statement}; import sys; heavy = {{'torch', 'librosa', 'matplotlib', 'scipy', 'numba', "
+        "'sklearn', 'rich'}; print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]", out.stdout + out.stderr
+
+
+def test_only_the_gate_applies_a_gain():
+    """One code path: nothing outside `gate` builds envelopes or lanes, but for benchmarks."""
+    for package in ("realtime", "training"):
+        for path in modules(package):
+            assert not {"gate.lane"} & set(imported(path)), path
