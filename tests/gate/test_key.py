@@ -55,6 +55,6 @@ def test_band_edges_for_the_meters():
     key = np.zeros(64, np.float32)
     key[20:30] = 1.0
     low, high = KeyLevel().band_hz(key)
-    assert 700 < low < 900 < 1700 < high < 1800
+    assert 900 < low < 1000 < 1700 < high < 1800
     assert KeyLevel("off").band_hz(key) == (0.0, 8000.0)
     assert KeyLevel(KeyBand(100, 200)).band_hz(key) == (100, 200)
