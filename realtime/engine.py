@@ -25,9 +25,13 @@ def open_detector(model="voice", profile=None):
         return NoDetector()
     if hasattr(model, "process"):
         return model
-    from realtime.onnx_detector import OnnxDetector
+    from realtime.onnx_detector import OnnxDetector, read_metadata
+    from realtime.vggish_worker import is_embedding_head, open_vggish_detector
 
-    return OnnxDetector(find_model(model))
+    path = find_model(model)
+    if is_embedding_head(read_metadata(path)):
+        return open_vggish_detector(OnnxDetector(find_model("voice")), path)
+    return OnnxDetector(path)
 
 
 def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=None):

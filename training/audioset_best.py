@@ -50,7 +50,7 @@ class BestSettings:
     """
 
     net: BestNetSettings = field(default_factory=BestNetSettings)
-    epochs: int = 12
+    epochs: int = 9
     batch_size: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -261,7 +261,7 @@ def cross_fit(members, clips, targets, folder, say=print):
 
 def members(fast=False):
     """Settings of the ensemble's architectures."""
-    epochs = 1 if fast else 12
+    epochs = 1 if fast else 9
     return [
         BestSettings(epochs=epochs),
         BestSettings(net=BestNetSettings(width=256, blocks=0), epochs=epochs, others_weight=0.0),
@@ -271,7 +271,7 @@ def members(fast=False):
 def student(fast=False):
     """Settings of the distilled network."""
     return BestSettings(
-        net=BestNetSettings(n_classes=1), epochs=1 if fast else 14, smoothing=0.0, others_weight=0.0
+        net=BestNetSettings(n_classes=1), epochs=1 if fast else 10, smoothing=0.0, others_weight=0.0
     )
 
 

@@ -74,7 +74,7 @@ class RowAttention(nn.Module):
         """Shapes (N, T, width) and (N, 1, 1, T); bias is large and negative on padding."""
         n, rows, width = h.shape
         qkv = self.qkv(self.norm_attention(h)).reshape(n, rows, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         weight = query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5
         weight = (weight + bias).softmax(-1)
         mixed = (weight.to(value.dtype) @ value).transpose(1, 2).reshape(n, rows, width)

@@ -1,6 +1,5 @@
 """Writes the distilled student as ``models/audioset-speech.onnx`` with card and reference."""
 
-import io
 import json
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from torch import nn
 
 from gate.errors import ConfigError, ModelError
 from training.audioset_models import scale_bytes
-from training.onnx_meta import set_metadata
+from training.onnx_write import to_onnx
 
 NAME = "audioset-speech"
 FORMAT = "exemplar-gate-embedding-head"
@@ -76,22 +75,15 @@ def export_head(net, path, metadata):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     head = Head(net).eval()
-    example, buffer = torch.from_numpy(reference_input()), io.BytesIO()
-    torch.onnx.export(
+    axes = {"embeddings": {0: "n", 1: "rows"}, "clip": {0: "n"}, "per_second": {0: "n", 1: "rows"}}
+    graph = to_onnx(
         head,
-        (example,),
-        buffer,
-        input_names=["embeddings"],
-        output_names=["clip", "per_second"],
-        dynamic_axes={
-            "embeddings": {0: "n", 1: "rows"}, "clip": {0: "n"}, "per_second": {0: "n", 1: "rows"},
-        },
-        opset_version=17,
-        dynamo=False,
-    )  # fmt: skip
-    graph = onnx.load_from_string(buffer.getvalue())
-    set_metadata(graph, {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata)
-    onnx.checker.check_model(graph)
+        torch.from_numpy(reference_input()),
+        "embeddings",
+        ["clip", "per_second"],
+        axes,
+        {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata,
+    )
     onnx.save(graph, path)
     session = open_head(path)
     for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):

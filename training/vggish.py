@@ -9,7 +9,6 @@ are partly negative, which no mean of a ReLU's output is, and Google's own code 
 for that reason.
 """
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +16,12 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError, ModelError
+from realtime.vggish_worker import WHERE_FROM
 
 N_FRAMES = 96
 N_MELS = 64
 N_DIMS = 128
 QUANTISE_LIMIT = 2.0
-
-WEIGHTS_URL = "https://github.com/harritaylor/torchvggish/releases (vggish-10086976.pth)"
-PCA_URL = "https://storage.googleapis.com/audioset/vggish_pca_params.npz"
-WHERE_FROM = (
-    f"the weights come from {WEIGHTS_URL} and the PCA from {PCA_URL}; then: "
-    "gate-train import-vggish --weights vggish-10086976.pth --pca vggish_pca_params.npz "
-    "-o vggish.onnx"
-)
 
 
 class Vggish(nn.Module):
@@ -157,26 +149,18 @@ def export_vggish(model, path, tolerance=1):
     import onnx
     import onnxruntime
 
-    from training.onnx_meta import set_metadata
+    from training.onnx_write import to_onnx
 
     model = model.eval()
-    buffer = io.BytesIO()
-    torch.onnx.export(
+    graph = to_onnx(
         model,
-        (torch.zeros(1, N_FRAMES, N_MELS),),
-        buffer,
-        input_names=["patches"],
-        output_names=["embeddings"],
-        dynamic_axes={"patches": {0: "n"}, "embeddings": {0: "n"}},
-        opset_version=17,
-        dynamo=False,
-    )
-    graph = onnx.load_from_string(buffer.getvalue())
-    set_metadata(
-        graph,
+        torch.zeros(1, N_FRAMES, N_MELS),
+        "patches",
+        ["embeddings"],
+        {"patches": {0: "n"}, "embeddings": {0: "n"}},
         {
             "format": "exemplar-gate-vggish",
-            "format_version": 1,
+            "format_version": "1",
             "sample_rate": 16000,
             "hop_length": 160,
             "n_frames": N_FRAMES,

@@ -1,6 +1,8 @@
 """`gate-train import-vggish`: convert the public VGGish weights for live use."""
 
-import os
+from pathlib import Path
+
+from realtime.vggish_worker import DEFAULT_PATH
 
 
 def add_parser(subparsers):
@@ -17,7 +19,12 @@ def add_parser(subparsers):
     )
     parser.add_argument("--weights", required=True, help="state dict of the PyTorch port (.pth)")
     parser.add_argument("--pca", required=True, help="vggish_pca_params.npz")
-    parser.add_argument("-o", "--output", default="vggish.onnx", help="(vggish.onnx)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        default=str(DEFAULT_PATH),
+        help=f"where the gate looks for it unless told otherwise ({DEFAULT_PATH})",
+    )
     return parser
 
 
@@ -27,7 +34,9 @@ def run(args):
 
     network = vggish.load_vggish(args.weights)
     model = vggish.VggishToBytes(network, *vggish.load_pca(args.pca))
-    vggish.export_vggish(model, args.output)
-    size = os.path.getsize(args.output) / 1e6
-    print(f"{args.output}: {size:.1f} MB, patches (n, 96, 64) to embeddings (n, 128)")
+    output = Path(args.output).expanduser()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    vggish.export_vggish(model, output)
+    size = output.stat().st_size / 1e6
+    print(f"{output}: {size:.1f} MB, patches (n, 96, 64) to embeddings (n, 128)")
     return 0

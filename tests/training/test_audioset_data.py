@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from audioset_shards import make_clips, sequence_example, write_data
 
 from gate.errors import ConfigError
 from training import audioset_data
@@ -10,8 +11,6 @@ from training.tfrecord import (
     read_records,
     write_record,
 )
-
-from audioset_shards import make_clips, sequence_example, write_data
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,7 @@ def test_wrong_row_size_names_the_clip(tmp_path):
     write_data(folder, n_train=5, n_eval=5)
     with open(folder / "audioset_v1_embeddings/bal_train/zz.tfrecord", "wb") as file:
         write_record(file, sequence_example("odd-clip", [0], [bytes(127)]))
-    with pytest.raises(RecordError, match="odd-clip.*128"):
+    with pytest.raises(RecordError, match=r"odd-clip.*128"):
         audioset_data.load_part(folder, "bal_train")
 
 
