@@ -51,12 +51,14 @@ def main(argv=None):
 
 
 def _main(args):
-    from realtime.models import find_model
+    from realtime.engine import open_detector
 
     if not 1 <= args.jobs <= 64:
         raise ConfigError(f"jobs={args.jobs} must be from 1 to 64")
     config = config_from_args(args)
-    find_model(config.engine.model)
+    # What is wrong with the detector is wrong with every file: find out first.
+    detector = open_detector(config.engine.model, config.engine.profile)
+    detector.info.target_columns(config.gate.target)
     for name in ("labels", "key_input"):
         path = getattr(args, name)
         if path is not None and not Path(path).is_file():

@@ -1,0 +1,58 @@
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gate.errors import ConfigError
+from realtime.config import SECTIONS, Config, load_config, parse_config
+
+SHIPPED = Path(__file__).parents[2] / "config.yaml"
+
+
+def test_the_shipped_file_holds_every_setting_at_its_default():
+    assert load_config(SHIPPED) == Config()
+    tree = yaml.safe_load(SHIPPED.read_text())
+    assert list(tree) == list(SECTIONS)
+    for name, kind in SECTIONS.items():
+        assert set(tree[name]) == {f.name for f in fields(kind)}, name
+
+
+def test_every_setting_is_commented():
+    lines = SHIPPED.read_text().splitlines()
+    for kind in (SECTIONS["gate"], SECTIONS["engine"], SECTIONS["osc"]):
+        for f in fields(kind):
+            (line,) = [text for text in lines if text.strip().startswith(f.name + ":")]
+            assert "#" in line, f.name
+
+
+def test_no_file_and_an_empty_file_are_the_defaults():
+    assert load_config() == parse_config("", "x") == parse_config("gate:\n", "x") == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gate: {threshold_db: 5}", r"^c.yaml: threshold_db=5 must be from -100 to 0$"),
+        ("gate: {treshold_db: -5}", r"^c.yaml: gate: unknown setting 'treshold_db'; did you mean"),
+        ("gats: {}", r"^c.yaml: configuration: unknown setting 'gats'; did you mean 'gate'\?$"),
+        ("- 1", r"^c.yaml: configuration must be a mapping"),
+        ("gate: 3", r"^c.yaml: gate must be a mapping"),
+        ("gate: {a: [", r"^c.yaml, line 1: not YAML"),
+        ("gate: !!python/object/apply:os.system [ls]", r"^c.yaml, line 1: not YAML"),
+        ("engine: {block_size: 0}", r"^c.yaml: block_size=0 must be from 1 to 65536$"),
+        ("osc: {port: 99999}", r"^c.yaml: port=99999"),
+    ],
+)
+def test_bad_files_get_one_line(text, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        parse_config(text, "c.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_config(tmp_path / "binary.yaml")

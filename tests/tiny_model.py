@@ -1,0 +1,50 @@
+"""A detector of a few weights that keeps, or breaks, the contract of the real ones."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+METADATA = {
+    "format": "exemplar-gate-detector",
+    "format_version": "1",
+    "kind": "hop",
+    "name": "tiny",
+    "sample_rate": "16000",
+    "window_length": "400",
+    "hop_length": "160",
+    "n_fft": "512",
+    "n_mels": "64",
+    "low_hz": "125.0",
+    "high_hz": "7500.0",
+    "log_offset": "1e-05",
+    "classes": '["speech"]',
+    "targets": '{"speech": ["speech"]}',
+    "presence_threshold": '{"speech": 0.5}',
+    "presence_hysteresis": '{"speech": 0.1}',
+}
+
+
+def tiny_model(path, metadata=METADATA, drop=None, state=(1, 4)):
+    """A detector that passes its input's mean through; contract kept unless told otherwise."""
+    value, f32 = helper.make_tensor_value_info, TensorProto.FLOAT
+    widths = {"embedding": 128, "presence": 1, "key": 64, "ballistics": 3}
+    nodes, outputs, weights = [], [], []
+    for name, width in widths.items():
+        matrix = np.full((64, width), 1e-3, np.float32)
+        weights.append(helper.make_tensor(f"w_{name}", f32, matrix.shape, matrix.ravel()))
+        nodes.append(helper.make_node("MatMul", ["features", f"w_{name}"], [f"{name}_raw"]))
+        nodes.append(helper.make_node("Sigmoid", [f"{name}_raw"], [name]))
+        outputs.append(value(name, f32, ["T", width]))
+    nodes.append(helper.make_node("Identity", ["state"], ["state_out"]))
+    outputs.append(value("state_out", f32, list(state)))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [value("features", f32, ["T", 64]), value("state", f32, list(state))],
+        [o for o in outputs if o.name != drop],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path
