@@ -29,7 +29,7 @@ Example
 >>> result.loss.mean().backward()                                           # doctest: +SKIP
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,11 @@ from gate.units import MIN_DBFS
 
 _MIN_POWER = 10.0 ** (MIN_DBFS / 10.0)
 
+WEIGHTS = LossWeights(lost=4.0, passed=1.0, movement=0.01)
+"""What training and the study of ballistics minimise. With equal shares the best gate shuts the
+moment its condition ends (best hold 1 ms): each pause it bridges costs more noise than the word
+behind it is worth. At 4 to 1 the best fixed hold is 200 ms, where engineers set it by ear."""
+
 
 @dataclass(frozen=True)
 class GateLossSettings:
@@ -48,7 +53,7 @@ class GateLossSettings:
     Attributes
     ----------
     weights : gate.signal_metrics.LossWeights
-        Of the gated-signal loss; the same that judges the shipped gate.
+        Of the gated-signal loss.
     hop_s, frame_s : float
         Steps of the decision and of the gain, seconds.
     delay_s : float
@@ -65,7 +70,7 @@ class GateLossSettings:
         Spread of the natural logarithm of the factor by which an item's holds are scaled.
     """
 
-    weights: LossWeights = field(default_factory=LossWeights)
+    weights: LossWeights = WEIGHTS
     hop_s: float = 0.01
     frame_s: float = FRAME_S
     delay_s: float = 0.01
