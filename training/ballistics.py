@@ -21,7 +21,7 @@ from training.gate_loss import (
 )
 
 GRID_S = (
-    (0.0005, 0.002, 0.005, 0.01),
+    (0.0005, 0.002, 0.005, 0.02),
     (0.001, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5),
     (0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
 )
@@ -36,6 +36,8 @@ class BallisticsSettings:
     ----------
     gate : GateLossSettings
         With the calibrated presence threshold and hysteresis.
+    attack_s, hold_s, release_s : tuple of float
+        Bounds, seconds: (low, high).
     steps, batch_size : int
     learning_rate : float
         At the start; falls to zero along a cosine.
@@ -49,6 +51,9 @@ class BallisticsSettings:
     """
 
     gate: GateLossSettings = field(default_factory=GateLossSettings)
+    attack_s: tuple = (0.0005, 0.05)
+    hold_s: tuple = (0.001, 0.5)
+    release_s: tuple = (0.005, 0.1)
     steps: int = 800
     batch_size: int = 32
     learning_rate: float = 0.01
@@ -172,7 +177,7 @@ def learned_losses(net, answers, settings, batch_size=128):
 
 
 def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None):
-    """Train the ballistics rows of ``net.heads`` in place; nothing else changes.
+    """Train the ballistics rows of ``net.heads`` in place, and set their bounds.
 
     Parameters
     ----------
@@ -192,7 +197,13 @@ def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None)
     gate = settings.gate
     generator = torch.Generator().manual_seed(settings.seed)
     some = train.pick(torch.randperm(len(train), generator=generator)[:256])
-    times_s, _ = best_fixed(some, gate)
+    bounds = (settings.attack_s, settings.hold_s, settings.release_s)
+    net.set_bounds(*bounds)
+    grid = [
+        [time for time in times if low <= time <= high]
+        for times, (low, high) in zip(GRID_S, bounds, strict=True)
+    ]
+    times_s, _ = best_fixed(some, gate, grid)
     net.start_ballistics(*times_s)
     kept_weight, kept_bias = net.heads.weight.detach().clone(), net.heads.bias.detach().clone()
     weight = kept_weight[-3:].clone().requires_grad_()

@@ -10,7 +10,7 @@ network's input unchanged as long as its bands stay above the logarithm's offset
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -180,9 +180,9 @@ class VoiceNet(nn.Module):
         self.embed = nn.Linear(sum(s.gru_sizes) if s.embed_all_layers else width, s.embedding_size)
         self.activation = nn.LeakyReLU(0.1)
         self.heads = nn.Linear(s.embedding_size, len(s.classes) + s.n_mels + len(BALLISTICS))
-        bounds = torch.tensor([s.attack_s, s.hold_s, s.release_s])
-        self.register_buffer("ballistics_low", bounds[:, 0].clone(), persistent=False)
-        self.register_buffer("ballistics_ratio", bounds[:, 1] / bounds[:, 0], persistent=False)
+        for name in ("ballistics_low", "ballistics_ratio"):
+            self.register_buffer(name, torch.ones(len(BALLISTICS)), persistent=False)
+        self.set_bounds(s.attack_s, s.hold_s, s.release_s)
         self.speaker = nn.Linear(s.embedding_size, s.n_speakers) if s.n_speakers else None
         self.event = nn.Linear(s.embedding_size, s.n_events) if s.n_events else None
         self._initialise()
@@ -200,6 +200,15 @@ class VoiceNet(nn.Module):
                     nn.init.zeros_(parameter)
         nn.init.zeros_(self.heads.bias)
         self.start_ballistics(attack_s=0.005, hold_s=0.1, release_s=0.1)
+
+    def set_bounds(self, attack_s, hold_s, release_s):
+        """Change the bounds of the ballistics, (low, high) in seconds each."""
+        self.settings = replace(
+            self.settings, attack_s=attack_s, hold_s=hold_s, release_s=release_s
+        )
+        bounds = torch.tensor([attack_s, hold_s, release_s])
+        self.ballistics_low.copy_(bounds[:, 0])
+        self.ballistics_ratio.copy_(bounds[:, 1] / bounds[:, 0])
 
     def start_ballistics(self, attack_s, hold_s, release_s):
         """Set the ballistics heads to constants: zero weights, biases that give these times."""

@@ -137,6 +137,11 @@ def test_ballistics_start_where_told_and_stay_in_bounds():
         assert ballistics[..., column].min() >= low * 0.999
         assert ballistics[..., column].max() <= high * 1.001
         assert ballistics[..., column].max() > 5 * ballistics[..., column].min()
+    net.set_bounds(settings.attack_s, (0.02, 0.03), settings.release_s)
+    hold = net(features)["ballistics"][..., 1]
+    assert hold.min() == pytest.approx(0.02, rel=1e-3)
+    assert hold.max() == pytest.approx(0.03, rel=1e-3)
+    assert VoiceNet(net.settings).settings.hold_s == (0.02, 0.03)
 
 
 @torch.no_grad()
