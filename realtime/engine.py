@@ -25,13 +25,14 @@ def open_detector(model="voice", profile=None):
         return NoDetector()
     if hasattr(model, "process"):
         return model
-    from realtime.onnx_detector import OnnxDetector, read_metadata
+    from realtime.onnx_detector import OnnxDetector, metadata_of, open_session
     from realtime.vggish_worker import is_embedding_head, open_vggish_detector
 
     path = find_model(model)
-    if is_embedding_head(read_metadata(path)):
+    session = open_session(path)
+    if is_embedding_head(metadata_of(session)):
         return open_vggish_detector(OnnxDetector(find_model("voice")), path)
-    return OnnxDetector(path)
+    return OnnxDetector(path, session)
 
 
 def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=None):

@@ -25,6 +25,8 @@ class OnnxDetector:
     ----------
     path : str or Path
         The ONNX file.
+    session : onnxruntime.InferenceSession, optional
+        The file's, if it is open already.
 
     Raises
     ------
@@ -37,9 +39,9 @@ class OnnxDetector:
     sets, so that the state written by one call is read in place by the next.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, session=None):
         self._path = Path(path)
-        self._session = _open_session(self._path)
+        self._session = session or open_session(self._path)
         self.info = _read_info(self._path, self._session)
         inputs = {i.name: i for i in self._session.get_inputs()}
         # A named dimension counts the channels of a detector that can take several at once.
@@ -115,7 +117,14 @@ class OnnxDetector:
         return other
 
 
-def _open_session(path):
+def open_session(path):
+    """An onnxruntime session of a file, for the audio path: one thread, no spinning.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or not a readable model.
+    """
     try:
         import onnxruntime as ort
     except ImportError as error:  # pragma: no cover - it is a dependency of the player
@@ -139,9 +148,9 @@ def _open_session(path):
         raise ModelError(f"{path}: not a readable ONNX model ({reason[:120]})") from None
 
 
-def read_metadata(path):
-    """The metadata of an ONNX file as a dict of strings."""
-    return dict(_open_session(Path(path)).get_modelmeta().custom_metadata_map)
+def metadata_of(session):
+    """The metadata of a session's model as a dict of strings."""
+    return dict(session.get_modelmeta().custom_metadata_map)
 
 
 def _read_info(path, session):
@@ -150,7 +159,7 @@ def _read_info(path, session):
     def refuse(rule):
         raise ModelError(f"{path}: {rule}")
 
-    meta = dict(session.get_modelmeta().custom_metadata_map)
+    meta = metadata_of(session)
     if meta.get("format") != FORMAT:
         refuse(f"metadata format={meta.get('format')!r} must be {FORMAT!r}")
     if meta.get("format_version") != FORMAT_VERSION:

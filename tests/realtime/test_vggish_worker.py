@@ -47,7 +47,7 @@ def features():
 
 def expected_presence(files, features, detector):
     """By hand: every patch through VGGish, the last ten rows through the head, delayed."""
-    sessions = [vggish_worker._open_session(path) for path in files]
+    sessions = [vggish_worker.open_session(path) for path in files]
     silence = np.full((96, 64), np.log(0.01))
     offset = 0.01 - MelSettings().log_offset
     mel = np.concatenate([silence, np.log(np.exp(features.astype(np.float64)) + offset)])
