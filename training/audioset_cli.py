@@ -10,7 +10,7 @@ from gate.errors import ConfigError
 DEFAULT_DATA = "../shared/data/audioset"
 SWEEPS = (
     "table1", "table2", "table3", "table4", "table5",
-    "finals", "augment", "file-order", "sanity", "related", "targets", "all",
+    "finals", "related", "targets", "sanity", "file-order", "augment", "all",
 )  # fmt: skip
 ARCHITECTURES = (
     "linear", "conv1d", "conv2d", "lstm", "transformer",
@@ -77,6 +77,8 @@ def add_parser(subparsers):
     where.add_argument("--out", default="benchmarks", help="folder of the report (benchmarks)")
     where.add_argument("--models", default="models", help="folder of the export (models)")
     where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")
+    where.add_argument("--no-run", action="store_true",
+                       help="with --report: write it from the runs that are finished")  # fmt: skip
     where.add_argument("--fast", action="store_true", help="a tenth of the data, two epochs")
     return parser
 
@@ -153,7 +155,13 @@ def _one_run(args):
 
 
 def run_sweeps(names, args):
-    """Run sweeps one after the other, with a progress bar, and write their CSV."""
+    """Run sweeps one after the other, with a progress bar, and write their CSV.
+
+    Returns
+    -------
+    named : list of (str, RunSettings)
+    store : RunStore
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed

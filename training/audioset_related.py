@@ -29,16 +29,17 @@ def to_logit(probability):
 
 
 class VggPlane(nn.Module):
-    """VGG-like CNN over the (time, 128) plane: pairs of 3 x 3 convolutions between poolings.
+    """VGG-like CNN over the (time, 128) plane: 3 x 3 convolutions, pooling along the 128.
 
-    After the convolutions, mean over dims, then mean and max over the real rows.
+    One convolution, then twice a pair of twice the channels, each group followed by a pooling
+    by four; then mean and max over the real rows.
     """
 
     def __init__(self, channels=8, dropout=0.3, n_outputs=1):
         super().__init__()
         blocks, before = [], 1
-        for width in (channels, 2 * channels, 4 * channels):
-            for _ in range(2):
+        for width, depth in ((channels, 1), (2 * channels, 2), (4 * channels, 2)):
+            for _ in range(depth):
                 blocks += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
                 before = width
             blocks.append(nn.MaxPool2d((1, 4)))
@@ -110,7 +111,7 @@ class BiLstmSegmenter(nn.Module):
 class MultiLevelAttention(nn.Module):
     """Attention pooling after each of several stacked layers, their results joined."""
 
-    def __init__(self, width=192, levels=3, dropout=0.4, n_outputs=1):
+    def __init__(self, width=128, levels=3, dropout=0.4, n_outputs=1):
         super().__init__()
         self.inp = nn.Sequential(nn.Linear(N_DIMS, width), nn.LayerNorm(width), nn.ReLU())
         self.layers = nn.ModuleList(

@@ -28,7 +28,7 @@ TABLES = {
 }
 """Sweep -> the paper's architecture that it varies."""
 
-SWEEPS = (*TABLES, "finals", "augment", "file-order", "sanity", "related", "targets")
+SWEEPS = (*TABLES, "finals", "related", "targets", "sanity", "file-order", "augment")
 SEEDS = (0, 1, 2)
 OTHER_TARGETS = ("Guitar", "Drum kit")
 ENSEMBLED = "gated-conv"
@@ -144,7 +144,8 @@ def experiment(name, store, fast=False):
         return [dataclasses.replace(s, fraction=0.1, epochs=2) for s in runs]
 
     def winners():
-        return [store.best(quick(table_grid(table))) for table in TABLES]
+        best = [store.best(quick(table_grid(table))) for table in TABLES]
+        return [dataclasses.replace(s, patience=2) for s in best]
 
     if name in TABLES:
         return quick(table_grid(name)), False
@@ -160,10 +161,14 @@ def experiment(name, store, fast=False):
     if name == "related":
         from training.audioset_models import RELATED
 
-        runs = [RunSettings(arch=arch, seed=seed) for arch in RELATED for seed in SEEDS]
+        base = RunSettings(epochs=10, patience=2)
+        runs = [
+            dataclasses.replace(base, arch=arch, seed=seed) for arch in RELATED for seed in SEEDS
+        ]
         return quick(runs), True
     if name == "targets":
-        runs = [RunSettings(arch="multi-level", target=target) for target in OTHER_TARGETS]
+        base = RunSettings(arch="multi-level", epochs=10, patience=2)
+        runs = [dataclasses.replace(base, target=target) for target in OTHER_TARGETS]
         return quick(runs), True
     raise ConfigError(f"sweep={name!r} must be one of {', '.join(SWEEPS)}, all")
 

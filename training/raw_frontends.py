@@ -1,0 +1,327 @@
+"""Learnable frontends against log-mel, on one second of sound: speech or not.
+
+Three frontends give about 100 frames a second to the same small CNN: log-mel (this project's
+own), a LEAF-style one (Zeghidour et al., "LEAF: A Learnable Frontend for Audio Classification",
+ICLR 2021: Gabor filters, Gaussian pooling, PCEN, all learned), and raw waveform plus FFT (learned
+filters over the samples beside a learned projection of the log spectrum).
+"""
+
+import csv
+import hashlib
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gate.errors import ConfigError
+from gate.features import MelSettings, log_mel_spectrogram, mel_centres_hz
+from training.audioset_metrics import evaluate
+
+SAMPLE_RATE = 16000
+HOP = 160
+NON_SPEECH = ("noise", "music")
+SIZES = {"train": 1200, "dev": 300, "test": 300}
+"""Seconds of each of the two kinds."""
+SEEDS = (0, 1)
+EPOCHS = 6
+
+
+class LogMelFrontend(nn.Module):
+    """Log-mel of `gate.features`, computed once; nothing to learn."""
+
+    n_features = 64
+
+    def prepare(self, clips):
+        """Features (n, 100, 64) of int16 clips."""
+        mel = MelSettings()
+        return np.stack([log_mel_spectrogram(clip / 32768.0, mel) for clip in clips])
+
+    def forward(self, x):  # noqa: D102
+        return x * 0.3
+
+
+class _Sound(nn.Module):
+    n_features = 40
+
+    def prepare(self, clips):
+        """Samples (n, 16000), -1..1."""
+        return clips.astype(np.float32) / 32768.0
+
+
+class LeafFrontend(_Sound):
+    """Gabor filters, squared modulus, Gaussian pooling, PCEN; every parameter is learned.
+
+    Filters start at mel centres; the modulus is taken every 8th sample, which its band allows.
+    """
+
+    stride = 8
+    taps = 401
+
+    def __init__(self, n_filters=40):
+        super().__init__()
+        self.n_features = n_filters
+        mel = MelSettings(n_mels=n_filters, low_hz=60.0, high_hz=7800.0)
+        centre = 2 * math.pi * mel_centres_hz(mel) / SAMPLE_RATE
+        edges = np.gradient(centre)
+        self.centre = nn.Parameter(torch.tensor(centre, dtype=torch.float32))
+        # A Gaussian whose spectrum falls to one half midway between neighbours.
+        width = math.sqrt(2 * math.log(2)) / edges
+        self.width = nn.Parameter(torch.tensor(width, dtype=torch.float32))
+        self.pool = nn.Parameter(torch.full((n_filters,), 0.4))
+        self.smooth = nn.Parameter(torch.full((n_filters,), -3.2))
+        self.alpha = nn.Parameter(torch.full((n_filters,), 0.96))
+        self.delta = nn.Parameter(torch.full((n_filters,), 2.0))
+        self.root = nn.Parameter(torch.full((n_filters,), 2.0))
+
+    def filters(self):
+        """Real and imaginary Gabor filters, (2 * n_filters, 1, taps)."""
+        t = torch.arange(self.taps) - self.taps // 2
+        width = self.width.clamp(3.0, self.taps / 2)[:, None]
+        centre = self.centre.clamp(0.0, math.pi)[:, None]
+        envelope = torch.exp(-0.5 * (t / width) ** 2) / (math.sqrt(2 * math.pi) * width)
+        return torch.cat([envelope * torch.cos(centre * t), envelope * torch.sin(centre * t)])[
+            :, None
+        ]
+
+    def forward(self, x):
+        """Samples (n, 16000) to frames (n, 100, n_filters)."""
+        n = self.n_features
+        pad = self.taps // 2
+        with torch.autocast("cpu", torch.bfloat16):
+            bands = functional.conv1d(x[:, None], self.filters(), stride=self.stride, padding=pad)
+        energy = bands[:, :n].float() ** 2 + bands[:, n:].float() ** 2
+        hop = HOP // self.stride
+        t = torch.linspace(-1, 1, 2 * hop + 1)
+        window = torch.exp(-0.5 * (t / self.pool.clamp(0.05, 0.5)[:, None]) ** 2)
+        window = (window / window.sum(1, keepdim=True))[:, None]
+        energy = functional.conv1d(energy, window, stride=hop, padding=hop, groups=n)[..., :100]
+        return self.pcen(energy.clamp_min(1e-9) * 1e4).transpose(1, 2)
+
+    def pcen(self, energy):
+        """Per-channel energy normalisation of (n, bands, frames)."""
+        rate = torch.sigmoid(self.smooth)[None]
+        level, levels = energy[..., 0], []
+        for frame in energy.unbind(-1):
+            level = level + rate * (frame - level)
+            levels.append(level)
+        smooth = torch.stack(levels, -1)
+        alpha = self.alpha.clamp(0.0, 1.0)[:, None]
+        root = 1.0 / self.root.clamp_min(1.0)[:, None]
+        delta = self.delta.clamp_min(0.01)[:, None]
+        return (energy / (1e-6 + smooth) ** alpha + delta) ** root - delta**root
+
+
+class RawFftFrontend(_Sound):
+    """Learned filters over the waveform, and a learned projection of the log spectrum."""
+
+    def __init__(self, n_filters=40):
+        super().__init__()
+        self.n_features = 2 * n_filters
+        self.raw = nn.Conv1d(1, n_filters, 400, stride=HOP, padding=120)
+        self.project = nn.Linear(257, n_filters)
+        self.register_buffer("window", torch.hann_window(400))
+
+    def forward(self, x):
+        """Samples (n, 16000) to frames (n, 100, 2 * n_filters)."""
+        raw = torch.log(self.raw(x[:, None]).abs() + 1e-3).transpose(1, 2)[:, :100]
+        frames = functional.pad(x, (120, 120)).unfold(1, 400, HOP)[:, :100]
+        spectrum = torch.log(torch.fft.rfft(frames * self.window, 512).abs() + 1e-3)
+        return torch.cat([0.3 * raw, self.project(0.3 * spectrum)], -1)
+
+
+FRONTENDS = {
+    "log-mel": LogMelFrontend,
+    "LEAF-style (learned)": LeafFrontend,
+    "raw waveform + FFT": RawFftFrontend,
+}
+
+
+class FrontendNet(nn.Module):
+    """A frontend and a small CNN over its frames: three convolutions, mean and maximum, linear."""
+
+    def __init__(self, frontend):
+        super().__init__()
+        self.frontend = frontend
+        n = frontend.n_features
+        self.net = nn.Sequential(
+            nn.BatchNorm1d(n),
+            nn.Conv1d(n, 64, 5, stride=2), nn.BatchNorm1d(64), nn.ReLU(),
+            nn.Conv1d(64, 64, 5, stride=2), nn.BatchNorm1d(64), nn.ReLU(),
+            nn.Conv1d(64, 64, 3), nn.BatchNorm1d(64), nn.ReLU(),
+        )  # fmt: skip
+        self.out = nn.Sequential(nn.Dropout(0.3), nn.Linear(128, 1))
+
+    def forward(self, x):
+        """What `prepare` gives, to logits (n,)."""
+        h = self.net(self.frontend(x).transpose(1, 2))
+        return self.out(torch.cat([h.mean(2), h.amax(2)], 1))[:, 0]
+
+
+def loudest_second(samples):
+    """The second with the most energy, on a grid of 0.25 s; short files are padded."""
+    if len(samples) <= SAMPLE_RATE:
+        return np.pad(samples, (0, SAMPLE_RATE - len(samples)))
+    power = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    starts = np.arange(0, len(samples) - SAMPLE_RATE + 1, SAMPLE_RATE // 4)
+    start = starts[np.argmax(power[starts + SAMPLE_RATE] - power[starts])]
+    return samples[start : start + SAMPLE_RATE]
+
+
+def _read_16k(path):
+    import soundfile
+    from scipy.signal import resample_poly
+
+    with soundfile.SoundFile(path) as file:
+        rate = file.samplerate
+        samples = file.read(min(len(file), 20 * rate), dtype="float32", always_2d=True)[:, 0]
+    if rate != SAMPLE_RATE:
+        divisor = math.gcd(rate, SAMPLE_RATE)
+        samples = resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor)
+    return samples
+
+
+def load_seconds(voice_data, split, n_each, cache=None, seed=0):
+    """Seconds of speech and of everything else.
+
+    Long files of noise and music give several seconds, speech one a file. Levels are drawn at
+    random, -36 to -12 dBFS, so that loudness tells nothing.
+
+    Returns
+    -------
+    clips : ndarray, shape (n, 16000), int16
+    targets : ndarray, shape (n,), float32
+    """
+    manifest = Path(voice_data) / "MANIFEST.csv"
+    if not manifest.is_file():
+        raise ConfigError(f"voice-data={voice_data} must hold MANIFEST.csv (give --voice-data)")
+    path = None
+    if cache is not None:
+        key = hashlib.sha256(manifest.read_bytes() + repr((split, n_each, seed)).encode())
+        path = Path(cache) / f"seconds-{key.hexdigest()[:16]}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as arrays:
+                return arrays["clips"], arrays["targets"]
+    with open(manifest, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rng = np.random.default_rng(seed)
+    clips, targets = [], []
+    for wanted in (True, False):
+        kinds = ("speech",) if wanted else NON_SPEECH
+        files = [r for r in rows if r["kind"] in kinds and float(r["sec"]) >= 0.5]
+        if wanted:
+            files = [r for r in files if not r["vad_peak"] or float(r["vad_peak"]) >= 0.5]
+        if not files:
+            raise ConfigError(f"voice-data={voice_data}: no {kinds[0]} files in split {split}")
+        order = rng.permutation(len(files))
+        turns = range(1) if wanted else range(1 + n_each // len(files))
+        picked = [(files[i], turn) for turn in turns for i in order][:n_each]
+        for row, turn in picked:
+            samples = _read_16k(Path(voice_data) / row["file"])
+            if len(turns) > 1:
+                part = len(samples) // len(turns)
+                samples = samples[turn * part : (turn + 1) * part]
+            clip = loudest_second(samples)
+            rms = math.sqrt(float(np.mean(clip.astype(np.float64) ** 2))) + 1e-9
+            gain = min(10 ** (rng.uniform(-36, -12) / 20) / rms, 0.99 / (np.abs(clip).max() + 1e-9))
+            clips.append(np.round(clip * gain * 32767).astype(np.int16))
+            targets.append(float(wanted))
+    clips, targets = np.stack(clips), np.array(targets, dtype=np.float32)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, clips=clips, targets=targets)
+    return clips, targets
+
+
+@torch.no_grad()
+def _scores(net, x):
+    net.eval()
+    return torch.cat([torch.sigmoid(net(part)) for part in x.split(64)]).numpy()
+
+
+def train_frontend(name, sets, seed, epochs=EPOCHS):
+    """Train one frontend with its CNN.
+
+    Parameters
+    ----------
+    name : str
+        Key of `FRONTENDS`.
+    sets : dict
+        "train", "dev", "test" -> (clips, targets).
+    seed, epochs : int
+
+    Returns
+    -------
+    figures : dict
+        "dev" and "test" figures at the epoch with the best dev AP, "n_parameters".
+    """
+    torch.manual_seed(seed)
+    net = FrontendNet(FRONTENDS[name]())
+    x = {part: torch.from_numpy(net.frontend.prepare(clips)) for part, (clips, _) in sets.items()}
+    y = torch.from_numpy(sets["train"][1])
+    optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, 2e-3, total_steps=epochs * math.ceil(len(y) / 64) + 1
+    )
+    best = None
+    for _ in range(epochs):
+        net.train()
+        for index in torch.randperm(len(y)).split(64):
+            loss = functional.binary_cross_entropy_with_logits(net(x["train"][index]), y[index])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        dev = evaluate(sets["dev"][1], _scores(net, x["dev"]))
+        if best is None or dev["ap"] > best[0]["ap"]:
+            best = (dev, {k: v.clone() for k, v in net.state_dict().items()})
+    net.load_state_dict(best[1])
+    return {
+        "dev": best[0],
+        "test": evaluate(sets["test"][1], _scores(net, x["test"])),
+        "n_parameters": sum(p.numel() for p in net.parameters()),
+    }
+
+
+def run_frontends(args):
+    """All frontends, all seeds; kept in ``RUNS/raw.json``, read back if it is there.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        ``voice_data``, ``runs`` and ``fast`` of `gate-train audioset`.
+
+    Returns
+    -------
+    record : dict
+        ``rows`` (name -> dev and test figures of each seed), sizes, ``seeds``, ``seconds``.
+    """
+    torch.set_num_threads(1)
+    path = Path(args.runs) / ("raw-fast.json" if args.fast else "raw.json")
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    started = time.perf_counter()
+    sizes = {k: n // 20 for k, n in SIZES.items()} if args.fast else SIZES
+    cache = Path(args.runs) / "cache"
+    sets = {part: load_seconds(args.voice_data, part, n, cache) for part, n in sizes.items()}
+    rows = {}
+    for name in FRONTENDS:
+        runs = [train_frontend(name, sets, s, 1 if args.fast else EPOCHS) for s in SEEDS]
+        rows[name] = {part: [run[part] for run in runs] for part in ("dev", "test")}
+        rows[name]["n_parameters"] = runs[0]["n_parameters"]
+        figures = rows[name]["test"][0]
+        print(
+            f"{name}: test accuracy {figures['accuracy']:.3f}, AP {figures['ap']:.3f}", flush=True
+        )
+    record = {
+        "rows": rows,
+        "seeds": list(SEEDS),
+        **{f"n_{part}": len(targets) for part, (_, targets) in sets.items()},
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return record
