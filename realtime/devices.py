@@ -47,6 +47,16 @@ class Device:
         """Channels for ``input`` or ``output``."""
         return self.inputs if kind == "input" else self.outputs
 
+    @property
+    def is_jack(self):
+        """Whether it belongs to JACK, whose devices share one clock."""
+        return "JACK" in self.host_api
+
+    @property
+    def is_plugin(self):
+        """Whether it is a plug-in of ALSA, such as a sound server's, and no hardware."""
+        return self.host_api == "ALSA" and "(hw:" not in self.name
+
     def is_default(self, kind):
         """Whether it is the default of its host API for ``input`` or ``output``."""
         return self.default_input if kind == "input" else self.default_output
@@ -165,7 +175,7 @@ def choose_devices(devices, live):
     Raises
     ------
     ConfigError
-        For a name that fits several devices, or two devices that cannot run together.
+        For a name that fits several devices.
     DeviceError
         For one that is not there.
     """
@@ -186,13 +196,7 @@ def choose_devices(devices, live):
         query = getattr(live, kind)
         pool = nearby if query is None else devices
         chosen[kind] = find_device(pool, query, kind, other and other.host_api)
-    source, sink = chosen["input"], chosen["output"]
-    if source.host_api != sink.host_api:
-        raise ConfigError(
-            f"input {source.name!r} ({source.host_api}) and output {sink.name!r} "
-            f"({sink.host_api}) must belong to one host API: name both, or use --host-api"
-        )
-    return source, sink
+    return chosen["input"], chosen["output"]
 
 
 def find_device(devices, query, kind, near=None):

@@ -1,6 +1,7 @@
 """`gate-live`: microphone, gate, output."""
 
 import argparse
+import contextlib
 import sys
 from dataclasses import replace
 
@@ -81,16 +82,27 @@ def _main(args):
     config = read_config(args)
     from realtime.live_session import LiveSession
 
-    with _virtual_mic(args, config) as config:
-        session = LiveSession(
+    microphone = None
+    if args.virtual_mic:
+        from realtime.virtual_mic import VirtualMic
+
+        microphone = VirtualMic()
+        config = replace(config, live=microphone.settings(config.live))
+
+    def reread():
+        again = read_config(args)
+        return again if microphone is None else replace(again, live=config.live)
+
+    with _made(microphone):
+        LiveSession(
             config,
-            lambda: _same_output(read_config(args), config),
+            reread,
             config_path=args.config,
             view=_view(args),
             patient=args.wait,
             log_period_s=args.log_every,
-        )
-        session.run()
+            microphone=microphone,
+        ).run()
     return 0
 
 
@@ -141,20 +153,17 @@ def _list_devices(args):
     return 0
 
 
-def _virtual_mic(args, config):
-    from contextlib import nullcontext
-
-    if not args.virtual_mic:
-        return nullcontext(config)
-    from realtime.virtual_mic import virtual_mic
-
-    return virtual_mic(config)
-
-
-def _same_output(config, running):
-    """A reading of the file must not report the virtual microphone's output as a change."""
-    live = replace(config.live, input=running.live.input, output=running.live.output)
-    return replace(config, live=live)
+@contextlib.contextmanager
+def _made(microphone):
+    """With the virtual microphone, if one is wanted."""
+    if microphone is None:
+        yield
+        return
+    try:
+        microphone.make()
+        yield
+    finally:
+        microphone.remove()
 
 
 def _view(args):

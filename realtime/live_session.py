@@ -24,10 +24,12 @@ class LiveSession:
     patient : bool
         Wait for devices that are not there yet.
     log_period_s : float
+    microphone : VirtualMic, optional
+        Made again where the sound server was started anew.
     """
 
     def __init__(self, config, read_config, config_path=None, view="screen", patient=False,
-                 log_period_s=10.0):  # fmt: skip
+                 log_period_s=10.0, microphone=None):  # fmt: skip
         self._config = config
         self._read_config = read_config
         self._config_path = config_path
@@ -36,11 +38,17 @@ class LiveSession:
         self._early = []
         self._view = None
         self.control = LiveControl(config, say=self._say)
+        self._microphone = microphone
         self.host = StreamHost(
-            self.control.job, self.control.hear, record=config.live.record is not None
+            self._job, self.control.hear, record=config.live.record is not None
         )
         self.control.host = self.host
         self._make_view(view, log_period_s)
+
+    def _job(self):
+        if self._microphone is not None:
+            self._microphone.ensure()
+        return self.control.job()
 
     def _make_view(self, kind, log_period_s):
         state = self.host.state
@@ -68,7 +76,7 @@ class LiveSession:
             If it cannot start.
         """
         with contextlib.ExitStack() as parts:
-            parts.callback(self.host.stop)
+            parts.callback(self.host.close)
             if self._config.live.record is not None:
                 from realtime.recorder import Recorder
 
@@ -77,8 +85,8 @@ class LiveSession:
                 parts.callback(recorder.stop)
             before = _catch_signals(self._stop)
             parts.callback(_restore_signals, before)
+            parts.callback(self.host.stop)
             self.host.start(self._patient)
-            parts.callback(self._stop_stream)
             if self._config_path is not None:
                 watch = ConfigWatch(
                     self._config_path, self._read_config, self._config, self.control.reload,
@@ -95,9 +103,6 @@ class LiveSession:
             for line in self._early:
                 self._view.say(line)
             self._view.run(self._stop)
-
-    def _stop_stream(self):
-        self.host.send("stop")
 
 
 def _catch_signals(stop):

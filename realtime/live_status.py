@@ -44,7 +44,7 @@ def snapshot(state, control):
         "block_frames": state.block_frames,
         "input_latency_ms": _known(state.input_latency_ms),
         "output_latency_ms": _known(state.output_latency_ms),
-        "engine_latency_ms": 0.0,
+        "engine_latency_ms": _known(state.queue_ms),
         "load_mean": round(mean, 4),
         "load_p99": round(p99, 4),
         "callbacks": state.callbacks,

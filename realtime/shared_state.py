@@ -18,7 +18,7 @@ COUNTS = (
     "record_written", "record_read", "record_width", "record_dropped", "record_epoch",
 )  # fmt: skip
 GAUGES = (
-    "input_latency_ms", "output_latency_ms", "lookahead_ms", "detector_late_ms", "output_peak",
+    "input_latency_ms", "output_latency_ms", "lookahead_ms", "detector_late_ms", "queue_ms",
 )  # fmt: skip
 HOP_FIELDS = (
     "time_s", "input_dbfs", "key_level_dbfs", "presence", "open", "gain_db", "attack_ms",

@@ -82,11 +82,14 @@ class StreamHost:
                 pass
 
     def stop(self):
-        """End the stream within half a second and let go of the memory."""
+        """End the stream, within half a second or by force."""
         self._stopping.set()
         self.send("stop")
         if self._thread.ident is not None:
             self._thread.join(3.0)
+
+    def close(self):
+        """Let go of the memory; `stop` comes first."""
         if self.ring is not None:
             self.ring.close()
         self.state.close()

@@ -24,6 +24,7 @@ from realtime.engine import open_detector, open_gate
 from realtime.live_settings import LiveSettings
 from realtime.record_ring import RecordRing
 from realtime.shared_state import STATUS, SharedState
+from realtime.split_stream import SplitStream
 
 EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
 _SILENT_DEVICE_S = 2.0
@@ -133,16 +134,22 @@ class StreamProcess:
         gate, overruns = self._make_gate(rate, len(in_columns), block_size)
         if self._ring is not None:
             self._begin_recording(2 * len(in_columns))
-        self._state.sample_rate = rate
+        self._state.sample_rate, self._state.queue_ms = rate, 0.0
         self._path = AudioPath(
             gate, self._state, in_columns=in_columns, out_columns=out_columns,
             key_columns=key_columns, record=self._ring, muted=self._job["muted"],
         )  # fmt: skip
         self._path.overruns = overruns
-        self._is_jack = "JACK" in source.host_api
+        self._is_jack = source.is_jack and sink.is_jack
         sd = load_portaudio()
         channels = (max([*in_columns, *(key_columns or [])]) + 1, max(out_columns) + 1)
+        apart = not self._is_jack and (source.index != sink.index or source.is_plugin)
         try:
+            if apart:
+                return SplitStream(
+                    sd, source, sink, rate, block_size, channels, live.latency, self._callback,
+                    self._state,
+                )  # fmt: skip
             return sd.Stream(
                 device=(source.index, sink.index),
                 samplerate=rate,
