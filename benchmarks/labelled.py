@@ -7,53 +7,24 @@ each recording: ``talk.wav`` with ``talk.txt``, lines of start, end and name bet
 
 import csv
 import functools
-import math
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.clips import Clip, Loaded, Sound, read_mono
 from gate.errors import AudioFileError, ConfigError
-from gate.metrics import clip_segments, merge_segments
+from gate.metrics import clip_segments
+from realtime.labels import read_labels
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".mp3", ".w64", ".rf64"}
 
 
-def _times(start, end, where):
-    try:
-        start, end = float(start), float(end)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{where}: start={start!r} and end={end!r} must be seconds") from None
-    if not (math.isfinite(start) and math.isfinite(end) and 0 <= start <= end):
-        raise ConfigError(f"{where}: start={start:g}, end={end:g} must satisfy 0 <= start <= end")
-    return start, end
-
-
-def read_labels_csv(path):
-    """Segments of a label CSV: a dict of file name to a list of (start, end) in seconds."""
-    labels = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
+def _labelled_names(table):
+    """The recordings that a label CSV names, in order."""
+    with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = {"file", "start_s", "end_s"} - set(reader.fieldnames or [])
         if missing:
-            raise ConfigError(f"{path}: column {sorted(missing)[0]!r} is missing")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            times = _times(row["start_s"], row["end_s"], where)
-            labels.setdefault(row["file"], []).append(times)
-    return labels
-
-
-def read_audacity_labels(path):
-    """Segments of an Audacity label track."""
-    segments = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
-        if not line.strip() or line.startswith("\\"):  # a line of frequencies follows its label
-            continue
-        cells = line.split("\t")
-        segments.append(_times(cells[0], cells[1] if len(cells) > 1 else None,
-                               f"{path}, line {number}"))  # fmt: skip
-    return segments
+            raise ConfigError(f"{table}: column {sorted(missing)[0]!r} is missing")
+        return list(dict.fromkeys(row["file"] for row in reader if row["file"]))
 
 
 def _find(name, folder):
@@ -64,9 +35,9 @@ def _find(name, folder):
     raise AudioFileError(f"{name}: named in the labels but not found under {folder}")
 
 
-def _load(path, segments):
+def _load(path, labels, name):
     samples, rate = read_mono(path)
-    segments = clip_segments(merge_segments(np.array(segments)), len(samples) / rate)
+    segments = clip_segments(read_labels(labels, name), len(samples) / rate)
     return Loaded(Sound(samples), rate, segments)
 
 
@@ -89,28 +60,29 @@ def labelled_clips(folder, group="recording", labels=None):
     Raises
     ------
     ConfigError
-        Where there are no labels, or a label breaks a rule.
+        Where there are no labels.
     AudioFileError
-        Where a labelled recording is missing.
+        Where a labelled recording is missing; a label that breaks a rule shows when the clip
+        is loaded.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ConfigError(f"labelled={folder} must be a folder")
-    found = [folder / name for name in ("LABELS.csv", "labels.csv") if (folder / name).is_file()]
-    table = Path(labels) if labels else (found[0] if found else None)
+    beside = [folder / name for name in ("LABELS.csv", "labels.csv") if (folder / name).is_file()]
+    table = Path(labels) if labels else (beside[0] if beside else None)
     if table is not None:
         if not table.is_file():
             raise ConfigError(f"labels={table} must be a file")
-        entries = [(_find(name, folder), rows) for name, rows in read_labels_csv(table).items()]
+        found = [(_find(name, folder), table, name) for name in _labelled_names(table)]
     else:
-        entries = [
-            (path, read_audacity_labels(path.with_suffix(".txt")))
+        found = [
+            (path, path.with_suffix(".txt"), None)
             for path in sorted(folder.rglob("*"))
             if path.suffix.lower() in AUDIO_SUFFIXES and path.with_suffix(".txt").is_file()
         ]
-    if not entries:
+    if not found:
         raise ConfigError(f"{folder}: no labels.csv, and no recording with a label track beside it")
     return [
-        Clip(path.stem, group, path.stem, functools.partial(_load, path, rows))
-        for path, rows in entries
+        Clip(path.stem, group, path.stem, functools.partial(_load, path, source, name))
+        for path, source, name in found
     ]

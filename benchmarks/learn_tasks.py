@@ -31,7 +31,11 @@ _EVENTS = {
     "dev": ("001 - Dog bark", "005 - Clock tick", "006 - Person sneeze", "009 - Rooster"),
     "test": ("car_horn", "frog", "door_wood_creaks", "chirping_birds"),
 }
-_DRUMS = ("Snare_drum", "Hi_hat", "Bass_drum")
+_DRUMS = ("Snare_drum", "Hi_hat", "Bass_drum", "Tom", "Cymbal")
+_DRUM_NAMES = {
+    "snare": "Snare_drum", "hihat": "Hi_hat", "hatclosed": "Hi_hat", "hatopen": "Hi_hat",
+    "kick": "Bass_drum", "tom": "Tom", "crash": "Cymbal", "ride": "Cymbal",
+}  # fmt: skip
 _INSTRUMENTS = ("Flute", "Cello", "Violin_or_fiddle", "Saxophone", "Clarinet", "Acoustic_guitar")
 _LONGEST_S = 8.0  # of one recording in a test
 _GAP_S = 0.3
@@ -69,6 +73,9 @@ def read_manifest(data):
     for row in rows:
         row["path"] = Path(data) / row["file"]
         row["sec"] = float(row["sec"])
+        if row["source"] == "hydrogen_drums":
+            name = row["file"].lower()
+            row["cls"] = next((c for part, c in _DRUM_NAMES.items() if part in name), row["cls"])
     return rows
 
 
@@ -95,7 +102,7 @@ def make_tasks(data, split, seed=0):
     tasks = []
 
     def add(name, group, opens, shuts, seen=False):
-        opens, shuts = _part(opens, rng, "file"), _part(shuts, rng, "file")
+        opens, shuts = _part(opens, rng), _part(shuts, rng)
         tasks.append(Task(name, group, seen, opens[0], shuts[0], opens[1], shuts[1]))
 
     for speaker in _SPEAKERS[split]:
@@ -138,7 +145,7 @@ def _take(rows, column, values):
     return [r for r in rows if r[column] in set(values)]
 
 
-def _part(rows, rng, _):
+def _part(rows, rng):
     """Teaching and test recordings: every kind of sound on both sides, none twice."""
     kinds = {}
     for row in rows:

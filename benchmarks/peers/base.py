@@ -1,0 +1,149 @@
+"""What the benchmark asks of a gate, ours or a peer's."""
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.clips import resample
+from benchmarks.decisions import Decisions, Rule, drive
+
+
+class Hearing:
+    """One recording as the systems hear it; resampled copies and detections are kept.
+
+    Parameters
+    ----------
+    audio : ndarray, shape (n,), float32
+    sample_rate : int
+    cache : path-like, optional
+        Folder in which peers' decisions are kept, by the sound itself and the peer's version.
+    """
+
+    def __init__(self, audio, sample_rate, cache=None):
+        self.audio, self.sample_rate = audio, sample_rate
+        self._cache = None
+        if cache is not None:
+            digest = hashlib.sha256(audio.tobytes() + str(sample_rate).encode()).hexdigest()
+            self._cache = Path(cache) / digest[:24]
+        self._copies = {sample_rate: audio}
+        self._decisions = {}
+
+    def at(self, sample_rate):
+        """The recording at another rate, resampled without delay."""
+        if sample_rate not in self._copies:
+            self._copies[sample_rate] = resample(self.audio, self.sample_rate, sample_rate)
+        return self._copies[sample_rate]
+
+    def decisions(self, detector, version=""):
+        """`Decisions` of a detector, computed once a recording."""
+        if detector.name not in self._decisions:
+            self._decisions[detector.name] = self._decide(detector, version)
+        return self._decisions[detector.name]
+
+    def _decide(self, detector, version):
+        if self._cache is None:
+            return detector.decide(self)
+        path = self._cache.with_name(f"{self._cache.name}-{detector.name}-{version}.npy")
+        if path.is_file():
+            return Decisions(*np.load(path, allow_pickle=False))
+        found = detector.decide(self)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.stack([found.known_s, found.score]))
+        return found
+
+
+@dataclass
+class Answer:
+    """What a gate did with a recording.
+
+    Attributes
+    ----------
+    gain : ndarray, shape (n,)
+        Applied to each sample of the recording; a delay of the audio is taken out.
+    decisions : Decisions or None
+        What the gain follows, where it follows scores.
+    """
+
+    gain: np.ndarray
+    decisions: Decisions | None = None
+
+
+@dataclass
+class System:
+    """A gate in the comparison.
+
+    Attributes
+    ----------
+    name : str
+        Short, for tables.
+    settings : str
+        How it was run: one line for the reader.
+    range_db : float
+        Gain of the closed gate.
+    latency_ms : float
+        Delay of its audio.
+    version, size_bytes : str, int
+        Of what decides; 0 where there is nothing to load.
+    """
+
+    name: str
+    settings: str
+    range_db: float = -60.0
+    latency_ms: float = 0.0
+    version: str = ""
+    size_bytes: int = 0
+
+    def run(self, hearing):
+        """`Answer` to a `Hearing`."""
+        raise NotImplementedError
+
+    def cost_s(self, hearing):
+        """Seconds of this process's time to gate the recording, resampling not counted."""
+        begin = time.perf_counter()
+        self.run(hearing)
+        return time.perf_counter() - begin
+
+
+@dataclass
+class DetectorGate(System):
+    """A voice activity detector that drives the benchmark's envelope.
+
+    Attributes
+    ----------
+    detector : object
+        With ``name``, ``sample_rate`` and ``decide(hearing)``.
+    rule : benchmarks.decisions.Rule
+    """
+
+    detector: object = None
+    rule: Rule = field(default_factory=Rule)
+
+    def run(self, hearing):
+        """Detect, then drive the envelope."""
+        decisions = hearing.decisions(self.detector, self.version)
+        gain = drive(decisions, self.rule, len(hearing.audio), hearing.sample_rate)
+        return Answer(gain, decisions)
+
+    def cost_s(self, hearing):
+        """Seconds for the detector alone."""
+        hearing.at(self.detector.sample_rate)
+        begin = time.perf_counter()
+        self.detector.decide(hearing)
+        return time.perf_counter() - begin
+
+
+def gain_between(before, after, floor):
+    """The gain that turned `before` into `after`, sample by sample.
+
+    Where the input is too soft to tell, the last gain goes on.
+    """
+    audible = np.abs(before) > 1e-5
+    gain = np.full(len(before), np.nan)
+    np.divide(after, before, out=gain, where=audible)
+    index = np.where(audible, np.arange(len(before)), -1)
+    index = np.maximum.accumulate(index)
+    gain = np.where(index >= 0, gain[np.maximum(index, 0)], floor)
+    return np.clip(np.abs(gain), floor, 1.0).astype(np.float32)

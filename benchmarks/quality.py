@@ -1,0 +1,183 @@
+"""Gating quality: every system on the same recordings, by the measures of `gate.metrics`."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from benchmarks.decisions import drive
+from benchmarks.peers.base import Hearing
+from benchmarks.stats import ClipResult, figures
+from gate.metrics import hop_labels, measure, open_segments
+from gate.signal_metrics import frame_gain, gated_signal_loss, weighted_energy
+
+GROUP_ORDER = (
+    "clean", "20 dB", "10 dB", "5 dB", "0 dB", "meeting", "recording", "noise", "music",
+    "human_nonspeech",
+)  # fmt: skip
+SWEEP_GROUP_ORDER = ("10 dB", "recording", "meeting")
+SWEEP_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+_HOP_S = 0.01
+_KNOWN_S = 0.002  # a score counts for a hop if it was known 2 ms after its end
+_SWEEP_RATE = 1000
+
+
+@dataclass
+class Comparison:
+    """Results of a run.
+
+    Attributes
+    ----------
+    systems : list of System
+    results : dict of str to list of ClipResult
+        By system.
+    sweep_group : str
+        The group of `sweeps`.
+    sweeps : dict of str to list of (threshold, clipped, leaked)
+        Shares of wanted time lost and of unwanted time passed at each presence threshold.
+    """
+
+    systems: list
+    results: dict = field(default_factory=dict)
+    sweep_group: str = ""
+    sweeps: dict = field(default_factory=dict)
+
+    @property
+    def groups(self):
+        """Groups in the order of the tables."""
+        found = {r.group for results in self.results.values() for r in results}
+        known = [group for group in GROUP_ORDER if group in found]
+        return known + sorted(found - set(known))
+
+    def of(self, system, group):
+        """Results of a system on a group."""
+        return [r for r in self.results[system] if r.group == group]
+
+    def table(self, seed=0):
+        """Figures: group -> system -> measure -> `benchmarks.stats.Figure`."""
+        return {
+            group: {s.name: figures(self.of(s.name, group), seed) for s in self.systems}
+            for group in self.groups
+        }
+
+    def worst(self, system, count=10):
+        """Names of the clips on which a system did worst, with their errors."""
+        order = sorted(self.results[system], key=lambda r: -r.error)
+        return [(r.name, r.group, r.error) for r in order[:count]]
+
+
+def judge(clip, loaded, answer, system, energies=None):
+    """Measure one answer.
+
+    Parameters
+    ----------
+    clip : benchmarks.clips.Clip
+    loaded : benchmarks.clips.Loaded
+    answer : benchmarks.peers.base.Answer
+    system : benchmarks.peers.base.System
+    energies : tuple of ndarray, optional
+        Weighted energies of the wanted sound and the rest, where they are known.
+
+    Returns
+    -------
+    ClipResult
+    """
+    rate, sound = loaded.sample_rate, loaded.sound
+    opened = open_segments(answer.gain, rate, system.range_db)
+    tally = measure(loaded.segments, opened, loaded.duration_s)
+    result = ClipResult(clip.name, clip.group, clip.cluster, tally)
+    if answer.decisions is not None:
+        n_hops = int(loaded.duration_s / _HOP_S)
+        times = (np.arange(n_hops) + 1) * _HOP_S + _KNOWN_S
+        result.score = answer.decisions.at(times).astype(np.float32)
+        result.label = hop_labels(loaded.segments, n_hops, _HOP_S)
+    if sound.wanted is not None:
+        gain = answer.gain.astype(np.float64)
+        result.lost = _energy_share((1.0 - gain) * sound.wanted, sound.wanted)
+    if energies is not None and energies[1].any():
+        result.passed = _energy_share(gain * sound.unwanted, sound.unwanted)
+        result.loss = gated_signal_loss(frame_gain(gain, rate), *energies)
+    return result
+
+
+def _energy_share(part, whole):
+    whole = float(np.dot(whole, whole))
+    return float(np.dot(part, part)) / whole if whole > 0 else float("nan")
+
+
+def compare(systems, clips, progress=None, cache=None, sweep=True):
+    """Run all systems over all clips.
+
+    Parameters
+    ----------
+    systems : list of benchmarks.peers.base.System
+    clips : list of benchmarks.clips.Clip
+    progress : callable, optional
+        Called with the number of clips done and in all.
+    cache : path-like, optional
+        See `benchmarks.peers.base.Hearing`.
+    sweep : bool
+        Also sweep the presence threshold over one group.
+
+    Returns
+    -------
+    Comparison
+    """
+    result = Comparison(systems, {system.name: [] for system in systems})
+    groups = {clip.group for clip in clips}
+    if sweep:
+        result.sweep_group = next((g for g in SWEEP_GROUP_ORDER if g in groups), "")
+    swept = {system.name: _rule(system) for system in systems}
+    sums = {name: np.zeros((len(SWEEP_THRESHOLDS), 4)) for name, rule in swept.items() if rule}
+    for number, clip in enumerate(clips):
+        loaded = clip.load()
+        sound = loaded.sound
+        energies = None
+        if sound.wanted is not None:
+            energies = tuple(
+                weighted_energy(part, loaded.sample_rate) for part in (sound.wanted, sound.unwanted)
+            )
+        hearing = Hearing(sound.audio, loaded.sample_rate, cache)
+        for system in systems:
+            answer = system.run(hearing)
+            result.results[system.name].append(judge(clip, loaded, answer, system, energies))
+            if clip.group == result.sweep_group and system.name in sums:
+                sums[system.name] += _sweep(answer.decisions, swept[system.name], loaded)
+        if progress is not None:
+            progress(number + 1, len(clips))
+    for name, total in sums.items():
+        if total.any():
+            result.sweeps[name] = [
+                (t, lost / max(wanted, 1e-9), passed / max(unwanted, 1e-9))
+                for t, (lost, wanted, passed, unwanted) in zip(
+                    SWEEP_THRESHOLDS, total.tolist(), strict=True
+                )
+            ]
+    return result
+
+
+def _rule(system):
+    """The rule by which a system follows its scores, or None."""
+    return getattr(system, "rule", None)
+
+
+def _sweep(decisions, rule, loaded):
+    """Seconds lost, wanted, passed, unwanted at each threshold."""
+    n_samples = int(loaded.duration_s * _SWEEP_RATE)
+    duration = n_samples / _SWEEP_RATE
+    segments = np.minimum(loaded.segments, duration)
+    segments = segments[segments[:, 1] > segments[:, 0]]
+    rows = []
+    for threshold in SWEEP_THRESHOLDS:
+        at = replace(rule, threshold=threshold, hysteresis=min(rule.hysteresis, threshold))
+        gain = drive(decisions, at, n_samples, _SWEEP_RATE)
+        t = measure(segments, open_segments(gain, _SWEEP_RATE, at.range_db), duration)
+        rows.append(
+            (
+                t.front_clipped_s + t.mid_clipped_s,
+                t.wanted_s,
+                t.overhang_s + t.noise_passed_s,
+                t.duration_s - t.wanted_s,
+            )
+        )
+    return np.array(rows)
