@@ -34,7 +34,10 @@ class BandedMatrix:
 
     def bands(self, spectrum):
         """Matrix times one spectrum: (bins,) -> (bands,), float32."""
-        return np.concatenate([np.dot(m, spectrum[bins]) for _, bins, m, _ in self._parts])
+        out = np.empty(self._shape[0], dtype=np.float32)
+        for bands, bins, part, _ in self._parts:
+            np.dot(part, spectrum[bins], out=out[bands])
+        return out
 
     def bands_many(self, spectra, out=None):
         """The same for many spectra: (T, bins) -> (T, bands)."""

@@ -136,6 +136,7 @@ class LogMel:
         self._bin_scale[0] = self._bin_scale[-1] = scale
         self._frame = np.zeros(mel.window_length, dtype=np.float32)
         self._padded = np.zeros(mel.n_fft, dtype=np.float32)
+        self._spectrum = np.zeros(mel.n_bins, dtype=np.complex64)
         self.reset()
 
     def reset(self):
@@ -162,8 +163,7 @@ class LogMel:
         frame[:-hop] = frame[hop:]
         frame[-hop:] = samples
         np.multiply(frame, self._window, out=self._padded[: frame.size])
-        spectrum = np.fft.rfft(self._padded)
-        magnitude = np.abs(spectrum)
+        magnitude = np.abs(np.fft.rfft(self._padded, out=self._spectrum))
         log_mel = self._filterbank.bands(magnitude)
         log_mel += self._offset
         np.log(log_mel, out=log_mel)

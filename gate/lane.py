@@ -133,10 +133,17 @@ class Lane:
 
     def end_hop(self):
         """Decide: call when `needed` is 0. Afterwards `curve` holds the gains that follow."""
-        self._now = self._now + len(self.curve)
+        self.decide(*self.hear())
+
+    def hear(self):
+        """First half of `end_hop`: features and power of the hop."""
         samples = self.decimator.process()
         np.clip(samples, -_CLIP, _CLIP, out=samples)
-        features, power = self.log_mel.process(samples)
+        return self.log_mel.process(samples)
+
+    def decide(self, features, power):
+        """Second half of `end_hop`."""
+        self._now = self._now + len(self.curve)
         reading = self._detect(features, power)
         self.curve = self._curve[: self.decimator.needed]
         self._apply(reading, mean_square_dbfs(power.sum()), self.curve)
