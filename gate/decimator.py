@@ -5,9 +5,11 @@ resampler hands out its samples in bursts tens of milliseconds late; this one is
 half length and nothing else.
 """
 
+import copy
 import math
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from gate.errors import ConfigError
 
@@ -77,7 +79,15 @@ class Decimator:
         self._uniform = self._n_phases == 1 and self.sample_rate % output_rate == 0
         longest = math.ceil(self.sample_rate / self._hops_per_second) + 1
         self._buffer = np.zeros(2 * (longest + self._span) + 2 * half, dtype=np.float32)
+        self._windows = sliding_window_view(self._buffer, self._span)
         self.reset()
+
+    def __deepcopy__(self, memo):
+        """A copy whose windows look into its own buffer."""
+        other = copy.copy(self)
+        other._buffer = self._buffer.copy()
+        other._windows = sliding_window_view(other._buffer, self._span)
+        return other
 
     def _design(self, ratio, half, cutoff):
         """Group starts (phases, groups) and coefficients (phases, groups, span, _GROUP)."""
@@ -140,15 +150,10 @@ class Decimator:
         """
         phase = self._hop % self._n_phases
         starts = self._starts[phase]
+        rows = self._windows[starts]
         if self._uniform:
-            step = int(starts[1] - starts[0])
-            item = self._buffer.strides[0]
-            rows = np.lib.stride_tricks.as_strided(
-                self._buffer, (len(starts), self._span), (step * item, item)
-            )
-            out = np.dot(rows.copy(), self._coefs[0, 0]).reshape(-1)
+            out = np.dot(rows, self._coefs[0, 0]).reshape(-1)
         else:
-            rows = self._buffer[starts[:, None] + np.arange(self._span)]
             out = np.matmul(rows[:, None, :], self._coefs[phase]).reshape(-1)
         self._advance()
         return out
@@ -169,6 +174,7 @@ class Decimator:
         signal = np.concatenate(
             [self._buffer[: self._fill], samples, np.zeros(self._span, np.float32)]
         )
+        windows = sliding_window_view(signal, self._span)
         first = self._hop
         n_hops = 0
         while self._hop_end(first + n_hops) - self._base <= self._fill + len(samples):
@@ -182,8 +188,7 @@ class Decimator:
             coefs = self._coefs[(first + phase) % self._n_phases]
             for begin in range(phase, n_hops, self._n_phases * _HOPS_A_PASS):
                 hops = slice(begin, begin + self._n_phases * _HOPS_A_PASS, self._n_phases)
-                rows = offsets[hops][None, :, None] + starts[:, None, None]
-                rows = signal[rows + np.arange(self._span)]
+                rows = windows[offsets[hops][None, :] + starts[:, None]]
                 out[hops] = np.matmul(rows, coefs).transpose(1, 0, 2)
         self._fill += len(samples)
         keep = self._hop_start(first + n_hops) - self._half + 1 - self._base
