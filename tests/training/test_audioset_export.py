@@ -1,0 +1,180 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
+for name in ("onnx", "sklearn", "matplotlib", "scipy"):
+    pytest.importorskip(name, reason=f"{name} (extra [training]) is not installed")
+
+from audioset_shards import write_data  # noqa: E402
+
+from gate.errors import ConfigError, ModelError  # noqa: E402
+from training import audioset_best, audioset_export, audioset_report, raw_frontends  # noqa: E402
+from training import audioset_sweeps as sweeps  # noqa: E402
+from training.audioset_best_net import BestNet, BestNetSettings  # noqa: E402
+from training.audioset_export import Head, export_head, open_head, reference_input, run_head  # noqa: E402
+
+SHIPPED = Path(__file__).parents[2] / "models" / "audioset-speech.onnx"
+TINY = BestNetSettings(width=16, blocks=1, heads=2, n_classes=1)
+META = {"target": "Speech", "presence_threshold": 0.4, "presence_hysteresis": 0.1}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    torch.manual_seed(0)
+    net = BestNet(TINY).eval()
+    path = tmp_path_factory.mktemp("models") / "head.onnx"
+    export_head(net, path, META)
+    return net, path
+
+
+@pytest.mark.parametrize(("n", "rows"), [(1, 1), (5, 10), (2, 33)])
+def test_onnx_equals_torch_for_any_shape(exported, n, rows):
+    net, path = exported
+    x = np.random.default_rng(n).integers(0, 256, (n, rows, 128)).astype(np.uint8)
+    clip, per_second = run_head(open_head(path), x)
+    assert clip.shape == (n,) and per_second.shape == (n, rows)
+    with torch.no_grad():
+        expected = Head(net)(torch.from_numpy(x))
+    # float32 sums in another order.
+    np.testing.assert_allclose(clip, expected[0], atol=1e-5)
+    np.testing.assert_allclose(per_second, expected[1], atol=1e-5)
+
+
+def test_the_reference_is_what_the_file_gives(exported):
+    _, path = exported
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as kept:
+        got = run_head(open_head(path), kept["embeddings"])
+        np.testing.assert_array_equal(kept["embeddings"], reference_input())
+        np.testing.assert_allclose(got[0], kept["clip"], atol=1e-6)
+        np.testing.assert_allclose(got[1], kept["per_second"], atol=1e-6)
+
+
+def test_a_graph_that_disagrees_is_not_kept(exported, tmp_path, monkeypatch):
+    net, _ = exported
+    monkeypatch.setattr(audioset_export, "run_head", lambda session, x: (np.ones(len(x)), x[..., 0]))
+    with pytest.raises(ModelError, match="ONNX and torch differ"):
+        export_head(net, tmp_path / "bad.onnx", META)
+    assert not (tmp_path / "bad.onnx").exists()
+
+
+def test_export_needs_a_best_model(tmp_path):
+    args = SimpleNamespace(runs=tmp_path, models=tmp_path, fast=False)
+    with pytest.raises(ConfigError, match="run --best first"):
+        audioset_export.export_best(args)
+
+
+def test_the_shipped_head_keeps_its_reference():
+    if not SHIPPED.is_file():
+        pytest.skip(f"{SHIPPED.name} is not in this checkout")
+    session = open_head(SHIPPED)
+    with np.load(SHIPPED.with_suffix(".npz"), allow_pickle=False) as kept:
+        clip, per_second = run_head(session, kept["embeddings"])
+        # Another CPU may sum in another order.
+        np.testing.assert_allclose(clip, kept["clip"], atol=1e-4)
+        np.testing.assert_allclose(per_second, kept["per_second"], atol=1e-4)
+    assert session.get_modelmeta().custom_metadata_map["target"] == "Speech"
+    assert SHIPPED.stat().st_size < 10e6
+    alone, row = run_head(session, reference_input()[:1, :1])
+    assert alone.shape == (1,) and row.shape == (1, 1)
+
+
+def fake_voice(folder):
+    """A few files: speech is a hum that comes and goes, noise is noise."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    lines = ["split,kind,source,file,sec,sr_src,speaker,cls,lang,licence,vad_share,vad_peak,x"]
+    for split in ("train", "dev", "test"):
+        for kind in ("speech", "noise"):
+            for i in range(6):
+                rate = (16000, 48000)[i % 2]
+                t = np.arange(int(1.4 * rate)) / rate
+                hum = np.sin(2 * np.pi * (140 + 10 * i) * t) * (np.sin(9 * t) > 0)
+                x = 0.1 * (hum if kind == "speech" else rng.standard_normal(len(t)))
+                name = f"{split}-{kind}-{i}.flac"
+                soundfile.write(folder / name, x, rate)
+                lines.append(f"{split},{kind},s,{name},1.4,{rate},,,,x,0.5,1.0,0.5")
+    (folder / "MANIFEST.csv").write_text("\n".join(lines))
+
+
+def test_the_whole_report_from_one_command(tmp_path, monkeypatch, capsys):
+    data, voice = tmp_path / "data", tmp_path / "voice"
+    voice.mkdir()
+    write_data(data, n_train=120, n_eval=80)
+    fake_voice(voice)
+    # One run a table, one seed, one epoch, tiny networks: the way through, not the figures.
+    grid = sweeps.table_grid
+    small = {"conv1d": {"active_layers": 1}, "conv2d": {"channels": 1}, "linear": {"hidden": 4}}
+    small |= {"lstm": {"hidden": 4}, "transformer": {"width": 8}}
+
+    def one(name):
+        run = grid(name)[0]
+        return [sweeps.dataclasses.replace(run, options=small[run.arch], epochs=1)]
+
+    monkeypatch.setattr(sweeps, "table_grid", one)
+    monkeypatch.setattr(sweeps, "SEEDS", (0,))
+    monkeypatch.setattr(raw_frontends, "SEEDS", (0,))
+    monkeypatch.setattr(raw_frontends, "SIZES", {"train": 6, "dev": 5, "test": 5})
+    monkeypatch.setattr(raw_frontends, "EPOCHS", 1)
+    best = audioset_best.BestSettings(net=TINY, epochs=1, batch_size=32, others_weight=0.0)
+    monkeypatch.setattr(audioset_best, "members", lambda fast: [best])
+    monkeypatch.setattr(audioset_best, "student", lambda fast: best)
+    monkeypatch.setattr(sweeps, "OTHER_TARGETS", ("Drum kit",))
+    args = SimpleNamespace(
+        data=data, voice_data=voice, runs=tmp_path / "runs", out=tmp_path / "out",
+        models=tmp_path / "models", jobs=1, fast=False, no_run=False,
+    )  # fmt: skip
+    audioset_report.make_report(args)
+    assert "per_second_roc_auc" in capsys.readouterr().out
+    text = (tmp_path / "out" / "audioset.md").read_text()
+    for part in (
+        "What the paper's F1 was",
+        "ours: one network distilled",
+        "LEAF-style",
+        "Drum kit",
+        "### Table 5: Transformer",
+        "**Not a result.**",
+        "audioset/sanity.png",
+    ):
+        assert part in text
+    figures = sorted(p.name for p in (tmp_path / "out" / "audioset").glob("*.png"))
+    assert figures == ["sanity.png", *(f"table{i}.png" for i in range(1, 6))]
+    assert (tmp_path / "models" / "audioset-speech.onnx").is_file()
+    card = (tmp_path / "models" / "audioset-speech.md").read_text()
+    assert "this model" in card and "{" not in card
+    # Written again from what is finished, nothing run, it comes out the same.
+    args.no_run, args.out = True, tmp_path / "again"
+    audioset_report.make_report(args)
+    assert (tmp_path / "again" / "audioset.md").read_text() == text
+
+
+def test_loudest_second_finds_the_sound():
+    quiet = np.full(16000, 0.01, np.float32)
+    loud = np.full(16000, 0.5, np.float32)
+    got = raw_frontends.loudest_second(np.concatenate([quiet, loud, quiet]))
+    assert (got == 0.5).all()
+    assert len(raw_frontends.loudest_second(loud[:100])) == 16000
+
+
+@pytest.mark.parametrize("name", raw_frontends.FRONTENDS)
+def test_frontends_give_a_frame_every_hop_and_pass_gradients(name):
+    torch.manual_seed(0)
+    net = raw_frontends.FrontendNet(raw_frontends.FRONTENDS[name]())
+    clips = (np.random.default_rng(0).standard_normal((3, 16000)) * 3000).astype(np.int16)
+    x = torch.from_numpy(net.frontend.prepare(clips))
+    assert net.frontend(x).shape == (3, 100, net.frontend.n_features)
+    net(x).sum().backward()
+    for parameter in net.frontend.parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all()
+
+
+def test_leaf_filters_start_on_the_mel_scale():
+    frontend = raw_frontends.LeafFrontend()
+    spectra = torch.fft.rfft(frontend.filters()[:40, 0], 16000).abs()
+    expected = frontend.centre.detach() * 16000 / (2 * np.pi)
+    # The grid is 1 Hz, a filter of 401 samples is tens of Hz wide.
+    np.testing.assert_allclose(spectra.argmax(1), expected.numpy(), atol=8)
+    assert (np.diff(expected.numpy()) > 0).all()
