@@ -57,7 +57,7 @@ def build_parser():
     views.add_argument("--no-ui", action="store_true", help="log a line now and then")
     views.add_argument("--json", action="store_true", help="print a JSON object a second")
     beside.add_argument("--log-every", type=float, default=10.0, metavar="S",
-                        help="seconds between lines of --no-ui, 0.1 to 3600 (default 10)")  # fmt: skip
+                        help="seconds between lines of --no-ui (default 10)")  # fmt: skip
     beside.add_argument("--record", metavar="DIR", help="write dry and gated WAV and the trace")
     beside.add_argument("--record-minutes", type=float, metavar="MIN",
                         help="begin new files after so long, 0.01 to 60 (default 10)")  # fmt: skip

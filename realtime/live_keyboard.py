@@ -13,11 +13,11 @@ _WINDOWS = {"H": "up", "P": "down", "M": "right", "K": "left"}
 
 
 def parse_keys(data):
-    """Names of the keys in what a terminal sent; unknown sequences are left out.
+    r"""Names of the keys in what a terminal sent; unknown sequences are left out.
 
     Examples
     --------
-    >>> parse_keys(b"b\\x1b[A\\x1b[15~q")
+    >>> parse_keys(b"b\x1b[A\x1b[15~q")
     ['b', 'up', 'q']
     """
     keys, at = [], 0

@@ -46,16 +46,16 @@ def screen(status, stream, hops, hop_row, events, width, height):
     rich.text.Text
         Exactly `height` lines of at most `width` characters.
     """
-    top = [_title(status, stream), _state_line(status), Text()]
-    top += _meters(status, width)
-    bottom = [Text(), _learned(status), _latency(status), *_health(status, width)]
+    blank = [Text()] if height >= 30 else []
+    top = [_title(status, stream), _state_line(status), *blank, *_meters(status, width)]
+    bottom = [*blank, _learned(status), _latency(status), *_health(status)]
     help_lines = _wrapped(KEYS_HELP, width)
     spare = height - len(top) - len(bottom) - len(help_lines)
-    n_events = max(1, min(len(events), 3 if spare < 16 else 8))
-    n_rows = max(0, spare - n_events - 5)
+    n_events = 2 if spare < 16 else 8
+    n_rows = max(0, spare - n_events - len(blank) - 3)
     lines = [*top]
     if n_rows >= 2:
-        lines += [Text(), *_history(status, hops, hop_row, width, n_rows)]
+        lines += [*blank, *_history(status, hops, hop_row, width, n_rows)]
     lines += bottom
     room = height - len(lines) - len(help_lines)
     shown = events[-room:] if room > 0 else []
@@ -214,7 +214,7 @@ def _latency(status):
     return text
 
 
-def _health(status, width):
+def _health(status):
     load = Text("load       ", "dim")
     style = "bold red" if status["load_p99"] > 1.0 else ""
     load.append(
@@ -223,7 +223,7 @@ def _health(status, width):
     load.append(f"   xruns {status['xruns']}   restarts {status['restarts']}")
     health = Text("health     ", "dim")
     for name, key in (
-        ("non-finite samples", "nonfinite_samples"),
+        ("non-finite", "nonfinite_samples"),
         ("detector failures", "detector_failures"),
         ("too slow", "detector_overruns"),
         ("dropped", "record_dropped"),

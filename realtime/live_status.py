@@ -31,6 +31,7 @@ def snapshot(state, control):
     hop = state.last_hop() or {}
     return {
         "status": status,
+        "stream_pid": state.pid,
         **{name: _known(value) for name, value in hop.items()},
         "threshold_db": settings.threshold_db,
         "range_db": settings.range_db,
@@ -72,11 +73,11 @@ def log_line(status):
     """A `snapshot` as one line for people."""
     if status["status"] != "running" or status.get("gain_db") is None:
         return f"{status['status']} | restarts {status['restarts']}"
-    presence = status["presence"]
+    presence = "   -" if status["presence"] is None else f"{status['presence']:4.2f}"
     return (
         f"{status['reason']:<15} in {status['input_dbfs']:6.1f} dBFS | key "
         f"{status['key_level_dbfs']:6.1f} / {status['threshold_db']:.0f} | presence "
-        f"{'  - ' if presence is None else f'{presence:4.2f}'} | gain {status['gain_db']:6.1f} dB | "
+        f"{presence} | gain {status['gain_db']:6.1f} dB | "
         f"load {status['load_mean']:.0%} p99 {status['load_p99']:.0%} | xruns {status['xruns']} | "
         f"failures {status['detector_failures']}"
     )

@@ -28,7 +28,7 @@ ADDRESSES = {
         + (' or "learned"' if name in _LEARNABLE else "")
         for name, (low, high) in RANGES.items()
     },
-    **{f"/gate/{name}": " or ".join(f'"{c}"' for c in choices) for name, choices in CHOICES.items()},
+    **{f"/gate/{name}": " or ".join(f'"{c}"' for c in known) for name, known in CHOICES.items()},
     "/gate/bypass": "0 or 1",
     "/gate/key_listen": "0 or 1",
     "/gate/muted": "0 or 1",

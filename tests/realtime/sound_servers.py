@@ -1,218 +1,38 @@
-"""Real sound servers for tests: started here, stopped by process id, never by name."""
+"""The rig of the benchmarks, for tests: where something is missing they are skipped."""
 
 import contextlib
-import itertools
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
 
-import numpy as np
 import pytest
 
-_numbers = itertools.count()
+from benchmarks import live_rig
+from benchmarks.live_rig import Live, Peer, bursts
+
+__all__ = ["JackServer", "Live", "Peer", "bursts", "require_programs"]
 
 
-def require_jack():
-    """Skip the test where JACK or its Python client is missing."""
-    if shutil.which("jackd") is None:
-        pytest.skip("jackd is not installed (apt-get install jackd2)")
-    try:
-        import jack  # noqa: F401
-        import sounddevice  # noqa: F401
-    except (ImportError, OSError) as error:
-        pytest.skip(f"{error} (pip install JACK-Client; apt-get install libportaudio2)")
+class JackServer(live_rig.JackServer):
+    """Skips the test where JACK cannot run."""
 
-
-class JackServer:
-    """A JACK server with the dummy driver under a name of its own."""
-
-    def __init__(self, sample_rate=48000, period=100):
-        require_jack()
-        self.name = f"gatetest-{os.getpid()}-{next(_numbers)}"
-        self.sample_rate, self.period = sample_rate, period
-        self.env = dict(
-            os.environ,
-            JACK_NO_AUDIO_RESERVATION="1",
-            JACK_NO_START_SERVER="1",
-            JACK_DEFAULT_SERVER=self.name,
-        )
-        self.process = None
+    def __init__(self, *args):
+        with _skipping():
+            super().__init__(*args)
 
     def start(self):
-        command = ["jackd", "-n", self.name, "-r", "-d", "dummy"]
-        command += ["-r", str(self.sample_rate), "-p", str(self.period)]
-        self.process = subprocess.Popen(
-            command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self._await_ready()
-        return self
-
-    def _await_ready(self):
-        import jack
-
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with contextlib.suppress(jack.JackOpenError):
-                with muted():
-                    jack.Client("ready", no_start_server=True, servername=self.name).close()
-                return
-            if self.process.poll() is not None:
-                pytest.skip(f"jackd does not run here (exit code {self.process.returncode})")
-            time.sleep(0.1)
-        raise TimeoutError("jackd did not become ready within 10 s")
-
-    def kill(self):
-        """As a crash: no goodbye."""
-        self.process.kill()
-        self.process.wait()
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        with _skipping():
+            return super().start()
 
 
 @contextlib.contextmanager
-def muted():
-    """libjack prints every failed attempt."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+def _skipping():
     try:
         yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    except live_rig.Unavailable as reason:
+        pytest.skip(str(reason))
 
 
-class Peer:
-    """A JACK client that plays a sound over and over and, once told to, records what comes back."""
-
-    def __init__(self, server, sound, n_record):
-        import jack
-
-        self.sound = np.asarray(sound, np.float32)
-        self.n_played = 0
-        self.done = threading.Event()
-        self._n_record = n_record
-        self._recorded = np.zeros(n_record + server.period, np.float32)
-        self._n_recorded = None
-        self.client = jack.Client("peer", no_start_server=True, servername=server.name)
-        self.out = self.client.outports.register("out")
-        self.into = self.client.inports.register("in")
-        self.client.set_process_callback(self._process)
-        self.client.activate()
-
-    def record(self):
-        """Begin to record, a few periods from now."""
-        self._n_recorded = -8
-
-    def heard(self):
-        """What was recorded."""
-        return self._recorded[: self._n_record]
-
-    def _process(self, frames):
-        at = np.arange(self.n_played, self.n_played + frames) % len(self.sound)
-        self.out.get_array()[:] = self.sound[at]
-        self.n_played += frames
-        if self._n_recorded is None or self.done.is_set():
-            return
-        if self._n_recorded < 0:
-            self._n_recorded += 1
-            return
-        heard = self.into.get_array()
-        n = min(frames, len(self._recorded) - self._n_recorded)
-        self._recorded[self._n_recorded : self._n_recorded + n] = heard[:n]
-        self._n_recorded += n
-        if self._n_recorded >= self._n_record:
-            self.done.set()
-
-    def close(self):
-        with contextlib.suppress(Exception):
-            self.client.deactivate()
-            self.client.close()
-
-
-class Live:
-    """A running `gate-live --json`, read line by line."""
-
-    def __init__(self, *options, env=None, view="--json"):
-        self.lines = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "realtime.live_cli", *([view] if view else []), *options],
-            env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line)
-
-    @property
-    def statuses(self):
-        return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
-
-    @property
-    def events(self):
-        return [event for status in self.statuses for event in status["events"]]
-
-    def wait_for(self, condition, timeout=25.0, after=0):
-        """The first status from number `after` on that meets the condition."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            for status in self.statuses[after:]:
-                if condition(status):
-                    return status
-            if self.process.poll() is not None:
-                raise AssertionError(f"gate-live ended: {self.process.stderr.read()}")
-            time.sleep(0.05)
-        raise AssertionError(f"not met within {timeout} s; last: {self.lines[-1:]}")
-
-    def stop(self, number=signal.SIGINT):
-        """Ask for the end; returns (exit code, seconds it took)."""
-        started = time.monotonic()
-        self.process.send_signal(number)
-        try:
-            code = self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        return code, time.monotonic() - started
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self._reader.join(5)
-        self.process.stdout.close()
-        self.process.stderr.close()
-
-
-def bursts(seconds, sample_rate, seed=0):
-    """Tone bursts over noise that open and shut a gate at -40 dBFS; no sample is zero."""
-    rng = np.random.default_rng(seed)
-    n = int(seconds * sample_rate)
-    t = np.arange(n) / sample_rate
-    loud = (np.sin(2 * np.pi * 0.8 * t) > 0.3) * 0.3
-    sound = loud * np.sin(2 * np.pi * 440 * t) + 1e-3 * rng.standard_normal(n)
-    sound[np.abs(sound) < 1e-6] = 1e-6
-    return sound.astype(np.float32)
+def require_programs(**packages):
+    """Skip unless the programs are there: program=Debian package."""
+    for program, package in packages.items():
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (apt-get install {package})")

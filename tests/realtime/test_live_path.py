@@ -1,0 +1,368 @@
+"""The callback's work, the queues and the detector's budget, without a device."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from sound_servers import bursts
+
+from gate.detector import NoDetector
+from gate.processor import GateProcessor
+from gate.settings import GateSettings
+from realtime.audio_path import AudioPath
+from realtime.detector_budget import BudgetedDetector, DetectorTooSlow, budget_seconds
+from realtime.live_settings import LiveSettings
+from realtime.record_ring import RING_BYTES, RecordRing
+from realtime.recorder import Recorder
+from realtime.shared_state import HOP_ROWS, SharedState
+from realtime.split_stream import SplitStream
+
+RATE = 48000
+SETTINGS = GateSettings(threshold_db=-40.0)
+
+
+@pytest.fixture
+def state():
+    state = SharedState()
+    yield state
+    state.close()
+
+
+def _gate(channels=1, detector=None, settings=SETTINGS):
+    detector = detector or NoDetector()
+    return GateProcessor(settings, sample_rate=RATE, channels=channels, detector=detector)
+
+
+def _path(state, gate=None, **options):
+    columns = {"in_columns": [0], "out_columns": [0]} | options
+    return AudioPath(gate or _gate(), state, **columns)
+
+
+def _run(path, sound, blocks, n_out=1):
+    sound = sound if sound.ndim == 2 else sound[:, None]
+    heard, at, turn = np.full((len(sound), n_out), 9.0, np.float32), 0, 0
+    while at < len(sound):
+        end = at + blocks[turn % len(blocks)]
+        path.process(sound[at:end], heard[at:end])
+        at, turn = end, turn + 1
+    return heard
+
+
+@pytest.mark.parametrize("blocks", [[100], [480], [1, 17, 100, 999], [5000]])
+def test_any_device_block_gives_the_gates_own_samples(state, blocks):
+    sound = bursts(1.0, RATE)
+    expected = _gate().process(sound)
+    assert np.array_equal(_run(_path(state), sound, blocks)[:, 0], expected)
+    assert state.frames == len(sound)
+    assert state.hops == 99  # the hundredth waits for the decimator's millisecond
+    assert state.callback_errors == 0
+
+
+def test_channels_are_chosen_and_spread(state):
+    sound = bursts(0.5, RATE)
+    device = np.stack([0 * sound, 0.5 * sound, sound], axis=1)
+    path = _path(state, in_columns=[2], out_columns=[1, 3])
+    heard = _run(path, device, [100], n_out=4)
+    expected = _gate().process(sound)
+    assert np.array_equal(heard[:, 1], expected) and np.array_equal(heard[:, 3], expected)
+    assert not heard[:, [0, 2]].any()
+
+
+def test_a_key_channel_of_its_own_opens_the_gate(state):
+    quiet, loud = np.full(RATE, 1e-4, np.float32), bursts(1.0, RATE)
+    device = np.stack([quiet, loud], axis=1)
+    heard = _run(_path(state, key_columns=[1]), device, [100])[:, 0]
+    assert np.array_equal(heard, _gate().process(quiet, loud))
+    assert heard.max() > 0.99e-4  # the key opened it; by itself it is far below the threshold
+
+
+def test_mute_fades_to_digital_silence_and_back_without_a_click(state):
+    tone = (0.5 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)).astype(np.float32)
+    path = _path(state, _gate(settings=replace(SETTINGS, range_db=0.0)))
+    before = _run(path, tone[:12000], [100])
+    path.muted = True
+    during = _run(path, tone[12000:24000], [100])
+    path.muted = False
+    after = _run(path, tone[24000:36000], [100])
+    heard = np.concatenate([before, during, after])[:, 0]
+    assert not during[600:].any()
+    assert np.array_equal(after[600:, 0], tone[24600:36000])
+    # A 300 Hz tone at 0.5 steps by 0.0196 at most; a fade of 10 ms adds 0.001.
+    assert np.abs(np.diff(heard)).max() < 0.021
+
+
+def test_settings_change_between_blocks_and_nothing_jumps(state):
+    path = _path(state, _gate(settings=replace(SETTINGS, threshold_db=-100.0)))
+    tone = (0.5 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)).astype(np.float32)
+    first = _run(path, tone[:24000], [100])
+    changed = replace(SETTINGS, threshold_db=0.0, hold_ms=0.0, release_ms=20.0)
+    path.changes.append(lambda gate: setattr(gate, "settings", changed))
+    second = _run(path, tone[24000:], [100])
+    heard = np.concatenate([first, second])[:, 0]
+    assert np.abs(first[20000:]).max() > 0.49 and np.abs(second[20000:]).max() < 1e-3
+    assert np.abs(np.diff(heard[12000:])).max() < 0.021
+
+
+def test_a_broken_gate_passes_the_sound_and_tells(state):
+    path = _path(state)
+
+    def broken(*_, **__):
+        raise RuntimeError("boom")
+
+    path.gate.process = broken
+    sound = bursts(0.1, RATE)
+    sound[7] = np.nan
+    heard = _run(path, sound, [100])[:, 0]
+    sound[7] = 0.0
+    assert np.array_equal(heard, sound)
+    assert state.callback_errors == 48 and path.error == "RuntimeError: boom"
+
+
+def test_meters_reach_another_holder_of_the_memory(state):
+    other = SharedState(state.name)
+    _run(_path(state), bursts(1.0, RATE), [100])
+    rows, end = other.hops_since(0)
+    assert len(rows) == end == 99
+    assert other.last_hop()["time_s"] == pytest.approx(0.99, abs=0.005)
+    assert other.last_hop()["reason"] in ("open", "held", "below threshold")
+    assert len(other.loads(1000)) == 480
+    other.close()
+
+
+def test_the_hop_ring_hands_out_only_what_is_still_there(state):
+    path = _path(state)
+    meters = path.gate.meters
+    for number in range(HOP_ROWS + 500):
+        state.put_hop(replace(meters, time_s=float(number)))
+    rows, end = state.hops_since(0)
+    assert end == HOP_ROWS + 500
+    assert rows[-1, 0] == end - 1 and np.array_equal(np.diff(rows[:, 0]), np.ones(len(rows) - 1))
+
+
+class _Clocked:
+    """A detector that takes as long as it is told, on a clock of its own."""
+
+    def __init__(self):
+        self._detector = NoDetector()
+        self.info = self._detector.info
+        self.now = self.takes = 0.0
+        self.calls = 0
+
+    def clock(self):
+        return self.now
+
+    def process(self, features):
+        self.calls += 1
+        self.now += self.takes
+        return self._detector.process(features)
+
+    def reset(self):
+        pass
+
+
+def test_one_hiccup_passes_and_lasting_slowness_raises():
+    slow = _Clocked()
+    budgeted = BudgetedDetector(slow, 0.002, clock=slow.clock)
+    features = np.zeros((1, 64), np.float32)
+    slow.takes = 0.015
+    budgeted.process(features)
+    slow.takes = 0.001
+    for _ in range(50):
+        budgeted.process(features)
+    slow.takes = 0.012  # 10 ms late each time: 20 ms of debt bear two of them
+    budgeted.process(features)
+    budgeted.process(features)
+    with pytest.raises(DetectorTooSlow, match=r"10\.0 ms more"):
+        budgeted.process(features)
+    with pytest.raises(DetectorTooSlow):  # no more credit for now
+        budgeted.process(features)
+    slow.takes = 0.001
+    for _ in range(100):
+        budgeted.process(features)
+    slow.takes = 0.012
+    budgeted.process(features)
+    assert budgeted.overruns.count == 2
+
+
+def test_a_detector_that_is_too_slow_opens_the_gate_and_is_asked_ever_less(state):
+    slow = _Clocked()
+    budgeted = BudgetedDetector(slow, 0.002, clock=slow.clock)
+    path = _path(state, _gate(detector=budgeted))
+    path.overruns = budgeted.overruns
+    quiet = np.full(4 * RATE, 1e-4, np.float32)  # far below the threshold
+    slow.takes = 0.050
+    heard = _run(path, quiet, [100])[:, 0]
+    assert heard[RATE:].min() > 0.99e-4
+    assert state.failed_hops == state.hops == 399
+    assert slow.calls < 20
+    assert state.detector_late_ms == pytest.approx(48.0)
+    slow.takes = 0.0005
+    heard = _run(path, quiet, [100])[:, 0]
+    assert np.abs(heard[-RATE:]).max() < 1e-6, "it did not recover"
+
+
+def test_budget_of_a_block():
+    assert budget_seconds("auto", 100, 192000) == 0.001
+    assert budget_seconds("auto", 4096, 48000) == 0.005
+    assert budget_seconds("off", 100, 48000) is None
+    assert budget_seconds(3.0, 100, 48000) == 0.003
+
+
+def test_the_record_ring_keeps_order_and_drops_when_full(state):
+    ring = RecordRing(state)
+    ring.begin(2)
+    n_rows = RING_BYTES // 8
+    block = np.zeros((1000, 1), np.float32)
+    for number in range(n_rows // 1000 + 5):
+        block[:] = number
+        ring.put(block, -block)
+    assert state.record_dropped == 5000
+    _, rows = ring.take(10**9)
+    assert len(rows) == n_rows // 1000 * 1000
+    assert np.array_equal(rows[::1000, 0], np.arange(n_rows // 1000))
+    assert np.array_equal(rows[:, 1], -rows[:, 0])
+    block[:] = 7  # goes around the end
+    ring.put(block, block)
+    _, rows = ring.take(10**9)
+    assert len(rows) == 1000 and (rows == 7).all()
+    del rows
+    ring.close()
+
+
+def test_recordings_are_cut_and_can_be_read_while_they_grow(state, tmp_path):
+    ring = RecordRing(state)
+    ring.begin(2)
+    state.sample_rate = RATE
+    said = []
+    live = LiveSettings(record=str(tmp_path / "new"), record_minutes=0.01)  # 0.6 s
+    recorder = Recorder(ring, state, live, said.append)
+    recorder.start()
+    path = _path(state, record=ring)
+    sound = bursts(1.5, RATE)
+    _run(path, sound[:RATE], [100])
+    deadline = time.monotonic() + 5
+    while not ring.drained and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.05)
+    early = sorted((tmp_path / "new").glob("*-dry*.wav"))
+    assert sum(soundfile.info(p).frames for p in early) == RATE  # as a crash would find them
+    _run(path, sound[RATE:], [100])
+    recorder.stop()
+
+    def read(kind):
+        paths = sorted((tmp_path / "new").glob(f"*-{kind}.wav"), key=lambda p: p.stat().st_mtime_ns)
+        assert len(paths) >= 2
+        return np.concatenate([soundfile.read(p, dtype="float32")[0] for p in paths])
+
+    assert np.array_equal(read("dry"), sound)
+    assert np.array_equal(read("gated"), _gate().process(sound))
+    traces = list((tmp_path / "new").glob("*-trace.csv"))
+    rows = [line for p in traces for line in p.read_text().splitlines()[1:]]
+    assert 140 <= len(rows) <= 150
+    assert said[0].startswith("recording: gate-")
+    ring.close()
+
+
+def test_a_recorder_whose_folder_goes_away_says_so_once_and_the_ring_only_drops(state, tmp_path):
+    ring = RecordRing(state)
+    ring.begin(2)
+    state.sample_rate = RATE
+    said = []
+    recorder = Recorder(ring, state, LiveSettings(record=str(tmp_path / "r")), said.append)
+    (tmp_path / "r").rmdir()
+    for _ in range(3):
+        ring.put(np.ones((100, 1), np.float32), np.ones((100, 1), np.float32))
+        recorder._empty()
+    assert len(said) == 1 and "failed" in said[0] and "sound goes on" in said[0]
+    ring.close()
+
+
+class _FakePortAudio:
+    """Streams that are driven by hand."""
+
+    class InputStream:
+        def __init__(self, **options):
+            self.callback, self.active, self.latency = options["callback"], False, 0.01
+
+        def start(self):
+            self.active = True
+
+        def abort(self, ignore_errors=True):
+            self.active = False
+
+    OutputStream = InputStream
+
+
+def _split(state, block_size=100):
+    def callback(indata, outdata, frames, when, status):
+        outdata[:] = indata
+
+    class Any:
+        index = 0
+
+    return SplitStream(_FakePortAudio, Any, Any, RATE, block_size, (1, 1), "low", callback, state)
+
+
+def test_two_devices_in_step_lose_nothing_whatever_their_blocks(state):
+    rng = np.random.default_rng(0)
+    stream = _split(state)
+    stream.start()
+    sent, heard, n_out = 0, [], 0
+    for _ in range(3000):
+        n = int(rng.integers(1, 400))
+        block = np.arange(sent + 1, sent + n + 1, dtype=np.float32)[:, None]
+        stream._input.callback(block, n, None, None)
+        sent += n
+        while n_out + 480 <= sent:
+            out = np.empty((480, 1), np.float32)
+            stream._output.callback(out, 480, None, None)
+            heard.append(out[:, 0])
+            n_out += 480
+    heard = np.concatenate(heard)
+    begun = int(np.argmax(heard > 0))
+    assert np.array_equal(np.diff(heard[begun:]), np.ones(len(heard) - begun - 1))
+    assert begun < 0.05 * RATE
+    assert state.xruns == 0 and stream.active
+
+
+def test_a_starved_output_gets_silence_and_a_flooded_one_stays_near(state):
+    stream = _split(state)
+    out = np.full((480, 1), 9.0, np.float32)
+    stream._output.callback(out, 480, None, None)
+    assert not out.any()
+    ones = np.ones((100, 1), np.float32)
+    for _ in range(20):
+        stream._input.callback(ones, 100, None, None)
+    for _ in range(5):
+        stream._output.callback(out, 480, None, None)
+    assert state.output_underflows == 1 and not out.any()
+    for _ in range(1000):  # an input whose clock runs away
+        stream._input.callback(ones, 100, None, None)
+    stream._output.callback(out, 480, None, None)
+    stream._output.callback(out, 480, None, None)
+    assert out.all() and state.queue_ms < 200
+
+
+def test_the_audio_path_is_quick_while_others_write_settings(state):
+    """A writer in another thread never makes the callback fail."""
+    path = _path(state)
+    stop = threading.Event()
+
+    def change():
+        levels = iter(np.tile(np.linspace(-90, -10, 50), 1000))
+        while not stop.is_set():
+            settings = replace(SETTINGS, threshold_db=float(next(levels)))
+            path.changes.append(lambda gate, s=settings: setattr(gate, "settings", s))
+            time.sleep(0.001)
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    try:
+        heard = _run(path, bursts(1.0, RATE), [100])
+    finally:
+        stop.set()
+        writer.join()
+    assert state.callback_errors == 0 and np.isfinite(heard).all()
