@@ -7,7 +7,7 @@ triple of a grid, so what they gain is gained over that.
 """
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ import torch
 from training.gate_loss import (
     GateLossSettings,
     UserSettings,
+    band_level_db,
     draw_user_settings,
     gate_loss,
     key_level_db,
@@ -70,7 +71,8 @@ class Answers:
     Attributes
     ----------
     embedding : Tensor, shape (N, T, embedding_size), float16
-    presence, level_db : Tensor, shape (N, T)
+    presence, level_db, s_level_db : Tensor, shape (N, T)
+        The last is the level of the voice alone.
     s_fine, n_fine : Tensor, shape (N, T * 4)
     user : UserSettings
         A draw for each item.
@@ -79,6 +81,7 @@ class Answers:
     embedding: torch.Tensor
     presence: torch.Tensor
     level_db: torch.Tensor
+    s_level_db: torch.Tensor
     s_fine: torch.Tensor
     n_fine: torch.Tensor
     user: UserSettings
@@ -88,8 +91,8 @@ class Answers:
 
     def pick(self, rows):
         """Some of the items."""
-        parts = (self.embedding, self.presence, self.level_db, self.s_fine, self.n_fine)
-        user = UserSettings(*(values[rows] for values in self.user))
+        *parts, user = (getattr(self, part.name) for part in fields(self))
+        user = UserSettings(*(values[rows] for values in user))
         return Answers(*(part[rows] for part in parts), user)
 
     def loss(self, ballistics, settings, generator=None):
@@ -101,6 +104,7 @@ class Answers:
             s_fine=self.s_fine,
             n_fine=self.n_fine,
             user=self.user,
+            s_level_db=self.s_level_db,
             settings=settings,
             generator=generator,
         )
@@ -135,8 +139,9 @@ def collect(net, batches, columns=(0,), seed=0):
         presence = outputs["presence_logits"][..., list(columns)].amax(dim=-1).sigmoid()
         level = key_level_db(outputs["key_logits"].sigmoid(), batch["band_power"])
         user = draw_user_settings(batch["s_band_power"], batch["band_power"], generator)
+        own_level = band_level_db(batch["s_band_power"])
         energies = (batch["s_fine"], batch["n_fine"])
-        kept.append((embedding.half(), presence, level, *energies, *user))
+        kept.append((embedding.half(), presence, level, own_level, *energies, *user))
     *parts, threshold, range_db = (torch.cat(values) for values in zip(*kept, strict=True))
     return Answers(*parts, UserSettings(threshold, range_db))
 

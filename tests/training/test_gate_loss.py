@@ -21,6 +21,7 @@ from training.gate_loss import (  # noqa: E402
     gated_signal_loss,
     key_level_db,
     linear_recurrence,
+    split_by_threshold,
 )
 
 RATE = 16000
@@ -145,6 +146,7 @@ def test_straight_through_pulls_presence_and_level_towards_opening_for_the_wante
     ballistics = torch.tensor([0.005, 0.1, 0.1]).expand(1, 50, 3)
     user = UserSettings(torch.tensor([-40.0]), torch.tensor([-60.0]))
     s = torch.ones(1, 200)
+    settings = dataclasses.replace(SETTINGS, weights=LossWeights(movement=0.0))
     for energies, sign in (((s, 0 * s), -1), ((0 * s, s), 1)):
         result = gate_loss(
             presence=presence,
@@ -153,6 +155,7 @@ def test_straight_through_pulls_presence_and_level_towards_opening_for_the_wante
             s_fine=energies[0],
             n_fine=energies[1],
             user=user,
+            settings=settings,
         )
         assert float(result.gain.detach().max()) < 0.0011  # shut: the decision itself stays hard
         for gradient in torch.autograd.grad(result.loss.sum(), (presence, level)):
@@ -212,14 +215,14 @@ def test_oracle_is_better_than_always_open_is_better_than_always_shut():
     opened, shut = torch.ones_like(s), torch.full_like(s, 0.001)
     oracle = gated_signal_loss(s.clamp_min(0.001), s, n)
     assert float(oracle.lost) < 1e-6
-    assert float(oracle.loss) < 0.5
-    # Always open passes all noise; always shut loses all speech, four times as bad.
+    assert float(oracle.loss) < 0.3
+    # Always open passes all noise; always shut loses all speech, twice as bad.
     assert float(gated_signal_loss(opened, s, n).loss) == pytest.approx(1.0)
-    assert float(gated_signal_loss(shut, s, n).loss) == pytest.approx(4.0, abs=0.01)
+    assert float(gated_signal_loss(shut, s, n).loss) == pytest.approx(2.0, abs=0.01)
     # Where there is nothing else, an open gate is right; where nothing is wanted, a shut one.
     nothing = torch.zeros_like(s)
     assert float(gated_signal_loss(opened, s, nothing).loss) == 0.0
-    assert float(gated_signal_loss(shut, s, nothing).loss) > 3.9
+    assert float(gated_signal_loss(shut, s, nothing).loss) > 1.99
     assert float(gated_signal_loss(shut, nothing, n).loss) < 0.01
     assert float(gated_signal_loss(opened, nothing, n).loss) == pytest.approx(1.0)
 
@@ -266,6 +269,28 @@ def test_key_level_is_the_weighted_power():
     assert float(key_level_db(key, 0 * power)) == pytest.approx(-140.0, abs=1e-3)
 
 
+def test_voice_below_the_threshold_is_not_wanted():
+    level = torch.full((1, 100), -30.0)
+    level[:, 50:] = -50.0
+    s, n = torch.ones(1, 400), torch.full((1, 400), 0.25)
+    wanted, rest = split_by_threshold(s, n, level, torch.tensor([-40.0]))
+    # The loud half and 0.1 s of the soft one beside it.
+    assert torch.equal(wanted[0].nonzero().squeeze(), torch.arange(4 * 60))
+    torch.testing.assert_close(wanted + rest, s + n)
+    assert torch.equal(split_by_threshold(s, n, level, torch.tensor([-60.0]))[0], s)
+    signal = dict(
+        presence=torch.ones(1, 100),
+        ballistics=torch.tensor([0.001, 0.001, 0.005]).expand(1, 100, 3),
+        s_fine=s,
+        n_fine=n,
+        user=UserSettings(torch.tensor([-40.0]), torch.tensor([-60.0])),
+        s_level_db=level,
+    )
+    obeys = gate_loss(**signal, key_level_db=level)
+    ignores = gate_loss(**signal, key_level_db=torch.full((1, 100), -30.0))
+    assert float(obeys.loss) < float(ignores.loss) - 0.1
+
+
 def test_user_settings_follow_the_wanted_level():
     generator = torch.Generator().manual_seed(0)
     s = torch.rand(200, 30, 64, generator=generator) * 1e-3
@@ -280,5 +305,5 @@ def test_user_settings_follow_the_wanted_level():
     torch.testing.assert_close(louder.threshold_db[inside], drawn.threshold_db[inside] + 10.0)
     level = 10 * torch.log10(s.sum(-1).amax(1)) - 10
     below = level - drawn.threshold_db
-    assert 0.1 < float((below < 15).float().mean()) < 0.25
+    assert 0.2 < float((below < 15).float().mean()) < 0.45
     assert drawn.range_db.min() >= -80 and drawn.range_db.max() <= -6

@@ -1,0 +1,317 @@
+"""Do learned ballistics and the learned key pay? ``python -m training.ballistics_study``.
+
+The gated-signal loss on seeded mixtures whose parts are known, with everything learned, against
+the best fixed attack, hold and release and the best fixed key band, both found by grid search on
+the dev split. Threshold and range are drawn at random for every mixture, some times over, the
+same for all; voice below the threshold is not wanted (`training.gate_loss.split_by_threshold`).
+Intervals are 95 % bootstrap intervals over mixtures (the five ratios of one mixture
+are drawn together). Also prints how far the key level is from the voice's own level, and how
+many presence decisions change with the recording's level.
+
+The gate here is the batched twin of the shipped one (`training.gate_loss`, held to it by tests).
+"""
+
+import argparse
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks.mixtures import Mixer
+from gate.errors import ConfigError, GateError
+from gate.signal_metrics import LossWeights
+from realtime.onnx_detector import OnnxDetector
+from training.ballistics import GRID_S
+from training.gate_loss import (
+    WEIGHTS,
+    GateLossSettings,
+    UserSettings,
+    draw_user_settings,
+    gate_loss,
+    gated_signal_loss,
+    split_by_threshold,
+)
+from training.voice_evaluate import ask, hear, key_error_db, key_levels, level_changes
+
+BANDS_HZ = tuple(itertools.product((125.0, 200.0, 300.0, 500.0), (1500.0, 2500.0, 4000.0, 7500.0)))
+"""Fixed keys that are tried, lower and upper edge."""
+
+_REFINE = (0.5, 0.7, 1.0, 1.4, 2.0)
+
+
+class DetectorAsNet:
+    """An ONNX detector that is called like the network it came from."""
+
+    def __init__(self, path):
+        self.detector = OnnxDetector(path)
+
+    def __call__(self, features):
+        """Outputs of a sequence (1, T, n_mels) from a reset."""
+        self.detector.reset()
+        found = self.detector.process(features[0].numpy())
+        presence, key = (
+            torch.logit(torch.from_numpy(np.array(a)), eps=1e-7)[None]
+            for a in (found.presence, found.key)
+        )
+        ballistics = torch.from_numpy(np.array(found.ballistics))[None]
+        return {"presence_logits": presence, "key_logits": key, "ballistics": ballistics}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run the gate.
+
+    Attributes
+    ----------
+    fixed_s : tuple of float or None
+        Attack, hold, release in seconds; None where learned.
+    key : str or tuple of float
+        ``learned``, ``off``, or edges in Hz.
+    """
+
+    fixed_s: tuple = (None, None, None)
+    key: object = "learned"
+
+
+class Material:
+    """What the detector says of a set of mixtures, ready for the gate.
+
+    Parameters
+    ----------
+    recordings : list of training.voice_evaluate.Heard
+        After `ask`; mixtures of one length, their parts known.
+    settings : GateLossSettings
+    columns : list of int
+        Presence columns of the target.
+    n_draws : int
+        Users' settings a mixture.
+    seed : int
+        Of those.
+    """
+
+    def __init__(self, recordings, settings, columns, n_draws=2, seed=0):
+        self.recordings, self.settings, self.n_draws = recordings, settings, n_draws
+        n = self._n = min(len(h.features) for h in recordings)
+        self.clusters = np.array([h.cluster for h in recordings])
+        self.groups = np.array([h.group for h in recordings])
+        self._presence = self._stack([h.presence[:n, columns].max(axis=1) for h in recordings])
+        self._ballistics = self._stack([h.ballistics[:n] for h in recordings])
+        self._s = self._stack([h.s_energy[: 4 * n] for h in recordings])
+        self._n_fine = self._stack([h.n_energy[: 4 * n] for h in recordings])
+        self._own_level = self._stack([h.s_level_db[:n] for h in recordings])
+        s_power = 10.0 ** (self._own_level.unsqueeze(-1) / 10.0)
+        generator = torch.Generator().manual_seed(seed)
+        draws = [draw_user_settings(s_power, s_power, generator) for _ in range(n_draws)]
+        self._users = [UserSettings(*values) for values in draws]
+        self._levels = {}
+
+    @staticmethod
+    def _stack(arrays):
+        return torch.from_numpy(np.stack(arrays)).float()
+
+    def _level(self, key):
+        if key not in self._levels:
+            levels = [key_levels(h, key)[: self._n] for h in self.recordings]
+            self._levels[key] = self._stack(levels)
+        return self._levels[key]
+
+    def subset(self, rows):
+        """Some of the mixtures, as another `Material` with the same draws."""
+        other = object.__new__(Material)
+        other.__dict__.update(self.__dict__)
+        other.recordings = [self.recordings[row] for row in rows]
+        other.clusters, other.groups = self.clusters[rows], self.groups[rows]
+        for name in ("_presence", "_ballistics", "_own_level", "_s", "_n_fine"):
+            setattr(other, name, getattr(self, name)[rows])
+        other._users = [UserSettings(*(v[rows] for v in user)) for user in self._users]
+        other._levels = {}
+        return other
+
+    @torch.no_grad()
+    def run(self, way):
+        """Loss, share lost, share passed and variation of each mixture, (N, 4)."""
+        ballistics = self._ballistics.clone()
+        for column, value in enumerate(way.fixed_s):
+            if value is not None:
+                ballistics[..., column] = value
+        results = [
+            gate_loss(
+                presence=self._presence,
+                key_level_db=self._level(way.key),
+                ballistics=ballistics,
+                s_fine=self._s,
+                n_fine=self._n_fine,
+                user=user,
+                s_level_db=self._own_level,
+                settings=self.settings,
+            )
+            for user in self._users
+        ]
+        return np.mean([torch.stack(r[:4], dim=1).numpy() for r in results], axis=0)
+
+    @torch.no_grad()
+    def run_open(self):
+        """The same of an always-open gate."""
+        results = []
+        for user in self._users:
+            parts = split_by_threshold(self._s, self._n_fine, self._own_level, user.threshold_db)
+            opened = gated_signal_loss(torch.ones_like(self._s), *parts, self.settings)
+            results.append(torch.stack(opened[:4], dim=1).numpy())
+        return np.mean(results, axis=0)
+
+
+def search_triple(material, grid_s=GRID_S):
+    """Fixed attack, hold and release with the lowest mean loss: a grid, then finer around."""
+    few = material.subset(
+        np.flatnonzero(np.unique(material.clusters, return_inverse=True)[1] % 3 == 0)
+    )
+
+    def best_of(candidates, where):
+        return min(candidates, key=lambda times: where.run(Way(times))[:, 0].mean())
+
+    best = best_of(list(itertools.product(*grid_s)), few)
+    for column in (1, 2, 0, 1):
+        finer = [(*best[:column], best[column] * factor, *best[column + 1 :]) for factor in _REFINE]
+        best = best_of(finer, material)
+    return best
+
+
+def search_band(material, bands_hz=BANDS_HZ):
+    """Fixed key band with the lowest mean loss, ballistics learned."""
+    return min(bands_hz, key=lambda band: material.run(Way(key=band))[:, 0].mean())
+
+
+def interval(values, clusters, n_resamples=2000, seed=0):
+    """Mean and its 95 % bootstrap interval; clusters are drawn whole.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+    clusters : array_like, shape (n,)
+        Values with the same label are drawn together.
+
+    Returns
+    -------
+    mean, low, high : float
+    """
+    _, index = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(index, values)
+    counts = np.bincount(index)
+    picks = np.random.default_rng(seed).integers(len(sums), size=(n_resamples, len(sums)))
+    means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(np.mean(values)), float(low), float(high)
+
+
+def compare(dev, judged):
+    """Search on `dev`, judge on `judged`: rows of (name, result (N, 4))."""
+    triple, band = search_triple(dev), search_band(dev)
+    attack, hold, release = triple
+    times = " / ".join(f"{1e3 * value:g}" for value in triple)
+    ways = {
+        "all learned": Way(),
+        f"best fixed attack / hold / release, {times} ms": Way(triple),
+        "attack fixed, the rest learned": Way((attack, None, None)),
+        "hold fixed, the rest learned": Way((None, hold, None)),
+        "release fixed, the rest learned": Way((None, None, release)),
+        "key off, the rest learned": Way(key="off"),
+        f"best fixed key, {band[0]:g}-{band[1]:g} Hz, the rest learned": Way(key=band),
+        "all fixed at these": Way(triple, band),
+    }
+    rows = {name: judged.run(way) for name, way in ways.items()}
+    rows["always open"] = judged.run_open()
+    return rows
+
+
+def print_rows(rows, clusters):
+    """The Markdown table."""
+    learned = rows["all learned"]
+    print("| gate | loss | more than learned | speech lost | rest passed | variation a second |")
+    print("|---|---|---|---|---|---|")
+    for name, result in rows.items():
+        mean, low, high = interval(result[:, 0], clusters)
+        more = interval(result[:, 0] - learned[:, 0], clusters)
+        more = "" if result is learned else f"{more[0]:+.4f} ({more[1]:+.4f} to {more[2]:+.4f})"
+        lost, passed, variation = result[:, 1:].mean(axis=0)
+        print(
+            f"| {name} | {mean:.4f} ({low:.4f} to {high:.4f}) | {more} "
+            f"| {lost:.3f} | {passed:.3f} | {variation:.2f} |"
+        )
+
+
+def print_groups(rows, groups, clusters):
+    """What fixed costs more than learned, a ratio of voice to the rest."""
+    learned = rows["all learned"][:, 0]
+    print("\n| more than learned at | " + " | ".join(dict.fromkeys(groups)) + " |")
+    print("|---" * (1 + len(dict.fromkeys(groups))) + "|")
+    for name, result in rows.items():
+        if name in ("all learned", "always open"):
+            continue
+        cells = []
+        for group in dict.fromkeys(groups):
+            more = (result[:, 0] - learned)[groups == group]
+            mean, low, high = interval(more, clusters[groups == group])
+            cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def main(argv=None):
+    """Run the study."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="models/voice.onnx", help="ONNX detector")
+    parser.add_argument("--data", default="../shared/data/voice", help="corpus folder")
+    parser.add_argument("--split", default="dev", choices=("dev", "test"), help="to judge on (dev)")
+    parser.add_argument("--target", default="speech", help="of the detector (speech)")
+    parser.add_argument("--mixtures", type=int, default=40, help="a ratio and split (40)")
+    parser.add_argument("--draws", type=int, default=2, help="users' settings a mixture (2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the mixtures (0)")
+    parser.add_argument("--lost", type=float, default=WEIGHTS.lost, help="weight of speech lost")
+    parser.add_argument("--passed", type=float, default=WEIGHTS.passed, help="of the rest passed")
+    parser.add_argument("--movement", type=float, default=WEIGHTS.movement, help="of variation")
+    args = parser.parse_args(argv)
+    try:
+        _run(args)
+    except GateError as error:
+        parser.exit(2 if isinstance(error, ConfigError) else 1, f"ballistics_study: {error}\n")
+
+
+def _run(args):
+    torch.set_num_threads(1)
+    net = DetectorAsNet(args.model)
+    info = net.detector.info
+    threshold = info.presence_threshold.get(args.target, 0.5)
+    settings = GateLossSettings(
+        weights=LossWeights(args.lost, args.passed, args.movement),
+        presence_threshold=threshold,
+        presence_hysteresis=info.presence_hysteresis.get(args.target, 0.0),
+    )
+    columns = info.target_columns(args.target)
+
+    def prepare(split, seed):
+        clips = Mixer(args.data, split, seed).clips(args.mixtures)
+        recordings = ask(net, [hear(clip) for clip in clips])
+        return clips, Material(recordings, settings, columns, args.draws, args.seed)
+
+    # On dev itself, the search gets mixtures that the table is not made from.
+    _, dev = prepare("dev", args.seed + (args.split == "dev"))
+    clips, judged = prepare(args.split, args.seed)
+    print(
+        f"{args.split}: {len(clips)} mixtures x {args.draws} draws of threshold and range; loss = "
+        f"{args.lost:g} x share of speech lost + {args.passed:g} x share of the rest passed + "
+        f"{args.movement:g} x variation a second; mean (95 % interval)\n"
+    )
+    rows = compare(dev, judged)
+    print_rows(rows, judged.clusters)
+    print_groups(rows, judged.groups, judged.clusters)
+    print("\n| median error of the key level | " + " | ".join(dict.fromkeys(judged.groups)) + " |")
+    print("|---" * (1 + len(dict.fromkeys(judged.groups))) + "|")
+    errors = key_error_db(judged.recordings)
+    cells = " | ".join(f"{errors[group]:.1f} dB" for group in dict.fromkeys(judged.groups))
+    print(f"| against the voice alone | {cells} |")
+    changed = level_changes(net, clips[:50], threshold)
+    print(f"\nPresence decisions that change from -10 to -50 dBFS: {100 * changed:.2f} % of hops")
+
+
+if __name__ == "__main__":
+    main()
