@@ -12,6 +12,7 @@
 #define DISTRHO_PLUGIN_HAS_UI 0
 #define DISTRHO_PLUGIN_IS_RT_SAFE 1
 #define DISTRHO_PLUGIN_WANT_LATENCY 1
+#define DISTRHO_PLUGIN_WANT_STATE 1  // the profile; in CLAP the parameters' values too
 
 #define DISTRHO_PLUGIN_LV2_CATEGORY "lv2:GatePlugin"
 #if GATE_CHANNELS == 1

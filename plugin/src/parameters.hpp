@@ -10,9 +10,9 @@ namespace gate {
 
 enum ParameterId {
   p_threshold_db, p_range_db, p_hysteresis_db, p_lookahead_ms, p_target,
-  p_attack, p_attack_ms, p_hold, p_hold_ms, p_release, p_release_ms,
+  p_attack_mode, p_attack_ms, p_hold_mode, p_hold_ms, p_release_mode, p_release_ms,
   p_key, p_key_low_hz, p_key_high_hz, p_key_listen,
-  p_presence, p_presence_threshold, p_presence_hysteresis, p_mode, p_bypass,
+  p_presence_mode, p_presence_threshold, p_presence_hysteresis, p_mode, p_bypass,
   n_inputs,
   m_input_dbfs = n_inputs, m_key_level_dbfs, m_presence, m_gain_db, m_open,
   m_attack_ms, m_hold_ms, m_release_ms, m_key_low_hz, m_key_high_hz,
@@ -35,17 +35,17 @@ constexpr Parameter parameters[n_parameters] = {
     {"lookahead_ms", "Lookahead", "ms", "Delay of the audio, reported to the host",
      lookahead_ms_range.low, lookahead_ms_range.high, 0.0, {}},
     {"target", "Target", "", "What is wanted", 0.0, 0.0, 0.0, {}},
-    {"attack", "Attack", "", "Learned, or pinned to the time below", 0.0, 1.0, 0.0,
+    {"attack_mode", "Attack mode", "", "Learned, or pinned to the time below", 0.0, 1.0, 0.0,
      {"Learned", "Pinned"}},
-    {"attack_ms", "Attack time", "ms", "Time to cover 63 % of the way to open",
+    {"attack_ms", "Attack", "ms", "Time to cover 63 % of the way to open",
      attack_ms_range.low, attack_ms_range.high, 2.0, {}},
-    {"hold", "Hold", "", "Learned, or pinned to the time below", 0.0, 1.0, 0.0,
+    {"hold_mode", "Hold mode", "", "Learned, or pinned to the time below", 0.0, 1.0, 0.0,
      {"Learned", "Pinned"}},
-    {"hold_ms", "Hold time", "ms", "How long the gate stays open after its condition has ended",
+    {"hold_ms", "Hold", "ms", "How long the gate stays open after its condition has ended",
      hold_ms_range.low, hold_ms_range.high, 200.0, {}},
-    {"release", "Release", "", "Learned, or pinned to the time below", 0.0, 1.0, 0.0,
+    {"release_mode", "Release mode", "", "Learned, or pinned to the time below", 0.0, 1.0, 0.0,
      {"Learned", "Pinned"}},
-    {"release_ms", "Release time", "ms", "Time to cover 63 % of the way to closed",
+    {"release_ms", "Release", "ms", "Time to cover 63 % of the way to closed",
      release_ms_range.low, release_ms_range.high, 100.0, {}},
     {"key", "Key", "", "What the threshold is applied to", 0.0, 2.0, 0.0,
      {"Learned", "Off", "Band"}},
@@ -55,7 +55,7 @@ constexpr Parameter parameters[n_parameters] = {
      7500.0, {}},
     {"key_listen", "Key listen", "", "Hear what the key lets through", 0.0, 1.0, 0.0,
      {"Off", "On"}},
-    {"presence", "Presence", "", "Learned, or pinned to the values below", 0.0, 1.0, 0.0,
+    {"presence_mode", "Presence mode", "", "Learned, or pinned to the values below", 0.0, 1.0, 0.0,
      {"Learned", "Pinned"}},
     {"presence_threshold", "Presence threshold", "",
      "Probability of the target that opens the gate; 0 makes it a level gate", 0.0, 1.0, 0.5, {}},
@@ -65,8 +65,8 @@ constexpr Parameter parameters[n_parameters] = {
      {"Gate", "Duck"}},
     {"bypass", "Bypass", "", "Pass everything; the gate goes on listening", 0.0, 1.0, 0.0,
      {"Off", "On"}},
-    {"input_dbfs", "Input level", "dB", "Level of the key input", min_dbfs, 12.0, min_dbfs, {}},
-    {"key_level_dbfs", "Key level", "dB", "Level that is compared with the threshold", min_dbfs,
+    {"input_dbfs", "Input", "dBFS", "Level of the key input", min_dbfs, 12.0, min_dbfs, {}},
+    {"key_level_dbfs", "Key level", "dBFS", "Level that is compared with the threshold", min_dbfs,
      12.0, min_dbfs, {}},
     {"presence_now", "Presence now", "", "Probability that the target sounds", 0.0, 1.0, 0.0, {}},
     {"gain_db", "Gain", "dB", "Gain at the end of the last hop", min_dbfs, 0.0, min_dbfs, {}},
@@ -103,15 +103,15 @@ inline GateSettings settings_of(const float* values) {
   s.hysteresis_db = number(p_hysteresis_db);
   s.lookahead_ms = number(p_lookahead_ms);
   s.target = choice(p_target);
-  s.attack_ms = pinned(p_attack, p_attack_ms);
-  s.hold_ms = pinned(p_hold, p_hold_ms);
-  s.release_ms = pinned(p_release, p_release_ms);
+  s.attack_ms = pinned(p_attack_mode, p_attack_ms);
+  s.hold_ms = pinned(p_hold_mode, p_hold_ms);
+  s.release_ms = pinned(p_release_mode, p_release_ms);
   s.key.kind = static_cast<Key::Kind>(choice(p_key));
   s.key.low_hz = std::min(number(p_key_low_hz), 7999.0);
   s.key.high_hz = std::max(number(p_key_high_hz), s.key.low_hz + 1.0);
   s.key_listen = choice(p_key_listen) == 1;
-  s.presence_threshold = pinned(p_presence, p_presence_threshold);
-  s.presence_hysteresis = pinned(p_presence, p_presence_hysteresis);
+  s.presence_threshold = pinned(p_presence_mode, p_presence_threshold);
+  s.presence_hysteresis = pinned(p_presence_mode, p_presence_hysteresis);
   s.duck = choice(p_mode) == 1;
   s.bypass = choice(p_bypass) == 1;
   return s;

@@ -12,7 +12,7 @@ START_NAMESPACE_DISTRHO
 
 class GatePlugin : public Plugin {
  public:
-  GatePlugin() : Plugin(gate::n_parameters, 0, 0) {
+  GatePlugin() : Plugin(gate::n_parameters, 0, 1) {
     for (int id = 0; id < gate::n_parameters; ++id) {
       values_[id].store(static_cast<float>(gate::parameters[id].initial));
     }
@@ -75,6 +75,15 @@ class GatePlugin : public Plugin {
   float getParameterValue(uint32_t index) const override {
     return values_[index].load(std::memory_order_relaxed);
   }
+
+  void initState(uint32_t, State& state) override {
+    state.hints = kStateIsOnlyForDSP;
+    state.key = "profile";
+    state.label = "Profile";
+    state.description = "Text of a profile made by gate-learn";
+  }
+
+  void setState(const char*, const char*) override {}
 
   // From any thread; run() picks it up.
   void setParameterValue(uint32_t index, float value) override {

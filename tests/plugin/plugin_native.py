@@ -97,7 +97,7 @@ def host_values(settings, targets=("speech", "voice")):
         "key_listen": settings.key_listen,
         "mode": settings.mode == "duck",
         "bypass": settings.bypass,
-        "presence": settings.presence_threshold != LEARNED,
+        "presence_mode": settings.presence_threshold != LEARNED,
         "key": 2 if isinstance(settings.key, KeyBand) else int(settings.key == "off"),
     }
     if isinstance(settings.key, KeyBand):
@@ -107,7 +107,7 @@ def host_values(settings, targets=("speech", "voice")):
         values["presence_hysteresis"] = settings.presence_hysteresis
     for name in ("attack", "hold", "release"):
         value = getattr(settings, f"{name}_ms")
-        values[name] = value != LEARNED
+        values[f"{name}_mode"] = value != LEARNED
         if value != LEARNED:
             values[f"{name}_ms"] = value
     return {name: float(value) for name, value in values.items()}
