@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, bursts
+from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, talk
 
 
 def main(argv=None):
@@ -34,8 +34,8 @@ def measure(args):
     """Run it; returns the figures as a dict."""
     rate, block_us = args.sample_rate, args.period / args.sample_rate * 1e6
     with JackServer(rate, args.period) as server:
-        peer = Peer(server, bursts(7.3, rate), rate)
-        options = ["--model", args.model, "--threshold-db", "-40"]
+        peer = Peer(server, talk(rate), rate)
+        options = ["--model", args.model, "--threshold-db", "-50"]
         options += ["--input", "peer", "--output", "peer", "--host-api", "jack"]
         try:
             with Live(*options, env=server.env) as live:

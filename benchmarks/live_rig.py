@@ -13,8 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.resources import files
 
 import numpy as np
+import soundfile
 
 _numbers = itertools.count()
 
@@ -235,3 +237,11 @@ def bursts(seconds, sample_rate, seed=0):
     sound = loud * np.sin(2 * np.pi * 440 * t) + 1e-3 * rng.standard_normal(n)
     sound[np.abs(sound) < 1e-6] = 1e-6
     return sound.astype(np.float32)
+
+
+def talk(sample_rate):
+    """The sample recording that comes with the gate, mono, at any rate (linearly interpolated)."""
+    path = files("models") / "sample" / "talk.flac"
+    sound, own_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    at = np.arange(int(len(sound) * sample_rate / own_rate)) * own_rate / sample_rate
+    return np.interp(at, np.arange(len(sound)), sound.mean(axis=1)).astype(np.float32)

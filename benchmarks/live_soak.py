@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, bursts
+from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, talk
 from gate.settings import GateSettings
 from realtime import open_gate
 
-_SETTINGS = {"threshold_db": -40.0}
+_SETTINGS = {"threshold_db": -50.0}
 
 
 def main(argv=None):
@@ -44,7 +44,7 @@ def soak(args):
     rate = args.sample_rate
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, JackServer(rate, args.period) as server:
-        peer = Peer(server, bursts(7.3, rate), rate)
+        peer = Peer(server, talk(rate), rate)
         options = ["--model", args.model, "--detector-budget-ms", "off"]
         options += ["--threshold-db", str(_SETTINGS["threshold_db"])]
         options += ["--input", "peer", "--output", "peer", "--host-api", "jack"]

@@ -225,9 +225,12 @@ def find_device(devices, query, kind, near=None):
                 return d
         raise DeviceError(f"{kind}={query} is no {kind} device; see gate-live --list-devices")
     wanted = query.lower()
-    found = [d for d in usable if d.name.lower() == wanted] or [
-        d for d in usable if all(w in f"{d.name} {d.host_api}".lower() for w in wanted.split())
-    ]
+    words = wanted.split()
+    found = (
+        [d for d in usable if d.name.lower() == wanted]
+        or [d for d in usable if wanted in d.name.lower()]
+        or [d for d in usable if all(w in f"{d.name} {d.host_api}".lower() for w in words)]
+    )
     if not found:
         raise DeviceError(f"{kind}={query!r} fits no {kind} device; see gate-live --list-devices")
     if len({d.name for d in found}) > 1:

@@ -1,0 +1,290 @@
+"""`gate-live` as one uses it: everything changed, the server killed, the terminal looked at."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from pythonosc.osc_message_builder import OscMessageBuilder
+from sound_servers import JackServer, Live, Peer, bursts, require_programs
+
+RATE = 48000
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def _gone(pid, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not _alive(pid)
+
+
+def _free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _osc(port, address, argument):
+    message = OscMessageBuilder(address)
+    message.add_arg(argument)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(message.build().dgram, ("127.0.0.1", port))
+
+
+def test_edits_osc_and_a_killed_server_in_one_run(tmp_path):
+    config, port = tmp_path / "config.yaml", _free_port()
+    config.write_text("gate: {threshold_db: -40, range_db: -60}\n")
+    with JackServer(RATE, 128) as server:
+        peer = Peer(server, bursts(3, RATE), RATE)
+        options = ["--model", "none", "--config", str(config), "--osc-port", str(port)]
+        options += ["--input", "system", "--output", "system", "--host-api", "jack"]
+        with Live(*options, env=server.env) as live:
+            live.wait_for(lambda s: s["status"] == "running" and s["frames"] > 0)
+
+            config.write_text("gate: {threshold_db: -30, range_db: -20}\n")
+            status = live.wait_for(lambda s: s["threshold_db"] == -30)
+            assert status["range_db"] == -20
+            # The gate took it: shut on silence, its gain has gone to the new range.
+            live.wait_for(lambda s: s["gain_db"] is not None and abs(s["gain_db"] + 20) < 0.1)
+
+            config.write_text("gate: {threshold_db: loud}\n")
+            live.wait_for(lambda s: any("config ignored" in e for e in s["events"]))
+            assert live.statuses[-1]["threshold_db"] == -30
+
+            _osc(port, "/gate/bypass", 1)
+            live.wait_for(lambda s: s["bypass"] and s["reason"] == "bypass")
+            _osc(port, "/gate/bypass", "nonsense")
+            live.wait_for(lambda s: any("bypass='nonsense' must be" in e for e in s["events"]))
+
+            before = live.statuses[-1]
+            assert before["restarts"] == 0 and before["callback_errors"] == 0
+            peer.close()
+            server.kill()
+            live.wait_for(lambda s: s["status"] == "lost", after=len(live.statuses))
+            assert any(e.startswith("lost: ") and e.endswith("retrying") for e in live.events)
+
+            server.start()
+            again = live.wait_for(
+                lambda s: s["status"] == "running" and s["frames"] > before["frames"],
+                after=len(live.statuses),
+            )
+            assert again["bypass"] and again["threshold_db"] == -30, "settings outlive the server"
+            assert again["restarts"] >= 1
+
+            stream = again["stream_pid"]
+            code, seconds = live.stop(signal.SIGTERM)
+            assert code == 0
+            # Asked for: within a second. A loaded machine starts and ends processes slowly.
+            assert seconds < 3.0
+            assert _gone(stream)
+
+
+def test_a_killed_stream_comes_back_and_a_killed_interface_takes_it_along():
+    with JackServer(RATE, 128) as server:
+        options = ["--model", "none", "--host-api", "jack"]
+        with Live(*options, env=server.env) as live:
+            status = live.wait_for(lambda s: s["status"] == "running" and s["frames"] > 0)
+            os.kill(status["stream_pid"], signal.SIGKILL)
+            again = live.wait_for(
+                lambda s: s["status"] == "running" and s["stream_pid"] != status["stream_pid"]
+                and s["frames"] > status["frames"]
+            )  # fmt: skip
+            live.process.kill()
+            live.process.wait()
+            assert _gone(again["stream_pid"]), "an orphan goes on playing"
+
+
+def test_a_detector_that_cannot_keep_up_fails_open_and_says_by_how_much():
+    with JackServer(RATE, 128) as server:
+        # No detector does a hop in 10 us.
+        options = ["--detector-budget-ms", "0.01", "--host-api", "jack", "--threshold-db", "-10"]
+        with Live(*options, env=server.env) as live:
+            status = live.wait_for(
+                lambda s: s["detector_overruns"] > 0 and s["reason"] == "detector failed"
+            )
+            # Silence below every threshold, and yet it is open.
+            live.wait_for(lambda s: s["open"] and s["gain_db"] > -0.1)
+            assert status["failed_hops"] > 0 and status["detector_late_ms"] > 0
+            assert any(
+                re.search(r"too slow by \d+\.\d ms a hop: the gate stays open", event)
+                for event in live.events
+            )
+
+
+def test_the_wrong_rate_and_channel_are_told_at_the_start():
+    with JackServer(RATE, 128) as server:
+        for option, message in (
+            (["--sample-rate", "44100"], "44100 Hz: try --sample-rate 48000"),
+            (["--input-channels", "7"], "input_channels=7: device 'system' has 2 input channels"),
+        ):
+            options = ["--model", "none", "--host-api", "jack", *option]
+            with Live(*options, env=server.env) as live:
+                code = live.process.wait(30)
+                lines = live.process.stderr.read().splitlines()
+            assert code in (1, 2)
+            assert len(lines) == 1 and message in lines[0], lines
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+def test_the_screen_in_a_terminal(tmp_path, width, height):
+    require_programs(tmux="tmux")
+    tmux = ["tmux", "-L", f"gate-{os.getpid()}-{width}", "-f", "/dev/null"]
+    left = tmp_path / "left"
+    with JackServer(RATE, 128) as server:
+        peer = Peer(server, bursts(3, RATE), RATE)
+        command = (
+            f"{sys.executable} -m realtime.live_cli --model none --input peer --output system "
+            f"--host-api jack --threshold-db -40; echo code $? > {left}.tmp; "
+            f"stty -a >> {left}.tmp; mv {left}.tmp {left}; sleep 20"
+        )
+
+        def show():
+            done = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True)
+            return done.stdout
+
+        def until(condition, seconds=25.0):
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if condition():
+                    return
+                time.sleep(0.1)
+            raise AssertionError(show())
+
+        start = ["new-session", "-d", "-x", str(width), "-y", str(height), command]
+        subprocess.run([*tmux, *start], env=server.env, check=True)
+        try:
+            until(lambda: "OPEN" in show() and "peer > system" in show())
+            for key in ("Up", "Up", "Left", "]", "b"):
+                subprocess.run([*tmux, "send-keys", key], check=True)
+            until(lambda: "threshold -38" in show() and "range -63" in show())
+            until(lambda: "lookahead 1 ms" in show() and "BYPASS" in show())
+            picture = show()
+            for word in ("presence", "gain", "attack 2.0 ms", "key 125-7500 Hz", "of the deadline",
+                         "non-finite 0", "detector failures 0", "q quit"):  # fmt: skip
+                assert word in picture, picture
+            assert "─" in picture and "█" in picture
+            subprocess.run([*tmux, "send-keys", "q"], check=True)
+            until(left.exists, 10.0)
+            text = left.read_text()
+            assert text.startswith("code 0")
+            assert " icanon" in text and " echo " in text, "the terminal was not put back"
+            assert "threshold" not in show(), "the screen was not put back"
+        finally:
+            subprocess.run([*tmux, "kill-server"], check=False, capture_output=True)
+            peer.close()
+
+
+class PulseServer:
+    """A PulseAudio server with a socket of its own and two null sinks."""
+
+    def __init__(self, folder):
+        require_programs(pulseaudio="pulseaudio", pactl="pulseaudio-utils")
+        self.socket = folder / "native"
+        home = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+        self.env = {**os.environ, **home, "PULSE_SERVER": f"unix:{self.socket}"}
+        for name in ("PULSE_SINK", "PULSE_SOURCE", "JACK_DEFAULT_SERVER"):
+            self.env.pop(name, None)
+        self.env["JACK_NO_START_SERVER"] = "1"
+
+    def __enter__(self):
+        modules = [f"module-native-protocol-unix socket={self.socket} auth-anonymous=1"]
+        modules += [f"module-null-sink sink_name={n} rate=48000" for n in ("speakers", "cable")]
+        command = ["pulseaudio", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "-n"]
+        for module in modules:
+            command += ["-L", module]
+        self.process = subprocess.Popen(
+            command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 15
+        while "cable" not in self.pactl("list", "short", "sinks"):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
+                pytest.skip("pulseaudio does not run here")
+            time.sleep(0.1)
+        self.pactl("set-default-source", "cable.monitor")
+        return self
+
+    def pactl(self, *arguments):
+        done = subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, text=True)
+        return done.stdout
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+def test_the_virtual_microphone_carries_the_gated_sound(tmp_path):
+    n = 4 * RATE
+    t = np.arange(n) / RATE
+    tone = 0.2 * np.sin(2 * np.pi * 440 * t) * (t % 2 < 1)
+    hiss = 1e-3 * np.random.default_rng(0).standard_normal(n)
+    soundfile.write(tmp_path / "tone.wav", (tone + hiss).astype(np.float32), RATE, "FLOAT")
+    with PulseServer(tmp_path) as server:
+        options = ["--virtual-mic", "--model", "none", "--threshold-db", "-40", "--hold-ms", "50"]
+        with Live(*options, env=server.env) as live:
+            if "fits no" in (missing := _first_error(live)):
+                pytest.skip(f"{missing} (apt-get install libasound2-plugins)")
+            live.wait_for(lambda s: s["frames"] > 10000)
+            assert "gate_live_mic" in server.pactl("list", "short", "sources")
+            heard = tmp_path / "heard.raw"
+            listen = ["parec", "--raw", "--latency-msec=20", "--device=gate_live_mic"]
+            with heard.open("wb") as file:
+                recorder = subprocess.Popen(
+                    [*listen, "--format=float32le", f"--rate={RATE}", "--channels=1"],
+                    env=server.env, stdout=file,
+                )  # fmt: skip
+                _until_growing(heard)
+                subprocess.run(
+                    ["paplay", "--device=cable", str(tmp_path / "tone.wav")], env=server.env,
+                    check=True, timeout=30,
+                )  # fmt: skip
+                time.sleep(0.5)
+                recorder.terminate()
+                recorder.wait(5)
+            code, _ = live.stop(signal.SIGTERM)
+        assert code == 0
+        assert "gate_live" not in server.pactl("list", "short", "modules"), "left behind"
+    sound = np.fromfile(heard, np.float32)
+    sound = sound[: len(sound) // 2400 * 2400]
+    level = 20 * np.log10(1e-9 + np.sqrt((sound.reshape(-1, 2400) ** 2).mean(axis=1)))
+    # A tone of 0.2 has -17 dBFS, the hiss -60: open passes them, shut leaves the hiss at -120.
+    assert (np.abs(level + 17) < 1).sum() * 0.05 > 0.8, level.round()
+    between = level[np.flatnonzero(level > -18)[0] : np.flatnonzero(level > -18)[-1]]
+    assert between.min() < -75, "it never shut between the tones"
+
+
+def _until_growing(path):
+    deadline = time.monotonic() + 10
+    while path.stat().st_size == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _first_error(live):
+    """What it says if it ends at once, else nothing."""
+    deadline = time.monotonic() + 25
+    while time.monotonic() < deadline:
+        if live.process.poll() is not None:
+            return live.process.stderr.read().strip()
+        if any(s["status"] == "running" for s in live.statuses):
+            return ""
+        time.sleep(0.05)
+    return ""
