@@ -1,4 +1,4 @@
-"""Charts as SVG or PNG text for the HTML report. Needs matplotlib (extra ``[plot]``)."""
+"""Charts, as images inside the HTML report. Needs matplotlib (extra ``[plot]``)."""
 
 import base64
 import io
@@ -18,13 +18,12 @@ def _figure(*size, rows=1):
     return figure, figure.subplots(rows, 1, sharex=rows > 1)
 
 
-def as_html(figure, kind="svg"):
+def as_html(figure):
     """An ``img`` element that holds the picture itself."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=90)
-    media = "image/svg+xml" if kind == "svg" else "image/png"
+    figure.savefig(buffer, format="png", dpi=100)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img src="data:{media};base64,{data}">'
+    return f'<img src="data:image/png;base64,{data}" alt="chart">'
 
 
 def roc_chart(comparison, group):

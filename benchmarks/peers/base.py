@@ -96,6 +96,11 @@ class System:
     version: str = ""
     size_bytes: int = 0
 
+    @property
+    def timed(self):
+        """What `cost_s` times."""
+        return "whole gate, one call"
+
     def run(self, hearing):
         """`Answer` to a `Hearing`."""
         raise NotImplementedError
@@ -120,6 +125,11 @@ class DetectorGate(System):
 
     detector: object = None
     rule: Rule = field(default_factory=Rule)
+
+    @property
+    def timed(self):
+        """What `cost_s` times."""
+        return f"detector alone, streamed, {self.detector.sample_rate / 1000:g} kHz"
 
     def run(self, hearing):
         """Detect, then drive the envelope."""

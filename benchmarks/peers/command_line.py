@@ -23,6 +23,11 @@ class CommandGate(System):
 
     command: tuple = ()
 
+    @property
+    def timed(self):
+        """What `cost_s` times."""
+        return "whole gate, one process, its start included"
+
     def run(self, hearing):
         """Run the program once over the recording."""
         command = [part.replace("{rate}", str(hearing.sample_rate)) for part in self.command]

@@ -53,6 +53,11 @@ class OurGate(System):
         return Answer(np.concatenate(gains)[delay:], decisions)
 
     @property
+    def timed(self):
+        """What `cost_s` times."""
+        return "whole gate, streamed in 10 ms blocks, 48 kHz"
+
+    @property
     def rule(self):
         """The rule by which the gate follows its detector; None for a level gate."""
         if self.model is None:

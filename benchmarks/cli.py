@@ -1,0 +1,232 @@
+"""`gate-bench`: latency, throughput and gating quality, against peers in one run."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from gate.errors import ConfigError
+from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
+
+PROG = "gate-bench"
+DATA = "../shared/data/voice"
+
+_HELP = {
+    "quality": "the gate and its peers on labelled recordings or mixtures",
+    "cost": "time, delay and size of the gate and its peers on the same sound",
+    "latency": "block times and deadlines, stage by stage, and onset-to-open delay",
+    "throughput": "whole files through gate-batch: time and memory against length",
+    "channels": "1 to 32 microphones: a gate each, a process each, one detector call for all",
+    "instructions": "instructions executed, against the committed baseline",
+    "all": "every one of these (--quick: in five minutes)",
+    "report": "one HTML file from JSON files of earlier runs",
+}
+_ALL = ("quality", "cost", "latency", "throughput", "channels", "instructions")
+
+
+def build_parser():
+    """The command line of `gate-bench`."""
+    parser = Parser(prog=PROG, description=__doc__.split(":", 1)[1].strip().capitalize())
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in _HELP.items():
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == "report":
+            sub.add_argument("inputs", nargs="+", metavar="JSON", help="files made with --json")
+            sub.add_argument("-o", "--output", required=True, metavar="HTML")
+            continue
+        _add_common(sub)
+        if name in ("quality", "all"):
+            _add_quality(sub)
+        if name in ("quality", "cost", "all"):
+            sub.add_argument(
+                "--peers", default="all", metavar="LIST",
+                help="all, none, or names with commas (default: all that are installed)",
+            )  # fmt: skip
+        if name in ("latency", "all"):
+            sub.add_argument("--seconds", type=float, default=10.0, metavar="S",
+                             help="sound in each run, 1 to 600 (default 10)")  # fmt: skip
+            sub.add_argument("--load", type=int, default=2, metavar="N",
+                             help="busy processes in loaded runs, 0 to 64 (default 2)")  # fmt: skip
+        if name in ("throughput", "all"):
+            sub.add_argument("--max-length", type=float, default=7200.0, metavar="S",
+                             help="longest file in seconds (default 7200)")  # fmt: skip
+            sub.add_argument("--scratch", metavar="DIR", help="where to put the files")
+        if name in ("instructions", "all"):
+            sub.add_argument("--tool", choices=("perf", "callgrind"), help="default: what works")
+            sub.add_argument("--baseline", metavar="FILE", help="compare with another baseline")
+            sub.add_argument("--update-baseline", action="store_true",
+                             help="replace the committed baseline")  # fmt: skip
+        add_gate_options(sub)
+    return parser
+
+
+def _add_common(sub):
+    sub.add_argument("--quick", action="store_true", help="small runs, wide intervals")
+    sub.add_argument("--json", metavar="FILE", help="write everything, with machine and versions")
+    sub.add_argument("--html", metavar="FILE", help="write one page with charts (extra [plot])")
+    sub.add_argument(
+        "--write", nargs="?", const="benchmarks/RESULTS.md", metavar="FILE",
+        help="put the tables into a results file (default benchmarks/RESULTS.md)",
+    )  # fmt: skip
+    sub.add_argument("-q", "--quiet", action="store_true", help="no progress on standard error")
+
+
+def _add_quality(sub):
+    group = sub.add_argument_group("recordings")
+    group.add_argument("--data", default=DATA, metavar="DIR",
+                       help=f"voice corpus with MANIFEST.csv (default {DATA})")  # fmt: skip
+    group.add_argument("--split", choices=("dev", "test"), default="dev",
+                       help="of the corpus; choose on dev, judge once on test")  # fmt: skip
+    group.add_argument("--labelled", metavar="DIR",
+                       help="your own recordings instead: labels.csv (file,start_s,end_s) or "
+                       "Audacity label tracks beside them")  # fmt: skip
+    group.add_argument("--labels", metavar="FILE", help="the label file, if elsewhere")
+    group.add_argument("--mixtures", type=int, default=40, metavar="N",
+                       help="mixtures a ratio, 1 to 1000 (default 40)")  # fmt: skip
+    group.add_argument("--seed", type=int, default=0, help="of mixtures and bootstrap")
+    group.add_argument("--cache", metavar="DIR", help="keep the peers' decisions here")
+    group.add_argument("--no-ours", action="store_true", help="peers only")
+
+
+def main(argv=None):
+    """Entry point; returns the exit code: 2 usage or bad setting, 1 failure."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser().parse_args(argv)
+    return run(PROG, lambda: _main(args, argv))
+
+
+def _main(args, argv):
+    if args.command == "report":
+        return _report(args)
+    _check(args)
+    from benchmarks import commands
+
+    work = {
+        "quality": commands.quality,
+        "cost": commands.cost,
+        "latency": commands.latency,
+        "throughput": commands.throughput,
+        "channels": commands.channels,
+        "instructions": commands.count_instructions,
+    }
+    config = config_from_args(args)
+    command = _repeatable(argv)
+    progress = _Progress(args.quiet)
+    parts = []
+    for name in _ALL if args.command == "all" else (args.command,):
+        if args.command == "all" and (reason := _not_now(name, args)):
+            print(f"{PROG}: {name} left out: {reason}", file=sys.stderr)
+            continue
+        part = work[name](args, config, command, progress)
+        progress.clear()
+        print(part.section())
+        parts.append(part)
+    _keep(parts, args)
+    return EXIT_FAILURE if any(part.failed for part in parts) else 0
+
+
+_WHERE_TO = ("--json", "--html", "--cache", "--scratch")
+
+
+def _repeatable(argv):
+    """The command without what only says where this machine keeps its files."""
+    kept, words = [], iter(argv)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name in _WHERE_TO:
+            if not equals:
+                next(words, None)
+        elif word not in ("-q", "--quiet"):
+            kept.append(word)
+    return shlex.join([PROG, *kept])
+
+
+def _not_now(name, args):
+    """Why ``all`` leaves a part out, or an empty string."""
+    if name == "quality" and not args.labelled and not Path(args.data, "MANIFEST.csv").is_file():
+        return f"no corpus at {args.data}; name one with --data, or recordings with --labelled"
+    if name == "instructions":
+        from benchmarks.instructions import tools
+
+        if args.quick:
+            return "it takes minutes; run gate-bench instructions"
+        if not tools():
+            return "neither perf's counters nor valgrind here"
+    return ""
+
+
+def _check(args):
+    limits = {
+        "seconds": (1, 600), "load": (0, 64), "mixtures": (1, 1000), "max_length": (10, 86400),
+        "seed": (0, 2**31 - 1),
+    }  # fmt: skip
+    for name, (low, high) in limits.items():
+        value = getattr(args, name, None)
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{name}={value:g} must be from {low} to {high}")
+    if getattr(args, "labels", None) and not args.labelled:
+        raise ConfigError("labels needs labelled, the folder of the recordings")
+    for name in ("json", "html", "write"):
+        path = getattr(args, name)
+        if path and not Path(path).resolve().parent.is_dir():
+            raise ConfigError(f"{name}={path} must be in a folder that exists")
+
+
+def _keep(parts, args):
+    from benchmarks import commands, tables
+    from benchmarks.report import write_report
+
+    if args.write:
+        for part in parts:
+            tables.write_section(args.write, part.name, part.section())
+    if args.json or args.html:
+        made = [part.make_charts() if args.html or args.json else [] for part in parts]
+    if args.json:
+        report = [
+            {
+                "section": p.name,
+                "markdown": p.section(),
+                "charts": images,
+                **commands.finite(p.data),
+            }
+            for p, images in zip(parts, made, strict=True)
+        ]
+        text = json.dumps(report, indent=1) + "\n"
+        Path(args.json).write_text(text, encoding="utf-8")
+    if args.html:
+        pages = [(p.section(), images) for p, images in zip(parts, made, strict=True)]
+        write_report(args.html, "gate-bench", pages)
+
+
+def _report(args):
+    """One HTML page from JSON files."""
+    from benchmarks.report import write_report
+
+    pages = []
+    for path in args.inputs:
+        try:
+            parts = json.loads(Path(path).read_text(encoding="utf-8"))
+            pages += [(part["markdown"], part["charts"]) for part in parts]
+        except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+            raise ConfigError(f"{path} must be a file made by {PROG} --json") from None
+    write_report(args.output, "gate-bench", pages)
+    return 0
+
+
+class _Progress:
+    """One line on standard error that replaces itself."""
+
+    def __init__(self, quiet):
+        self._quiet = quiet or not sys.stderr.isatty()
+
+    def __call__(self, text):
+        if not self._quiet:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self):
+        """Remove the line."""
+        self("")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""What a block costs and how late the gate is."""
+
+import gc
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.mixtures import wanted_segments
+from benchmarks.signals import talk
+from gate.metrics import measure, open_segments
+from realtime.engine import open_gate
+
+RATES = (44100, 48000, 96000, 192000)
+BLOCK_SIZES = (16, 32, 64, 100, 128, 256, 480, 512, 1024, 2048, 4096)
+STAGES = ("decimate", "mel", "detector", "key level", "control", "envelope")
+_WARM_UP_S = 0.5
+
+
+@dataclass(frozen=True)
+class Run:
+    """Times of one run.
+
+    Attributes
+    ----------
+    sample_rate, block_size : int
+    paced, gc_on, loaded : bool
+        At the real pace or back to back; collector on; with a busy neighbour.
+    block_us : ndarray
+        Time of each block.
+    late_us : ndarray
+        At the real pace, how long after its due time each block was done; else empty.
+    """
+
+    sample_rate: int
+    block_size: int
+    paced: bool
+    gc_on: bool
+    loaded: bool
+    block_us: np.ndarray
+    late_us: np.ndarray
+
+    @property
+    def deadline_us(self):
+        """Duration of a block."""
+        return 1e6 * self.block_size / self.sample_rate
+
+    @property
+    def misses(self):
+        """Blocks that were not done before the next was due."""
+        measured = self.late_us if self.paced else self.block_us
+        return int(np.sum(measured > self.deadline_us))
+
+    @property
+    def share(self):
+        """Share of the real time that went into the gate."""
+        return float(self.block_us.mean() / self.deadline_us)
+
+    def percentiles(self):
+        """Median, p99, p99.9 and maximum of a block, µs."""
+        return [*np.percentile(self.block_us, [50, 99, 99.9]), float(self.block_us.max())]
+
+
+@contextmanager
+def busy_neighbours(count):
+    """Processes that compute all the time while the block runs."""
+    code = "x = 0\nwhile True: x = (x * 31 + 7) % 1000003"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def run_blocks(config, sample_rate, block_size, seconds, paced=False, gc_on=True, load=0):
+    """Stream the sample talk through the gate and time every block.
+
+    Parameters
+    ----------
+    config : realtime.config.Config
+    sample_rate, block_size : int
+    seconds : float
+        Of sound.
+    paced : bool
+        Wait for each block's due time instead of going back to back.
+    gc_on : bool
+        Leave Python's garbage collector on.
+    load : int
+        Busy neighbour processes.
+
+    Returns
+    -------
+    Run
+    """
+    sound = talk(sample_rate, seconds + _WARM_UP_S)
+    gate = _gate(config, sample_rate)
+    blocks = [sound[i : i + block_size] for i in range(0, len(sound) - block_size, block_size)]
+    warm = max(1, round(_WARM_UP_S * sample_rate / block_size))
+    out = np.empty((block_size, 1), np.float32)
+    for block in blocks[:warm]:
+        gate.process(block, out=out)
+    blocks = blocks[warm:]
+    took, late = np.zeros(len(blocks)), np.zeros(len(blocks) if paced else 0)
+    clock, period = time.perf_counter, block_size / sample_rate
+    was_on = gc.isenabled()
+    gc.collect()
+    (gc.enable if gc_on else gc.disable)()
+    try:
+        with busy_neighbours(load):
+            start = clock()
+            for k, block in enumerate(blocks):
+                if paced:
+                    due = start + k * period
+                    wait = due - clock()
+                    if wait > 0:
+                        time.sleep(wait)
+                begin = clock()
+                gate.process(block, out=out)
+                end = clock()
+                took[k] = end - begin
+                if paced:
+                    late[k] = end - due
+    finally:
+        (gc.enable if was_on else gc.disable)()
+    return Run(sample_rate, block_size, paced, gc_on, load > 0, 1e6 * took, 1e6 * late)
+
+
+def _gate(config, sample_rate, settings=None):
+    return open_gate(
+        settings or config.gate, sample_rate=sample_rate, model=config.engine.model,
+        profile=config.engine.profile,
+    )  # fmt: skip
+
+
+class _Timed:
+    """A stage with a stopwatch."""
+
+    def __init__(self, stage, method="process"):
+        self._stage, self.times = stage, []
+        self._inner = getattr(stage, method)
+        setattr(self, method, self._timed)
+
+    def _timed(self, *args):
+        begin = time.perf_counter()
+        result = self._inner(*args)
+        self.times.append(time.perf_counter() - begin)
+        return result
+
+    def __getattr__(self, name):
+        return getattr(self._stage, name)
+
+
+def stage_times(config, sample_rate, seconds):
+    """Median time of each stage, µs a hop of 10 ms, in blocks of one hop; the rest is glue.
+
+    Returns
+    -------
+    dict of str to float
+        `STAGES`, ``other`` and ``total``; the stopwatches themselves cost about 0.2 µs each.
+    """
+    sound, gate = talk(sample_rate, seconds), _gate(config, sample_rate)
+    lane = gate.lanes[0]
+    names = ("decimator", "log_mel", "detector", "key_level", "control", "envelope")
+    watches = {}
+    for stage, name in zip(STAGES, names, strict=True):
+        watches[stage] = _Timed(getattr(lane, name))
+        setattr(lane, name, watches[stage])
+    block, totals = sample_rate // 100, []
+    for i in range(0, len(sound) - block, block):
+        begin = time.perf_counter()
+        gate.process(sound[i : i + block])
+        totals.append(time.perf_counter() - begin)
+    hops = max(1, gate.counters.hops)
+    result = {
+        stage: 1e6 * float(np.median(watch.times)) * len(watch.times) / hops
+        for stage, watch in watches.items()
+    }
+    total = 1e6 * float(np.median(totals))
+    return {**result, "other": total - sum(result.values()), "total": total}
+
+
+def algorithmic_latency(config, sample_rate):
+    """Delay of an impulse through the gate held open, and the delay that it declares, samples."""
+    settings = replace(config.gate, bypass=True)
+    gate = _gate(config, sample_rate, settings)
+    at = sample_rate // 2  # well after bypass has opened the gate
+    sound = np.zeros((sample_rate, 1), np.float32)
+    sound[at] = 0.5
+    out = np.concatenate([gate.process(sound[i : i + 100]) for i in range(0, len(sound), 100)])
+    return int(np.argmax(np.abs(out[:, 0]))) - at, gate.latency_samples
+
+
+def onset_latency(config, sample_rate):
+    """Onset-to-open delays on the words of the sample talk.
+
+    Returns
+    -------
+    gate.metrics.Tally
+        Its segments come from the recording's own energy.
+    """
+    sound = talk(sample_rate, 18.0)[:, 0]
+    segments = wanted_segments(sound, sample_rate)
+    gate = _gate(config, sample_rate)
+    gain = gate.process_many(np.ones((len(sound), 1), np.float32), key=sound)[:, 0]
+    opened = open_segments(gain, sample_rate, config.gate.range_db)
+    duration = len(sound) / sample_rate
+    segments = segments[segments[:, 1] <= duration]
+    return measure(segments, opened, duration)

@@ -1,0 +1,22 @@
+"""Sound for the timing benchmarks: the sample talk, at any rate, length and channel count."""
+
+from importlib.resources import files
+
+import numpy as np
+
+from benchmarks.clips import read_mono, resample
+
+
+def sample_talk():
+    """The recording that comes with the gate: samples (n,) float32, sample rate."""
+    return read_mono(str(files("models") / "sample" / "talk.flac"))
+
+
+def talk(sample_rate, seconds, channels=1):
+    """The talk repeated to a length, shape (n, channels), float32; channels start apart."""
+    samples, rate = sample_talk()
+    samples = resample(samples, rate, sample_rate)
+    n = round(seconds * sample_rate)
+    shift = round(1.7 * sample_rate)
+    columns = [np.resize(np.roll(samples, -k * shift), n) for k in range(channels)]
+    return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float32)
