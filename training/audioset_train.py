@@ -94,7 +94,9 @@ class RunResult:
         Of the lowest validation loss; the model is from there.
     validation, eval : dict
         The figures of `audioset_metrics.evaluate` at a threshold of 0.5; `eval` is empty until
-        `score_eval` filled it.
+        a final model is scored.
+    seconds : float
+        Processor time of the training.
     """
 
     history: list
@@ -211,7 +213,7 @@ def fit(settings, train, validation, progress=None):
         At its best epoch.
     result : RunResult
     """
-    started = time.perf_counter()
+    started = time.process_time()
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     n_outputs = 2 if settings.loss == "ce" else 1
@@ -256,7 +258,7 @@ def fit(settings, train, validation, progress=None):
         best,
         evaluate(validation[2], scores),
         sum(p.numel() for p in model.parameters()),
-        time.perf_counter() - started,
+        time.process_time() - started,
     )
 
 
