@@ -21,6 +21,8 @@ def main(argv=None):
     parser.add_argument("--model", default="voice", help="detector, or none")
     parser.add_argument("--sample-rate", type=int, default=48000)
     parser.add_argument("--period", type=int, default=100, help="samples a block (default 100)")
+    parser.add_argument("--realtime", action="store_true",
+                        help="with real-time scheduling, as a studio machine has it")  # fmt: skip
     args = parser.parse_args(argv)
     try:
         print(json.dumps(measure(args), indent=2))
@@ -33,7 +35,7 @@ def main(argv=None):
 def measure(args):
     """Run it; returns the figures as a dict."""
     rate, block_us = args.sample_rate, args.period / args.sample_rate * 1e6
-    with JackServer(rate, args.period) as server:
+    with JackServer(rate, args.period, args.realtime) as server:
         peer = Peer(server, talk(rate), rate)
         options = ["--model", args.model, "--threshold-db", "-50"]
         options += ["--input", "peer", "--output", "peer", "--host-api", "jack"]
@@ -51,6 +53,7 @@ def measure(args):
     means = [s["load_mean"] for s in window]
     p99s = [s["load_p99"] for s in window]
     return {
+        "realtime": args.realtime,
         "seconds": round(last["time"] - first["time"], 1),
         "block_us": round(block_us, 1),
         "callbacks": last["callbacks"] - first["callbacks"],

@@ -46,10 +46,13 @@ class JackServer:
         Hz.
     period : int
         Samples a block.
+    realtime : bool
+        Ask the system for real-time scheduling, for the server and its clients' audio threads.
     """
 
-    def __init__(self, sample_rate=48000, period=100):
+    def __init__(self, sample_rate=48000, period=100, realtime=False):
         require_jack()
+        self._scheduling = ["-R", "-P", "10"] if realtime else ["-r"]
         self.name = f"gate-{os.getpid()}-{next(_numbers)}"
         self.sample_rate, self.period = sample_rate, period
         self.env = dict(
@@ -62,7 +65,7 @@ class JackServer:
 
     def start(self):
         """Start it and wait until it takes clients."""
-        command = ["jackd", "-n", self.name, "-r", "-d", "dummy"]
+        command = ["jackd", "-n", self.name, *self._scheduling, "-d", "dummy"]
         command += ["-r", str(self.sample_rate), "-p", str(self.period)]
         self.process = subprocess.Popen(
             command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

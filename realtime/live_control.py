@@ -42,6 +42,7 @@ class LiveControl:
         self.stream = {}
         self._agreed = config.gate  # what the stream started with
         self._told_muted = False
+        self._told = set()
         self._say = say
         self._lock = threading.RLock()
 
@@ -172,6 +173,13 @@ class LiveControl:
             elif kind == "refused" and event.get("command") == "settings":
                 self.settings = self._agreed
         line = describe(event)
+        if kind == "open":
+            self._told.clear()
+        elif kind in ("lost", "error", "silence"):
+            # Retrying for hours must not fill the log with one line.
+            if line in self._told:
+                return
+            self._told.add(line)
         if line:
             self._say(line)
 

@@ -10,6 +10,8 @@ import numpy as np
 
 _CAPACITY_S = 1.0
 _SHORTEST_S, _LONGEST_S = 0.010, 0.200
+_SHRINK_AFTER_S = 30.0
+_SILENCE = 1e-3  # -60 dB: leaving such samples out is not heard
 
 
 class SplitStream:
@@ -31,8 +33,9 @@ class SplitStream:
 
     Notes
     -----
-    The queue is begun with 10 ms and grows by half each time that it runs dry, to 200 ms. Where
-    the clocks have drifted so far that it holds twice as much and more, the oldest samples go.
+    The queue is begun with 10 ms and grows by half each time that it runs dry, to 200 ms; after
+    half a minute without that it shrinks again by a third, in a moment of silence. Where the
+    clocks have drifted so far that it holds twice as much and more, the oldest samples go.
     """
 
     def __init__(self, sd, source, sink, sample_rate, block_size, channels, latency, callback,
@@ -45,7 +48,9 @@ class SplitStream:
         self._block = np.zeros((max(4096, block_size), channels[1]), np.float32)
         self._written = self._read = 0
         self._primed = False
-        self._target = max(int(_SHORTEST_S * sample_rate), 2 * block_size)
+        self._least = max(int(_SHORTEST_S * sample_rate), 2 * block_size)
+        self._target = self._least
+        self._steady = 0
         common = {
             "samplerate": sample_rate, "blocksize": block_size, "dtype": "float32",
             "latency": latency, "clip_off": True, "dither_off": True,
@@ -113,15 +118,30 @@ class SplitStream:
         elif held < n:
             self._primed = False
             self._target = min(math.ceil(1.5 * target), int(_LONGEST_S * self._sample_rate))
+            self._steady = 0
             self._state.add("output_underflows")
             outdata.fill(0.0)
             return
         elif held > 2 * target + int(_SHORTEST_S * self._sample_rate):
             self._state.add("output_overflows")
             self._read = self._written - target
+        self._steady += n
+        if self._steady > _SHRINK_AFTER_S * self._sample_rate and self._target > self._least:
+            self._shrink(n, size)
         start = self._read % size
         first = min(n, size - start)
         outdata[:first] = self._queue[start : start + first]
         outdata[first:] = self._queue[: n - first]
         self._read += n
         self._state.queue_ms = (self._written - self._read) * 1e3 / self._sample_rate
+
+    def _shrink(self, n, size):
+        """Leave a third of the queue out if it is silent."""
+        extra = self._target // 3
+        if self._written - self._read < n + self._target - extra:
+            return
+        skipped = self._queue[np.arange(self._read, self._read + extra) % size]
+        if np.abs(skipped).max() < _SILENCE:
+            self._read += extra
+            self._target = max(self._target - extra, self._least)
+            self._steady = 0

@@ -72,8 +72,10 @@ class VirtualMic:
     def settings(self, live):
         """`LiveSettings` that play on it."""
         output = "pulse" if live.output is None else live.output
-        return replace(live, input="pulse" if live.input is None else live.input, output=output,
-                       host_api=live.host_api or "alsa")  # fmt: skip
+        rate = live.sample_rate
+        if live.input is None:  # the server converts; 48 kHz is what call software wants
+            live, rate = replace(live, input="pulse"), rate or 48000
+        return replace(live, output=output, sample_rate=rate, host_api=live.host_api or "alsa")
 
     def _load(self):
         about = f"device.description=gate-live gate.pid={os.getpid()}"

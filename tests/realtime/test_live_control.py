@@ -216,6 +216,16 @@ def test_changes_made_while_the_stream_opens_are_sent_once_it_is_open(control):
     assert control.host.sent == []
 
 
+def test_retrying_for_hours_does_not_repeat_itself(control, said):
+    for _ in range(50):
+        control.hear({"event": "error", "kind": "device", "message": "no audio device"})
+        control.hear({"event": "lost", "message": "the server went away"})
+    assert said == [
+        "not open: no audio device; retrying",
+        "lost: the server went away; retrying",
+    ]
+
+
 def test_the_configuration_file_is_watched(control, said, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("gate: {threshold_db: -50}")

@@ -346,6 +346,30 @@ def test_a_starved_output_gets_silence_and_a_flooded_one_stays_near(state):
     assert out.all() and state.queue_ms < 200
 
 
+def test_a_queue_that_grew_shrinks_in_silence_only(state):
+    stream = _split(state)
+    out = np.empty((480, 1), np.float32)
+
+    def run(seconds, level):
+        for _ in range(int(seconds * 100)):
+            stream._input.callback(np.full((480, 1), level, np.float32), 480, None, None)
+            stream._output.callback(out, 480, None, None)
+
+    run(1.0, 0.5)
+    for _ in range(8):
+        run(0.3, 0.5)
+        while stream._primed:  # an input that stutters
+            stream._output.callback(out, 480, None, None)
+    run(1.0, 0.5)
+    grown = state.queue_ms
+    assert grown > 60
+    run(70.0, 0.5)
+    assert state.queue_ms == grown
+    run(200.0, 1e-4)
+    assert state.queue_ms < 30
+    assert state.output_underflows == 8
+
+
 def test_the_audio_path_is_quick_while_others_write_settings(state):
     """A writer in another thread never makes the callback fail."""
     path = _path(state)

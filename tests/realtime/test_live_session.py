@@ -272,6 +272,35 @@ def test_the_virtual_microphone_carries_the_gated_sound(tmp_path):
     assert between.min() < -75, "it never shut between the tones"
 
 
+def test_a_microphone_plugged_in_later_and_a_server_started_anew(tmp_path):
+    with PulseServer(tmp_path) as server:
+        # ALSA reads its devices from the home folder: this is how one is plugged in here.
+        options = ["--virtual-mic", "--wait", "--input", "usbmic", "--model", "none"]
+        with Live(*options, env=server.env) as live:
+            live.wait_for(lambda s: s["status"] in ("silence", "lost") and s["events"])
+            if not any("feeding silence" in event for event in live.events):
+                pytest.skip("no ALSA device pulse (apt-get install libasound2-plugins)")
+            assert any("input='usbmic' fits no input device" in event for event in live.events)
+            assert server.pactl("list", "short", "sink-inputs"), "the output is not fed"
+            (tmp_path / ".asoundrc").write_text(
+                'pcm.usbmic { type pulse hint { show on description "usbmic" } }\n'
+            )
+            live.wait_for(lambda s: s["status"] == "running" and s["frames"] > 0)
+
+            server.process.kill()
+            server.process.wait()
+            live.wait_for(lambda s: s["status"] == "lost", after=len(live.statuses))
+            server.socket.unlink(missing_ok=True)
+            with server:
+                since = len(live.statuses)
+                status = live.wait_for(lambda s: s["status"] == "running", after=since)
+                live.wait_for(lambda s: s["frames"] > status["frames"] + 5000, after=since)
+                assert "gate_live_mic" in server.pactl("list", "short", "sources")
+                code, _ = live.stop()
+                assert code == 0
+                assert "gate_live" not in server.pactl("list", "short", "modules")
+
+
 def _until_growing(path):
     deadline = time.monotonic() + 10
     while path.stat().st_size == 0 and time.monotonic() < deadline:
