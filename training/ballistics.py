@@ -3,7 +3,7 @@
 The ballistics rows of the network's last layer are trained alone, on cached embeddings, with the
 presence threshold that calibration has chosen and hard decisions, so that they learn the holds
 that this detector's own gaps call for. It takes a minute or two. They start from the best fixed
-triple of a grid, so what they gain is gained over that.
+triple of a small grid, so what they gain is gained over that.
 """
 
 import itertools
@@ -28,6 +28,9 @@ GRID_S = (
 )
 """Attack, hold and release times that a fixed gate is searched over, seconds."""
 
+START_GRID_S = ((0.0005, 0.002), (0.001, 0.02, 0.05, 0.1, 0.2), (0.005, 0.02))
+"""The few that a fit starts from the best of."""
+
 
 @dataclass(frozen=True)
 class BallisticsSettings:
@@ -39,6 +42,8 @@ class BallisticsSettings:
         With the calibrated presence threshold and hysteresis.
     attack_s, hold_s, release_s : tuple of float
         Bounds, seconds: (low, high).
+    grid_s : tuple of tuple of float
+        Times of the start that are tried, within the bounds.
     steps, batch_size : int
     learning_rate : float
         At the start; falls to zero along a cosine.
@@ -55,6 +60,7 @@ class BallisticsSettings:
     attack_s: tuple = (0.0005, 0.05)
     hold_s: tuple = (0.001, 0.5)
     release_s: tuple = (0.005, 0.1)
+    grid_s: tuple = START_GRID_S
     steps: int = 800
     batch_size: int = 32
     learning_rate: float = 0.01
@@ -201,12 +207,12 @@ def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None)
     """
     gate = settings.gate
     generator = torch.Generator().manual_seed(settings.seed)
-    some = train.pick(torch.randperm(len(train), generator=generator)[:256])
+    some = train.pick(torch.randperm(len(train), generator=generator)[:128])
     bounds = (settings.attack_s, settings.hold_s, settings.release_s)
     net.set_bounds(*bounds)
     grid = [
         [time for time in times if low <= time <= high]
-        for times, (low, high) in zip(GRID_S, bounds, strict=True)
+        for times, (low, high) in zip(settings.grid_s, bounds, strict=True)
     ]
     times_s, _ = best_fixed(some, gate, grid)
     net.start_ballistics(*times_s)
