@@ -51,7 +51,7 @@ def screen(status, stream, hops, hop_row, events, width, height):
     bottom = [*blank, _learned(status), _latency(status), *_health(status)]
     help_lines = _wrapped(KEYS_HELP, width)
     spare = height - len(top) - len(bottom) - len(help_lines)
-    n_events = 2 if spare < 16 else 8
+    n_events = 2 if spare < 16 else 4 if spare < 30 else 8
     n_rows = max(0, spare - n_events - len(blank) - 3)
     lines = [*top]
     if n_rows >= 2:
@@ -149,7 +149,7 @@ def _history(status, hops, hop_row, width, n_rows):
             label = f"{status['threshold_db']:g}"
         else:
             label = {n_rows - 1: "0 dBFS", 0: f"{_LOW_DB:g}"}.get(row, "")
-        line = Text(f"{label:>8}  ", "yellow" if on_threshold else "dim")
+        line = _begun(f"{label:>8}  ", "yellow" if on_threshold else "dim")
         empty, style = ("─", "yellow") if on_threshold else (" ", "")
         line.append(empty * pad, style)
         for height, is_open in zip(heights, opened, strict=True):
@@ -163,7 +163,7 @@ def _history(status, hops, hop_row, width, n_rows):
     presence = [np.nanmax(np.nan_to_num(c[:, _PRESENCE])) for c in columns]
     gain = [(np.max(c[:, _GAIN]) - floor) / -floor for c in columns]
     for name, values, style in (("presence", presence, "magenta"), ("gain", gain, "green")):
-        line = Text(f"{name:>8}  ", "dim")
+        line = _begun(f"{name:>8}  ")
         line.append(" " * pad)
         line.append(
             "".join(_EIGHTHS[round(min(max(float(v), 0.0), 1.0) * 8)] for v in values), style
@@ -193,7 +193,7 @@ def hops_needed(width):
 def _learned(status):
     if status.get("attack_ms") is None:
         return Text("learned    -")
-    text = Text("learned    ", "dim")
+    text = _begun("learned    ")
     text.append(
         f"attack {status['attack_ms']:.1f} ms   hold {status['hold_ms']:.0f} ms   release "
         f"{status['release_ms']:.0f} ms   key {status['key_low_hz']:.0f}-"
@@ -206,7 +206,7 @@ def _latency(status):
     def ms(value):
         return "?" if value is None else f"{value:.1f}"
 
-    text = Text("latency    ", "dim")
+    text = _begun("latency    ")
     text.append(
         f"device {ms(status['input_latency_ms'])} in, {ms(status['output_latency_ms'])} out   "
         f"engine {ms(status['engine_latency_ms'])}   lookahead {status['lookahead_ms']:g} ms"
@@ -215,13 +215,13 @@ def _latency(status):
 
 
 def _health(status):
-    load = Text("load       ", "dim")
+    load = _begun("load       ")
     style = "bold red" if status["load_p99"] > 1.0 else ""
     load.append(
         f"mean {status['load_mean']:.1%}   p99 {status['load_p99']:.1%} of the deadline", style
     )
     load.append(f"   xruns {status['xruns']}   restarts {status['restarts']}")
-    health = Text("health     ", "dim")
+    health = _begun("health     ")
     for name, key in (
         ("non-finite", "nonfinite_samples"),
         ("detector failures", "detector_failures"),
@@ -230,6 +230,11 @@ def _health(status):
     ):
         health.append(f"{name} {status[key]}   ", "bold red" if status[key] else "")
     return [load, health]
+
+
+def _begun(label, style="dim"):
+    """A line that begins with a label; its style does not spread to what follows."""
+    return Text().append(label, style)
 
 
 def _wrapped(text, width):
