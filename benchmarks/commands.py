@@ -100,7 +100,7 @@ def cost(args, config, command, say):
             for c in costs
         ],
     )  # fmt: skip
-    body += "\n\nOne thread, best of three, resampling to the peer's rate not counted.\n"
+    body += "\n\nProcessor time, one thread, best of three; resampling for a peer is not counted.\n"
     body += "".join(f"\nNot run: {name} ({why})." for name, why in missing.items())
     data = {"meta": describe(command), "costs": [asdict(c) for c in costs], "missing": missing}
     return Part("cost", "Cost beside others", body, data)
@@ -247,7 +247,8 @@ def throughput(args, config, command, say):
     exponent = file_runs.growth_exponent(by_length)
     body += (
         "\n\n`gate-batch` from start to exit, 16-bit WAV in and out. Cost grows with length to "
-        f"the power {tables.number(exponent, 2)} (1 is linear, start-up taken off), peak memory "
+        f"the power {tables.number(exponent, 2)} (processor time without start-up; 1 is linear), "
+        f"peak memory "
         f"from {by_length[0].peak_mb:.0f} to {by_length[-1].peak_mb:.0f} MB."
     )
     data = {

@@ -1,10 +1,10 @@
 """Whole files through `gate-batch`: time and memory against length, rate, channels and jobs."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,32 +91,32 @@ def run_files(seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(
         root = Path(__file__).resolve().parent.parent
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = f"{root}{os.pathsep}{environment.get('PYTHONPATH', '')}"
-        log = scratch / "log"
+        log, measured = scratch / "log", scratch / "measured.json"
+        helper = [sys.executable, "-S", str(root / "benchmarks" / "measured.py"), str(measured)]
         with log.open("w") as sink:
-            begin = time.perf_counter()
-            process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
-            _, status, usage = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+            subprocess.run(
+                [*helper, *command], stdout=sink, stderr=sink, env=environment, check=True
+            )
+        found = json.loads(measured.read_text(encoding="utf-8"))
+        if found.pop("code"):
             reason = log.read_text().strip().splitlines()[-1:] or ["no message"]
-            raise GateError(f"gate-batch ended with {process.returncode}: {reason[0]}")
-    return FileRun(
-        seconds, sample_rate, channels, files, jobs, wall,
-        usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024,
-    )  # fmt: skip
+            raise GateError(f"gate-batch failed: {reason[0]}")
+    return FileRun(seconds, sample_rate, channels, files, jobs, **found)
 
 
 def growth_exponent(runs):
-    """Exponent b of wall time = a * length ** b between the two longest runs; 1 is linear.
+    """Exponent b of processor time = start-up + a * length ** b; 1 is linear.
 
-    The start-up time, taken from the shortest run, is subtracted first.
+    Start-up and slope are those of the shortest and the longest run; the exponent is taken
+    between the two longest.
     """
     runs = sorted(runs, key=lambda run: run.seconds)
     if len(runs) < 3:
         return float("nan")
     short, one, two = runs[0], runs[-2], runs[-1]
-    per_second = (two.wall_s - short.wall_s) / (two.seconds - short.seconds)
-    start = max(0.0, short.wall_s - per_second * short.seconds)
-    ratio = (two.wall_s - start) / (one.wall_s - start)
+    per_second = (two.cpu_s - short.cpu_s) / (two.seconds - short.seconds)
+    start = max(0.0, short.cpu_s - per_second * short.seconds)
+    if one.cpu_s <= start or two.cpu_s <= start:
+        return float("nan")
+    ratio = (two.cpu_s - start) / (one.cpu_s - start)
     return float(np.log(ratio) / np.log(two.seconds / one.seconds))
