@@ -1,24 +1,28 @@
 # The native plugin; everything else is Python (see README.md).
 
 PYTHON ?= python3
-PREFIX ?= $(HOME)
 PLUGIN_BUILD ?= build/plugin
+CONFIGURE = cmake -S plugin -B $(PLUGIN_BUILD) -DGATE_PYTHON="$$(command -v $(PYTHON))"
 
 .PHONY: plugin plugin-core plugin-install plugin-clean
 
-plugin: ## LV2, VST3 and CLAP into $(PLUGIN_BUILD)/bin
-	cmake -S plugin -B $(PLUGIN_BUILD) -DGATE_PYTHON="$$(command -v $(PYTHON))" -DGATE_PLUGINS=ON
+# LV2, VST3 and CLAP into $(PLUGIN_BUILD)/dist
+plugin:
+	$(CONFIGURE) -DGATE_PLUGINS=ON
+	cmake --build $(PLUGIN_BUILD) --parallel
+	cmake --install $(PLUGIN_BUILD) --prefix $(PLUGIN_BUILD)/dist
+
+# Only the core library that tests and benchmarks load
+plugin-core:
+	$(CONFIGURE) -DGATE_PLUGINS=OFF
 	cmake --build $(PLUGIN_BUILD) --parallel
 
-plugin-core: ## only the core library that tests and benchmarks load
-	cmake -S plugin -B $(PLUGIN_BUILD) -DGATE_PYTHON="$$(command -v $(PYTHON))" -DGATE_PLUGINS=OFF
-	cmake --build $(PLUGIN_BUILD) --parallel
-
-plugin-install: plugin ## for this user, on Linux
-	mkdir -p $(PREFIX)/.lv2 $(PREFIX)/.vst3 $(PREFIX)/.clap
-	cp -r $(PLUGIN_BUILD)/bin/*.lv2 $(PREFIX)/.lv2/
-	cp -r $(PLUGIN_BUILD)/bin/*.vst3 $(PREFIX)/.vst3/
-	cp $(PLUGIN_BUILD)/bin/*.clap $(PREFIX)/.clap/
+# For this user, on Linux
+plugin-install: plugin
+	for format in lv2 vst3 clap; do \
+	  mkdir -p $(HOME)/.$$format && \
+	  cp -r $(PLUGIN_BUILD)/dist/$$format/* $(HOME)/.$$format/ || exit 1; \
+	done
 
 plugin-clean:
 	rm -rf $(PLUGIN_BUILD)

@@ -66,8 +66,14 @@ void write_file(const std::string& path, const void* data, size_t size) {
   if (!file) fail(path + ": cannot be written");
 }
 
-const clap_host_t host = {CLAP_VERSION, nullptr, "clap_host", "", "", "1",
-                          [](const clap_host_t*, const char*) -> const void* { return nullptr; },
+// The framework calls this extension without asking whether the host has it.
+const clap_host_latency_t host_latency = {[](const clap_host_t*) {}};
+
+const void* host_extension(const clap_host_t*, const char* id) {
+  return std::strcmp(id, CLAP_EXT_LATENCY) == 0 ? &host_latency : nullptr;
+}
+
+const clap_host_t host = {CLAP_VERSION, nullptr, "clap_host", "", "", "1", host_extension,
                           [](const clap_host_t*) {}, [](const clap_host_t*) {},
                           [](const clap_host_t*) {}};
 
