@@ -1,5 +1,6 @@
 """`open_gate`: a ready gate from settings, a detector and perhaps a profile."""
 
+from gate.errors import ModelError
 from gate.processor import GateProcessor
 from realtime.models import find_model
 
@@ -19,6 +20,18 @@ def open_detector(model="voice", profile=None):
     ------
     ModelError
     """
+    if profile is None:
+        return _open_plain(model)
+    from realtime.profile import load_profile
+    from realtime.profile_detector import ProfileDetector
+
+    taught = load_profile(profile)
+    if model is None:
+        raise ModelError(f"{profile}: was taught on detector {taught.detector!r}; there is none")
+    return ProfileDetector(_open_plain(model), taught, str(profile))
+
+
+def _open_plain(model):
     if model is None:
         from gate.detector import NoDetector
 

@@ -1,0 +1,300 @@
+"""`gate-bench learn`: teach gates by example, test them on other recordings, compare.
+
+Every task of `benchmarks.learn_tasks` is taught with 5, 10, 30 and 60 s a side and tested once,
+through the gate itself (16 kHz, default threshold and range). Wanted and unwanted time is the
+time in which a test recording sounds; silence counts for nobody. Balanced accuracy is the mean
+of the share of wanted time passed and of unwanted time shut out; onset delay as in `gate.metrics`.
+
+Beside the taught gate: the untaught default; a level gate with the best threshold and ballistics
+for the examples; and a nearest-centroid rule on the same embedding, in the same gate.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.learn_tasks import RATE, make_tasks, teaching, test_scene
+from gate.detector import NoDetector
+from gate.errors import ConfigError, GateError
+from gate.metrics import measure, merge_segments, open_segments
+from gate.processor import GateProcessor
+from gate.settings import GateSettings
+from realtime.engine import open_detector
+from realtime.learn_examples import OPEN, SHUT, from_samples, unpack_log_mel
+from realtime.learn_teach import teach
+from realtime.profile_detector import ProfileDetector
+from realtime.teaching import TeachingNotes
+
+SECONDS = (5.0, 10.0, 30.0, 60.0)
+STANDARD_S = 30.0
+"""Seconds of examples a side for the comparison."""
+
+METHODS = ("taught", "centroid", "default", "level")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a gate did on a task.
+
+    Attributes
+    ----------
+    balanced_accuracy, opens, passes : float
+        Mean of `opens` and 1 - `passes`: shares of wanted and of unwanted time passed.
+    onset_p50_ms, onset_p95_ms : float
+    """
+
+    balanced_accuracy: float
+    opens: float
+    passes: float
+    onset_p50_ms: float
+    onset_p95_ms: float
+
+
+def score_gate(processor, audio, wanted, unwanted):
+    """`Score` of a gate on a scene at 16 kHz."""
+    gains = []
+    processor.on_gains = lambda lane, gain: gains.append(gain.copy())
+    for start in range(0, len(audio), 30 * RATE):
+        processor.process_many(audio[start : start + 30 * RATE, None])
+    heard = open_segments(np.concatenate(gains), RATE, processor.settings.range_db)
+    duration = len(audio) / RATE
+    wanted, unwanted = merge_segments(wanted), merge_segments(unwanted)
+    tally = measure(wanted, heard, duration).summary()
+    opens, passes = _share_open(wanted, heard), _share_open(unwanted, heard)
+    return Score(
+        0.5 * (opens + 1.0 - passes), opens, passes, tally["onset_p50_ms"], tally["onset_p95_ms"]
+    )
+
+
+def _share_open(segments, heard):
+    grid = np.concatenate([[0.0], heard.ravel()])
+    lengths = heard[:, 1] - heard[:, 0]
+    open_then = np.cumsum(lengths)
+    so_far = np.column_stack([open_then - lengths, open_then]).ravel()
+    so_far = np.concatenate([[0.0], so_far])
+    inside = np.interp(segments[:, 1], grid, so_far) - np.interp(segments[:, 0], grid, so_far)
+    return float(inside.sum() / (segments[:, 1] - segments[:, 0]).sum())
+
+
+def centroid_profile(profile, recordings, detector):
+    """The same gate with a nearest-centroid rule on the embedding in place of the head."""
+    sides = ([], [])
+    for recording in recordings:
+        detector.reset()
+        embedding = detector.process(unpack_log_mel(recording.log_mel)).embedding
+        for label in (OPEN, SHUT):
+            sides[label].append(embedding[(recording.label == label) & recording.sounding])
+    shut, opened = (np.concatenate(side) for side in sides)
+    scale = np.concatenate([shut, opened]).std(axis=0) + 1e-3
+    near, far = opened.mean(axis=0) / scale, shut.mean(axis=0) / scale
+    # |e - far|^2 > |e - near|^2 is a linear rule.
+    weights = 2.0 * (near - far) / scale
+    bias = float(far @ far - near @ near)
+    coefficients = np.zeros_like(profile.coefficients)
+    coefficients[: len(weights)] = weights
+    return replace(
+        profile, coefficients=coefficients.astype(np.float32), bias=bias, presence_threshold=0.5
+    )
+
+
+def level_gate(profile):
+    """A gate without a detector, with the settings fitted to the examples."""
+    c = profile.classic
+    settings = GateSettings(
+        threshold_db=c["threshold_db"],
+        hysteresis_db=c["hysteresis_db"],
+        attack_ms=c["attack_ms"],
+        hold_ms=c["hold_ms"],
+        release_ms=c["release_ms"],
+    )
+    return GateProcessor(settings, sample_rate=RATE, detector=NoDetector())
+
+
+def run_task(task, model, seconds=SECONDS):
+    """All figures of a task.
+
+    Parameters
+    ----------
+    task : benchmarks.learn_tasks.Task
+    model : str
+        Detector.
+    seconds : tuple of float
+        Amounts of examples a side.
+
+    Returns
+    -------
+    dict
+        Method or seconds to `Score`; ``teach_cpu_s`` and ``cross_validated`` at 30 s.
+    """
+    detector = open_detector(model)
+    audio, wanted, unwanted = test_scene(task)
+    clips = {OPEN: teaching(task.open_teach, max(seconds)),
+             SHUT: teaching(task.shut_teach, max(seconds))}  # fmt: skip
+    result = {"available_s": {label: sum(map(len, c)) / RATE for label, c in clips.items()}}
+
+    def scored(processor):
+        return score_gate(processor, audio, wanted, unwanted)
+
+    def gate_of(profile):
+        wrapped = ProfileDetector(detector.fork(), profile)
+        return GateProcessor(GateSettings(), sample_rate=RATE, detector=wrapped)
+
+    for amount in seconds:
+        recordings = [
+            from_samples(samples, RATE, label, f"{side} {i}")
+            for label, side in ((OPEN, "open"), (SHUT, "shut"))
+            for i, samples in enumerate(_first(clips[label], amount))
+        ]
+        started = time.process_time()
+        lesson = teach(recordings, detector, TeachingNotes(), task.name)
+        spent = time.process_time() - started
+        result[amount] = scored(gate_of(lesson.profile))
+        if amount == STANDARD_S:
+            result["teach_cpu_s"] = spent
+            result["cross_validated"] = lesson.profile.expected["balanced_accuracy"]
+            result["taught"] = result[amount]
+            centroid = centroid_profile(lesson.profile, recordings, detector)
+            result["centroid"] = scored(gate_of(centroid))
+            default = GateProcessor(GateSettings(), sample_rate=RATE, detector=detector.fork())
+            result["default"] = scored(default)
+            result["level"] = scored(level_gate(lesson.profile))
+    return result
+
+
+def _first(clips, seconds):
+    left, taken = int(seconds * RATE), []
+    for samples in clips:
+        if left <= 0:
+            break
+        taken.append(samples[:left])
+        left -= len(samples)
+    return taken
+
+
+def block_cost(model, seconds=20.0, rounds=7):
+    """CPU microseconds a block of 100 samples at 48 kHz, without and with a profile.
+
+    Returns
+    -------
+    plain, taught : float
+        Smallest of several rounds in turn, so that a busy machine spoils neither.
+    """
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(int(8 * RATE)).astype(np.float32) * np.float32(0.05)
+    detector = open_detector(model)
+    recordings = [from_samples(samples, RATE, OPEN, "a"),
+                  from_samples(np.diff(samples, prepend=0), RATE, SHUT, "b")]  # fmt: skip
+    profile = teach(recordings, detector, TeachingNotes()).profile
+    wrapped = ProfileDetector(detector.fork(), profile)
+    audio = rng.standard_normal((int(seconds / rounds * 48000), 1)).astype(np.float32) * 0.05
+    gates = [GateProcessor(sample_rate=48000, detector=d) for d in (detector.fork(), wrapped)]
+    best = [np.inf, np.inf]
+    for _ in range(rounds):
+        for i, processor in enumerate(gates):
+            started = time.process_time()
+            for start in range(0, len(audio), 100):
+                processor.process(audio[start : start + 100])
+            n_blocks = len(audio) / 100
+            best[i] = min(best[i], 1e6 * (time.process_time() - started) / n_blocks)
+    return tuple(best)
+
+
+def report(results, costs=None):
+    """The tables as Markdown lines."""
+    lines = ["| task | taught | centroid | default | level | onset p50 / p95 ms | estimate |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for task, result in results:
+        row = [f"{result[m].balanced_accuracy:.3f}" for m in METHODS]
+        taught = result["taught"]
+        star = " *" if task.seen else ""
+        lines.append(
+            f"| {task.name}{star} | {' | '.join(row)} | {taught.onset_p50_ms:.0f} / "
+            f"{taught.onset_p95_ms:.0f} | {result['cross_validated']:.3f} |"
+        )
+    for label, chosen in (
+        ("mean of all", results),
+        ("mean without *", [r for r in results if not r[0].seen]),
+        ("mean of speakers", [r for r in results if r[0].group == "speaker"]),
+    ):
+        row = [f"{_mean(chosen, m):.3f}" for m in METHODS]
+        onset = np.nanmean([r["taught"].onset_p50_ms for _, r in chosen])
+        estimate = np.mean([r["cross_validated"] for _, r in chosen])
+        lines.append(f"| **{label}** | {' | '.join(row)} | {onset:.0f} | {estimate:.3f} |")
+    amounts = [a for a in SECONDS if a in results[0][1]]
+    row = " | ".join(f"{_mean(results, a):.3f}" for a in amounts)
+    lines += ["", "* the detector's training had these recordings, without the task's labels.", "",
+              "| seconds a side | " + " | ".join(f"{a:g}" for a in amounts) + " |",
+              "|---|" + "---|" * len(amounts), f"| taught, mean of all | {row} |", ""]  # fmt: skip
+    spent = [r["teach_cpu_s"] for _, r in results]
+    lines.append(f"Teaching, {2 * STANDARD_S:g} s of examples: {np.mean(spent):.2f} s of CPU time, "
+                 f"at most {max(spent):.2f} s.")  # fmt: skip
+    if costs:
+        plain, taught = costs
+        lines.append(f"A block of 100 at 48 kHz: {plain:.1f} us without, {taught:.1f} us with a "
+                     f"profile ({100 * (taught / plain - 1):+.1f} %).")  # fmt: skip
+    return lines
+
+
+def _mean(results, key):
+    return float(np.mean([r[key].balanced_accuracy for _, r in results]))
+
+
+def add_options(parser):
+    """Options of the command."""
+    parser.add_argument("--data", default="../shared/data/voice", help="the voice corpus")
+    parser.add_argument("--split", choices=("dev", "test"), default="test")
+    parser.add_argument("--model", default="voice", metavar="NAME|FILE", help="detector")
+    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--only", metavar="TEXT", help="tasks whose name or group has this")
+    parser.add_argument("--quick", action="store_true", help="30 s a side only, no block cost")
+    return parser
+
+
+def run(args):
+    """Run the benchmark; returns the exit code."""
+    tasks = make_tasks(args.data, args.split)
+    if args.only:
+        tasks = [t for t in tasks if args.only in t.name or args.only == t.group]
+    if not tasks:
+        raise ConfigError(f"only={args.only!r} matches no task")
+    results = []
+    for task in tasks:
+        result = run_task(task, args.model, (STANDARD_S,) if args.quick else SECONDS)
+        results.append((task, result))
+        print(f"{task.name}: {result['taught'].balanced_accuracy:.3f}", file=sys.stderr, flush=True)
+    costs = None if args.quick else block_cost(args.model)
+    print("\n".join(report(results, costs)))
+    if args.json:
+        tree = {
+            "split": args.split,
+            "tasks": [
+                {"name": t.name, "group": t.group, "seen": t.seen,
+                 **{str(k): vars(v) if isinstance(v, Score) else v for k, v in r.items()}}
+                for t, r in results
+            ],
+            "block_us": costs,
+        }  # fmt: skip
+        Path(args.json).write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def main(argv=None):
+    """``python -m benchmarks.learn``."""
+    parser = argparse.ArgumentParser(
+        prog="gate-bench learn", description="Teach gates by example and test them."
+    )
+    args = add_options(parser).parse_args(argv)
+    try:
+        return run(args)
+    except GateError as error:
+        print(f"gate-bench learn: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,378 @@
+"""Recordings that teach: read, reduced to hops, labelled and checked.
+
+A recording is kept as log-mel hops of 8 bits a band and its A-weighted energy in steps of 2.5 ms
+of 8 bits: 68 bytes a hop, enough to teach again, and on another detector.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from gate.decimator import Decimator
+from gate.features import LogMel, MelSettings
+from gate.metrics import hop_labels
+from gate.signal_metrics import weighted_energy
+from realtime.files import AudioReader
+from realtime.labels import read_labels
+from realtime.teaching import TeachingError, TeachingNotes
+
+OPEN, SHUT, UNKNOWN = 1, 0, -1
+"""Labels of a hop."""
+
+HOP_S = 0.01
+FINE_PER_HOP = 4
+MAX_SECONDS_A_SIDE = 180.0
+"""More is thinned out evenly, so that teaching stays a matter of seconds."""
+
+_LOG_LOW, _LOG_STEPS = -12.0, 15.0  # 8-bit log-mel: from -12, 1/15 (0.58 dB) a step
+_DB_LOW, _DB_STEPS = -140.0, 1.8  # 8-bit energy: from -140 dBFS, 0.56 dB a step
+_SILENT_DBFS = -75.0
+_SHORT_S, _LITTLE_S = 1.0, 5.0
+_CHUNK_S = 5.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An example in hops.
+
+    Attributes
+    ----------
+    name : str
+        What to call it in reports: the file's name.
+    log_mel : ndarray, shape (T, 64), uint8
+    energy : ndarray, shape (4 T,), uint8
+    label : ndarray, shape (T,), int8
+        1 open, 0 shut, -1 not said.
+    sounding : ndarray, shape (T,), bool
+        Where there is more than the recording's own background.
+    """
+
+    name: str
+    log_mel: np.ndarray
+    energy: np.ndarray
+    label: np.ndarray
+    sounding: np.ndarray
+
+    @property
+    def seconds(self):
+        """Duration."""
+        return len(self.label) * HOP_S
+
+    def seconds_of(self, label):
+        """Seconds in which a label applies and something sounds."""
+        return float(np.sum((self.label == label) & self.sounding)) * HOP_S
+
+    def part(self, begin, end):
+        """Hops `begin` to `end` as a recording of their own."""
+        return replace(
+            self,
+            log_mel=self.log_mel[begin:end],
+            energy=self.energy[FINE_PER_HOP * begin : FINE_PER_HOP * end],
+            label=self.label[begin:end],
+            sounding=self.sounding[begin:end],
+        )
+
+    @property
+    def fingerprint(self):
+        """Of what was heard, not of the file."""
+        return hashlib.sha256(self.log_mel.tobytes()).hexdigest()
+
+
+def pack_log_mel(log_mel):
+    """Log-mel to 8 bits."""
+    return np.clip(np.rint((log_mel - _LOG_LOW) * _LOG_STEPS), 0, 255).astype(np.uint8)
+
+
+def unpack_log_mel(packed):
+    """8 bits to log-mel, float32."""
+    return packed.astype(np.float32) * np.float32(1.0 / _LOG_STEPS) + np.float32(_LOG_LOW)
+
+
+def pack_energy(energy):
+    """Mean squares to 8 bits."""
+    db = 10.0 * np.log10(np.maximum(energy, 1e-14))
+    return np.clip(np.rint((db - _DB_LOW) * _DB_STEPS), 0, 255).astype(np.uint8)
+
+
+def unpack_energy(packed):
+    """8 bits to mean squares, float64; the lowest step is silence."""
+    energy = 10.0 ** ((packed / _DB_STEPS + _DB_LOW) / 10.0)
+    return np.where(packed == 0, 0.0, energy)
+
+
+def hop_levels_db(log_mel):
+    """Level of each hop over all bands in dB, of no absolute meaning."""
+    return 10.0 * np.log10(np.mean(np.exp(2.0 * log_mel), axis=1) + 1e-12)
+
+
+def find_sounding(log_mel, range_db=30.0, above_floor_db=6.0):
+    """Hops within `range_db` of the loud parts and above the recording's own floor."""
+    level = hop_levels_db(log_mel)
+    if not len(level):
+        return np.zeros(0, dtype=bool)
+    loud, floor = np.percentile(level, [95, 5])
+    # A recording without pauses has no floor below it: all of it sounds.
+    bottom = max(loud - range_db, min(floor + above_floor_db, loud - 15.0))
+    active = level > bottom
+    # Gaps of up to 50 ms belong to the sound.
+    edges = np.flatnonzero(np.diff(np.r_[True, active, True].astype(np.int8)))
+    for begin, end in edges.reshape(-1, 2):
+        if end - begin <= 5 and begin > 0 and end < len(active):
+            active[begin:end] = True
+    return active
+
+
+class Analyser:
+    """Samples of any rate to hops, a chunk at a time.
+
+    Parameters
+    ----------
+    sample_rate : int
+    """
+
+    def __init__(self, sample_rate):
+        self._mel = MelSettings()
+        self._decimator = Decimator(sample_rate, self._mel.sample_rate, self._mel.hop_length)
+        self._frontend = LogMel(self._mel)
+        self._rest = np.zeros(0, np.float32)
+        self._log_mel, self._energy = [], []
+
+    def push(self, samples):
+        """Append mono float32 samples."""
+        samples = np.concatenate([self._rest, samples], dtype=np.float32)
+        bound = len(samples) // 20 + 2
+        ends = self._decimator.hop_ends(min(bound, 4 + len(samples)))
+        n_hops = int(np.searchsorted(ends, len(samples), side="right"))
+        if n_hops == 0:
+            self._rest = samples
+            return
+        taken = self._decimator.process_many(samples[: int(ends[n_hops - 1])])
+        self._rest = samples[int(ends[n_hops - 1]) :]
+        np.clip(taken, -16.0, 16.0, out=taken)
+        self._log_mel.append(pack_log_mel(self._frontend.process_many(taken)[0]))
+        self._energy.append(pack_energy(weighted_energy(taken, self._mel.sample_rate)))
+
+    def finish(self):
+        """Log-mel (T, 64) and energy (4 T,), packed."""
+        if not self._log_mel:
+            return np.zeros((0, 64), np.uint8), np.zeros(0, np.uint8)
+        return np.concatenate(self._log_mel), np.concatenate(self._energy)
+
+
+def from_samples(samples, sample_rate, label, name="samples"):
+    """A recording from an array.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n,), float32
+    sample_rate : int
+    label : int
+        `OPEN` or `SHUT`, of all of it.
+    name : str
+    """
+    analyser = Analyser(sample_rate)
+    chunk = int(_CHUNK_S * sample_rate)
+    for start in range(0, len(samples), chunk):
+        analyser.push(samples[start : start + chunk])
+    return _recording(name, *analyser.finish(), label)
+
+
+def _recording(name, log_mel, energy, label):
+    sounding = find_sounding(unpack_log_mel(log_mel))
+    return Recording(name, log_mel, energy, np.full(len(log_mel), label, np.int8), sounding)
+
+
+def read_recording(path, label, notes):
+    """A recording from a file, all of it with one label.
+
+    Parameters
+    ----------
+    path : str or Path
+    label : int
+    notes : TeachingNotes
+        Gets a warning for what is doubtful.
+
+    Raises
+    ------
+    AudioFileError, TeachingError
+    """
+    path = Path(path)
+    with AudioReader(path, allow_truncated=True) as reader:
+        info = reader.info
+        analyser = Analyser(info.sample_rate)
+        peak, clipped, total = 0.0, 0, 0
+        power, mono_power = np.zeros(info.channels), 0.0
+        for chunk in reader.chunks(int(_CHUNK_S * info.sample_rate)):
+            bad = ~np.isfinite(chunk)
+            if bad.any():
+                notes.warn(f"{path}: {int(bad.sum())} samples are not finite and became silence")
+                chunk = np.where(bad, np.float32(0.0), chunk)
+            mono = chunk.mean(axis=1)
+            analyser.push(mono)
+            peak = max(peak, float(np.abs(chunk).max()))
+            clipped += int(np.sum(np.abs(chunk) >= 0.999))
+            total += chunk.size
+            power += np.sum(np.square(chunk, dtype=np.float64), axis=0)
+            mono_power += float(np.sum(np.square(mono, dtype=np.float64)))
+    if total == 0:
+        raise TeachingError(f"{path}: holds no sound")
+    _check_channels(path, info, power, mono_power, notes)
+    if clipped > 1e-3 * total:
+        notes.warn(f"{path}: {100 * clipped / total:.1f} % of the samples are clipped; what is "
+                   "learned is the sound of clipping, too")  # fmt: skip
+    if info.sample_rate < 16000:
+        notes.warn(
+            f"{path}: sample_rate={info.sample_rate} holds nothing above "
+            f"{info.sample_rate / 2000:g} kHz; teach with sound as the gate will get it"
+        )
+    recording = _recording(path.name, *analyser.finish(), label)
+    notes.rates.setdefault(label, set()).add(min(info.sample_rate, 16000))
+    peak_dbfs = 20.0 * np.log10(peak + 1e-9)
+    if peak_dbfs < _SILENT_DBFS:
+        notes.warn(f"{path}: is silent (peak {peak_dbfs:.0f} dBFS) and is left out")
+        return recording.part(0, 0)
+    return recording
+
+
+def _check_channels(path, info, power, mono_power, notes):
+    if info.channels == 1:
+        return
+    loudest = float(power.max())
+    if loudest > 0 and mono_power < 0.03 * loudest:
+        notes.warn(f"{path}: its {info.channels} channels cancel each other when they are mixed, "
+                   "which is what a linked gate listens to; give one channel")  # fmt: skip
+    else:
+        notes.tell(f"{path}: {info.channels} channels, mixed to one as a linked gate does")
+
+
+def read_labelled(path, labels_path, notes):
+    """A recording that is open where a label file says so and shut elsewhere.
+
+    Parameters
+    ----------
+    path, labels_path : str or Path
+        Audio; CSV ``file,start_s,end_s`` or an Audacity label track.
+    notes : TeachingNotes
+    """
+    recording = read_recording(path, SHUT, notes)
+    segments = read_labels(labels_path, str(path))
+    wanted = hop_labels(segments, len(recording.label))
+    if not wanted.any():
+        raise TeachingError(f"{labels_path}: labels nothing in {path}")
+    if wanted.all():
+        raise TeachingError(f"{labels_path}: labels all of {path}; nothing is left to stay shut on")
+    if len(segments) and segments[-1, 1] > recording.seconds + 0.5:
+        notes.warn(f"{labels_path}: labels go on to {segments[-1, 1]:.1f} s, {path} ends at "
+                   f"{recording.seconds:.1f} s")  # fmt: skip
+    level = hop_levels_db(unpack_log_mel(recording.log_mel))
+    quiet = level < np.percentile(level, 95) - 40.0
+    if np.mean(quiet[wanted]) > 0.5:
+        notes.warn(f"{labels_path}: {100 * np.mean(quiet[wanted]):.0f} % of what it labels in "
+                   f"{path} is all but silent; do the labels belong to it?")  # fmt: skip
+    return replace(recording, label=np.where(wanted, OPEN, SHUT).astype(np.int8))
+
+
+def read_multitrack(stem_path, mix_path, notes):
+    """A mix that is open where its stem sounds.
+
+    Parameters
+    ----------
+    stem_path, mix_path : str or Path
+        The wanted sound alone, and the microphone that the gate will listen to.
+    notes : TeachingNotes
+    """
+    stem = read_recording(stem_path, OPEN, notes)
+    mix = read_recording(mix_path, OPEN, notes)
+    if abs(stem.seconds - mix.seconds) > 0.5:
+        notes.warn(f"{stem_path} lasts {stem.seconds:.1f} s, {mix_path} {mix.seconds:.1f} s; "
+                   "they are lined up at their beginnings")  # fmt: skip
+    n_hops = min(len(stem.label), len(mix.label))
+    stem, mix = stem.part(0, n_hops), mix.part(0, n_hops)
+    if not stem.sounding.any() or stem.sounding.all():
+        what = "never" if not stem.sounding.any() else "always"
+        raise TeachingError(f"{stem_path}: sounds {what}; there is nothing to tell apart")
+    # Around a stem's edges its mix is neither.
+    edge = np.convolve(stem.sounding, np.ones(5), mode="same") > 0
+    label = np.where(stem.sounding, OPEN, np.where(edge, UNKNOWN, SHUT)).astype(np.int8)
+    return replace(mix, label=label, sounding=mix.sounding | stem.sounding)
+
+
+def check_sides(recordings, notes):
+    """Refuse teaching that cannot work, warn of what is doubtful, thin out what is too much.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    notes : TeachingNotes
+
+    Returns
+    -------
+    list of Recording
+
+    Raises
+    ------
+    TeachingError
+    """
+    recordings = [r for r in recordings if len(r.label)]
+    _check_contradictions(recordings, notes)
+    for label, flag in ((OPEN, "--open"), (SHUT, "--shut")):
+        seconds = sum(r.seconds_of(label) for r in recordings)
+        if seconds < _SHORT_S:
+            raise TeachingError(
+                f"{flag}: {seconds:.1f} s of sound must be at least {_SHORT_S:g} s, better 30 s"
+            )
+        if seconds < _LITTLE_S:
+            notes.warn(f"{flag}: only {seconds:.1f} s of sound; 30 s are better")
+    rates = [notes.rates.get(label, set()) for label in (OPEN, SHUT)]
+    if all(rates) and max(rates[0]) != max(rates[1]):
+        notes.warn("one side has a higher sample rate than the other: the gate may learn the "
+                   "bandwidth instead of the sound")  # fmt: skip
+    return _thinned(recordings, notes)
+
+
+def _check_contradictions(recordings, notes):
+    """The same sound on both sides."""
+    heard = {}
+    for recording in recordings:
+        for label in (OPEN, SHUT):
+            mine = (recording.label == label) & recording.sounding
+            # Hops of real sound repeat by chance hardly ever, 64 bytes each.
+            for row in recording.log_mel[mine]:
+                heard.setdefault(row.tobytes(), [set(), set()])[label].add(recording.name)
+    both = [sides for sides in heard.values() if sides[0] and sides[1]]
+    total = sum(int(np.sum(r.sounding)) for r in recordings)
+    if not both or not total:
+        return
+    shared = len(both) / len(heard)
+    names = sorted(both[0][OPEN])[0], sorted(both[0][SHUT])[0]
+    if shared > 0.5:
+        raise TeachingError(f"{names[0]} and {names[1]}: the same sound is on both sides")
+    if shared > 0.002:
+        notes.warn(f"{names[0]} and {names[1]}: {len(both) * HOP_S:.1f} s of the same sound are on "
+                   "both sides; they contradict each other and are left out")  # fmt: skip
+        for recording in recordings:
+            for hop, row in enumerate(recording.log_mel):
+                sides = heard.get(row.tobytes())
+                if sides and sides[0] and sides[1]:
+                    recording.label[hop] = UNKNOWN
+
+
+def _thinned(recordings, notes):
+    """At most `MAX_SECONDS_A_SIDE`, taken in stretches of 3 s from all over."""
+    total = max(sum(float(np.sum(r.label == s)) * HOP_S for r in recordings) for s in (OPEN, SHUT))
+    if total <= MAX_SECONDS_A_SIDE:
+        return recordings
+    share = MAX_SECONDS_A_SIDE / total
+    notes.tell(f"{total:.0f} s on a side: every {1 / share:.1f}th stretch of 3 s is used")
+    kept = []
+    for recording in recordings:
+        n = len(recording.label)
+        pieces = max(1, round(share * n / 300))
+        for begin in np.linspace(0, max(0, n - 300), pieces).astype(int):
+            kept.append(recording.part(begin, min(begin + 300, n)))
+    return kept
+
+
+__all__ = ["OPEN", "SHUT", "UNKNOWN", "Recording", "TeachingNotes", "read_recording"]

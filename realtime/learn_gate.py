@@ -1,0 +1,221 @@
+"""Fits a gate's ballistics, thresholds and key to examples, by the gated-signal loss.
+
+The gate is simulated at steps of 2.5 ms on scores that come from cross-validation, so what is
+chosen is chosen on sound that the head has not seen. A coordinate search over fixed grids: every
+setting in turn is moved to its best value, until nothing changes.
+"""
+
+import functools
+import itertools
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from gate.features import LogMel, MelSettings
+from gate.key import band_partition
+from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss
+from realtime.learn_examples import FINE_PER_HOP, HOP_S
+from realtime.learn_head import balanced
+
+GRIDS = {
+    "presence_threshold": None,  # from the scores
+    "presence_hysteresis": (0.0, 0.05, 0.1, 0.2, 0.3),
+    "attack_ms": (0.5, 1.0, 2.0, 5.0, 10.0, 20.0),
+    "hold_ms": (20.0, 40.0, 70.0, 100.0, 150.0, 220.0, 320.0),
+    "release_ms": (20.0, 35.0, 60.0, 100.0, 180.0, 300.0),
+}
+_SWEEPS = 3
+
+
+@dataclass(frozen=True)
+class GateFit:
+    """What is fitted.
+
+    Attributes
+    ----------
+    presence_threshold, presence_hysteresis : float
+        0..1.
+    attack_ms, hold_ms, release_ms : float
+    """
+
+    presence_threshold: float = 0.5
+    presence_hysteresis: float = 0.1
+    attack_ms: float = 2.0
+    hold_ms: float = 70.0
+    release_ms: float = 60.0
+
+
+def open_hops(may_open, may_stay, hold_hops):
+    """The decisions of `gate.control.Control` for holds of whole hops, shape (T,), bool.
+
+    Parameters
+    ----------
+    may_open, may_stay : ndarray, shape (T,), bool
+        Whether the condition to open, to stay open, holds.
+    hold_hops : int
+    """
+    is_open, until, result = False, -1, []
+    for hop, (opens, stays) in enumerate(zip(may_open.tolist(), may_stay.tolist(), strict=True)):
+        if stays if is_open else opens:
+            is_open, until = True, max(until, hop + 1 + hold_hops)
+            result.append(True)
+        else:
+            result.append(until > hop)
+            is_open = until > hop + 1
+    return np.array(result, dtype=bool)
+
+
+def decide(presence, fit):
+    """`open_hops` of a presence and a `GateFit`."""
+    may_open = presence >= fit.presence_threshold
+    may_stay = presence >= fit.presence_threshold - fit.presence_hysteresis
+    return open_hops(may_open, may_stay, round(fit.hold_ms / (HOP_S * 1e3)))
+
+
+def curve(is_open, fit, range_db=-60.0):
+    """Gain every 2.5 ms, shape (4 T,).
+
+    Parameters
+    ----------
+    is_open : ndarray, shape (T,), bool
+        The decision taken at the end of each hop; in force during the next, as in the stream.
+    fit : GateFit
+    range_db : float
+    """
+    is_open = np.concatenate([[False], is_open[:-1]])
+    edges = np.flatnonzero(np.diff(is_open.astype(np.int8))) + 1
+    bounds = [0, *edges.tolist(), len(is_open)]
+    shut = 10.0 ** (range_db / 20.0)
+    gain, now = np.empty(len(is_open) * FINE_PER_HOP), shut
+    steps = np.arange(1.0, gain.size + 1.0) * (FRAME_S * 1e3)
+    attack, release = np.exp(-steps / fit.attack_ms), np.exp(-steps / fit.release_ms)
+    for begin, end in itertools.pairwise(bounds):
+        target, fade = (1.0, attack) if is_open[begin] else (shut, release)
+        n = (end - begin) * FINE_PER_HOP
+        part = gain[begin * FINE_PER_HOP : end * FINE_PER_HOP]
+        np.multiply(fade[:n], now - target, out=part)
+        part += target
+        now = part[-1]
+    return gain
+
+
+class GateFitter:
+    """Finds the gate that loses and passes least.
+
+    Parameters
+    ----------
+    presence : ndarray, shape (T,)
+        0..1.
+    wanted, unwanted : ndarray, shape (4 T,)
+        Energies.
+    weights : gate.signal_metrics.LossWeights
+    label, importance : ndarray, shape (T,), optional
+        Whether a hop should be open, and how much it counts.
+    """
+
+    def __init__(self, presence, wanted, unwanted, weights=None, label=None, importance=None):
+        self._presence = presence
+        self._sides = None
+        if label is not None:
+            self._sides = balanced(label, importance) * np.where(label > 0, 1.0, -1.0)
+        self._energy = wanted, unwanted
+        self._weights = weights or LossWeights()
+        self._last = None, None
+
+    def price(self, fit):
+        """What the search makes small: the loss, and twice the balanced error of the hops.
+
+        The loss weighs energies, which a soft ending has none of; the hops weigh time.
+        """
+        loss = self.loss(fit)
+        if self._sides is None:
+            return loss
+        return loss + 2.0 * (0.5 - float(self._sides @ self._last[1]))
+
+    def loss(self, fit):
+        """Gated-signal loss of a gate."""
+        wanted = fit.presence_threshold, fit.presence_hysteresis, fit.hold_ms
+        if self._last[0] != wanted:  # attack and release change no decision
+            self._last = wanted, decide(self._presence, fit)
+        return gated_signal_loss(curve(self._last[1], fit), *self._energy, self._weights)
+
+    def search(self, start=None, names=None):
+        """Coordinate search from `start` over the settings in `names`.
+
+        Returns
+        -------
+        GateFit
+        float
+            Its loss.
+        """
+        best = start or GateFit()
+        grids = dict(GRIDS)
+        levels = np.quantile(self._presence, np.linspace(0.1, 0.9, 9))
+        levels = np.concatenate([levels, np.linspace(0.2, 0.8, 13)])
+        grids["presence_threshold"] = np.unique(np.clip(np.round(levels, 2), 0.02, 0.98)).tolist()
+        lowest = self.price(best)
+        for _ in range(_SWEEPS):
+            before = lowest
+            for name in names or grids:
+                for value in grids[name]:
+                    if value == getattr(best, name):
+                        continue
+                    found = replace(best, **{name: value})
+                    if found.presence_hysteresis > found.presence_threshold:
+                        continue
+                    price = self.price(found)
+                    if price < lowest - 1e-6:
+                        best, lowest = found, price
+            if lowest > before - 1e-4:
+                break
+        return best, self.loss(best)
+
+
+@functools.cache
+def _power_scale():
+    """Band power (as the key level takes it) over squared mel magnitude, of noise, (64,)."""
+    mel = MelSettings()
+    noise = np.random.default_rng(0).standard_normal(160 * 400).astype(np.float32) * 0.1
+    log_mel, power = LogMel(mel).process_many(noise)
+    bands = power[5:] @ band_partition(mel).T
+    return (bands.mean(axis=0) / np.exp(2.0 * log_mel[5:]).mean(axis=0)).astype(np.float32)
+
+
+def band_power(log_mel):
+    """Mean squares a band, as `gate.key.KeyLevel` takes them, from log-mel: right within 2 dB.
+
+    Parameters
+    ----------
+    log_mel : ndarray, shape (T, 64)
+    """
+    return np.exp(2.0 * log_mel) * _power_scale()
+
+
+def key_levels(power, key):
+    """Key levels in dBFS of band powers (T, 64) with key weights (64,) or (T, 64)."""
+    return 10.0 * np.log10(np.maximum(np.sum(power * key, axis=1), 1e-14))
+
+
+def fit_key(power, label, weight):
+    """Key weights that separate: each band's share of wanted power, at equal levels, (64,).
+
+    Parameters
+    ----------
+    power : ndarray, shape (T, 64)
+    label, weight : ndarray, shape (T,)
+    """
+    shape = power / np.maximum(power.sum(axis=1, keepdims=True), 1e-20)
+    spectra = []
+    for side in (1.0, 0.0):
+        mine = (label == side) & (weight >= 0.5)
+        mean = shape[mine].mean(axis=0) if mine.any() else np.full(power.shape[1], 1e-3)
+        padded = np.pad(mean, 1, mode="edge")
+        spectra.append((padded[:-2] + padded[1:-1] + padded[2:]) / 3.0)
+    wanted, unwanted = spectra
+    key = wanted / (wanted + unwanted + 1e-9)
+    return np.clip(key / max(key.max(), 1e-6), 0.0, 1.0).astype(np.float32)
+
+
+def as_mapping(fit):
+    """Plain floats of a `GateFit`."""
+    return {f.name: round(float(getattr(fit, f.name)), 4) for f in fields(fit)}

@@ -1,0 +1,295 @@
+"""A profile: what `gate-learn` taught, in a file that people can read.
+
+``NAME.gate.yaml`` holds the settings, the head and what is known about it; ``NAME.gate.npz``
+beside it, if there is one, holds the examples as 8-bit log-mel, so that more can be taught
+later and on another detector. No sound can be played from it, and no pickle is read.
+"""
+
+import base64
+import math
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from gate.errors import ModelError
+from realtime.files import write_text
+from realtime.learn_examples import FINE_PER_HOP, Recording
+from realtime.learn_head import HeadShape
+
+FORMAT, VERSION = "exemplar-gate-profile", 1
+
+_NUMBERS = {
+    "presence_threshold": (0.0, 1.0),
+    "presence_hysteresis": (0.0, 1.0),
+    "attack_ms": (0.05, 500.0),
+    "hold_ms": (0.0, 5000.0),
+    "release_ms": (1.0, 5000.0),
+    "suggested_threshold_db": (-100.0, 0.0),
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A taught gate.
+
+    Attributes
+    ----------
+    name : str
+        What it opens on.
+    detector, detector_sha256 : str
+        Name and hash of the detector that it was taught on.
+    shape : HeadShape
+        What the head sees.
+    coefficients : ndarray, shape (n (1 + k),), float32
+    bias : float
+    presence_threshold, presence_hysteresis : float
+        0..1.
+    attack_ms, hold_ms, release_ms : float
+    key : ndarray, shape (64,), float32, or None
+        Fixed key weights; None leaves the key to the detector.
+    suggested_threshold_db : float
+        dBFS of the key level.
+    classic : dict
+        Settings for a gate without a detector.
+    expected : dict
+        What cross-validation says.
+    taught_with : list of dict
+        Name, seconds and side of the examples.
+    memory : tuple of Recording
+        The examples, where they are kept.
+    penalty : float
+        Of the head, as cross-validation chose it.
+    """
+
+    name: str
+    detector: str
+    detector_sha256: str
+    shape: HeadShape
+    coefficients: np.ndarray
+    bias: float
+    presence_threshold: float
+    presence_hysteresis: float
+    attack_ms: float
+    hold_ms: float
+    release_ms: float
+    key: np.ndarray | None
+    suggested_threshold_db: float
+    classic: dict = field(default_factory=dict)
+    expected: dict = field(default_factory=dict)
+    taught_with: list = field(default_factory=list)
+    memory: tuple = ()
+    penalty: float = 0.3
+
+    def check(self):
+        """Return itself, or raise `ModelError` where a rule is broken."""
+        for name, (low, high) in _NUMBERS.items():
+            value = getattr(self, name)
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            if not good or not low <= value <= high:
+                raise ModelError(f"{name}={value!r} must be from {low:g} to {high:g}")
+        if not np.isfinite(self.coefficients).all() or not math.isfinite(self.bias):
+            raise ModelError("head: every number must be finite")
+        key = self.key
+        if key is not None and (key.shape != (64,) or not ((key >= 0) & (key <= 1)).all()):
+            raise ModelError("key must be 64 weights from 0 to 1")
+        return self
+
+    def embedding_size(self, n_mels):
+        """Width of the embedding that the head takes.
+
+        Raises
+        ------
+        ModelError
+            If the head's numbers do not add up.
+        """
+        width, rest = divmod(self.coefficients.size, 1 + len(self.shape.taus_s))
+        if rest or width <= n_mels:
+            raise ModelError(f"head of {self.coefficients.size} numbers does not fit its shape")
+        return width - n_mels
+
+    @property
+    def has_memory(self):
+        """Whether more can be taught without the old recordings."""
+        return len(self.memory) > 0
+
+
+def memory_path(path):
+    """Where the examples of a profile are kept: ``x.gate.yaml`` -> ``x.gate.npz``."""
+    path = Path(path)
+    return path.with_suffix(".npz")
+
+
+def save_profile(profile, path, with_memory=True):
+    """Write a profile, and its examples beside it.
+
+    Raises
+    ------
+    AudioFileError
+        If that is not possible.
+    """
+    import yaml
+
+    key = profile.key
+    tree = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "name": profile.name,
+        "detector": {"name": profile.detector, "sha256": profile.detector_sha256},
+        "gate": {name: round(float(getattr(profile, name)), 4) for name in _NUMBERS},
+        "key": None if key is None else [round(float(v), 3) for v in key],
+        "expected": profile.expected,
+        "classic_gate": profile.classic,
+        "taught_with": profile.taught_with,
+        "head": {
+            "taus_s": [float(t) for t in profile.shape.taus_s],
+            "penalty": float(profile.penalty),
+            "bias": round(float(profile.bias), 6),
+            "coefficients_float32_base64": _encode(profile.coefficients),
+        },
+    }
+    head = "# A gate taught by example: --profile of gate-live, gate-batch; see gate-learn inspect\n"
+    text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
+    write_text(path, head + text)
+    beside = memory_path(path)
+    if with_memory and profile.memory:
+        _save_memory(profile.memory, beside)
+    else:
+        beside.unlink(missing_ok=True)
+
+
+def _encode(array):
+    return base64.b64encode(np.asarray(array, "<f4").tobytes()).decode("ascii")
+
+
+def _save_memory(recordings, path):
+    names = [r.name for r in recordings]
+    lengths = [len(r.label) for r in recordings]
+    partial = path.with_name(f".{path.name}.partial.npz")
+    try:
+        np.savez_compressed(
+            partial,
+            names=np.array(names),
+            lengths=np.array(lengths, np.int64),
+            log_mel=np.concatenate([r.log_mel for r in recordings]),
+            energy=np.concatenate([r.energy for r in recordings]),
+            label=np.concatenate([r.label for r in recordings]),
+            sounding=np.concatenate([r.sounding for r in recordings]),
+        )
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ModelError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def load_profile(path):
+    """Read a profile, with its examples if they lie beside it.
+
+    Raises
+    ------
+    ModelError
+        One line: the file and the rule that it breaks.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ModelError(f"{path}: profile cannot be read ({reason})") from None
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ModelError(f"{path}: not a profile (it is not YAML)") from None
+    if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a profile made by gate-learn (format must be {FORMAT!r})")
+    if tree.get("format_version") != VERSION:
+        raise ModelError(
+            f"{path}: format_version={tree.get('format_version')!r} must be {VERSION}; "
+            "this program and the profile are of different age"
+        )
+    try:
+        profile = _from_tree(tree)
+        profile.check()
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    except KeyError as error:
+        raise ModelError(f"{path}: {error.args[0]!r} is missing") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: damaged ({error})") from None
+    beside = memory_path(path)
+    if beside.is_file():
+        profile = replace(profile, memory=_load_memory(beside))
+    return profile
+
+
+def _from_tree(tree):
+    head, key = tree["head"], tree["key"]
+    raw = base64.b64decode(head["coefficients_float32_base64"], validate=True)
+    return Profile(
+        name=str(tree["name"]),
+        detector=str(tree["detector"]["name"]),
+        detector_sha256=str(tree["detector"]["sha256"]),
+        shape=HeadShape(tuple(float(t) for t in head["taus_s"])),
+        coefficients=np.frombuffer(raw, "<f4").astype(np.float32),
+        bias=float(head["bias"]),
+        penalty=float(head["penalty"]),
+        key=None if key is None else np.array(key, dtype=np.float32),
+        classic=dict(tree["classic_gate"] or {}),
+        expected=dict(tree["expected"] or {}),
+        taught_with=list(tree["taught_with"] or []),
+        **{name: tree["gate"][name] for name in _NUMBERS},
+    )
+
+
+def _load_memory(path):
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {n: data[n] for n in
+                      ("names", "lengths", "log_mel", "energy", "label", "sounding")}  # fmt: skip
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: examples cannot be read ({error})") from None
+    total = int(arrays["lengths"].sum())
+    shapes = {"log_mel": (total, 64), "energy": (total * FINE_PER_HOP,),
+              "label": (total,), "sounding": (total,)}  # fmt: skip
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ModelError(f"{path}: {name} of shape {arrays[name].shape} must be {shape}")
+    recordings, at = [], 0
+    for name, length in zip(arrays["names"].tolist(), arrays["lengths"].tolist(), strict=True):
+        end = at + length
+        recordings.append(
+            Recording(
+                name,
+                arrays["log_mel"][at:end].astype(np.uint8),
+                arrays["energy"][FINE_PER_HOP * at : FINE_PER_HOP * end].astype(np.uint8),
+                arrays["label"][at:end].astype(np.int8),
+                arrays["sounding"][at:end].astype(bool),
+            )
+        )
+        at = end
+    return tuple(recordings)
+
+
+def check_detector(profile, info, where="profile"):
+    """Refuse a detector that the profile was not taught on.
+
+    Parameters
+    ----------
+    profile : Profile
+    info : gate.detector.DetectorInfo
+    where : str
+        The profile's file, for the message.
+
+    Raises
+    ------
+    ModelError
+    """
+    if profile.detector_sha256 != info.sha256:
+        refresh = " (gate-learn update does it without the recordings)" if profile.memory else ""
+        raise ModelError(
+            f"{where}: taught on detector {profile.detector!r} {profile.detector_sha256[:12]}, "
+            f"this is {info.name!r} {info.sha256[:12] or 'without a file'}; teach it again{refresh}"
+        )
