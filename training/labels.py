@@ -123,5 +123,7 @@ def speech_labels(samples, teacher=None, settings=LabelSettings()):
     near = maximum_filter1d(heard, 31, origin=-5) > 255 * settings.teacher_level
     label = active & near
     label = drop_short(close_gaps(label, settings.close_gap_hops), settings.drop_hops)
-    disagree = (active & ~label) | (~active & (heard > 0.8 * 255) & ~label)
+    # The teacher's hangover after a word is no disagreement.
+    recent = maximum_filter1d(label.astype(np.uint8), 81, origin=40) > 0
+    disagree = ~label & (active | ((heard > 0.8 * 255) & ~recent))
     return label, ~disagree

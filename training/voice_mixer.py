@@ -43,6 +43,8 @@ class MixSettings:
     onset_hops : int
         Hops after a word's beginning that carry `onset_weight`.
     onset_weight : float
+    offset_hops, offset_weight : int, float
+        The same after its end: closing late is the commonest fault.
     """
 
     n_hops: int = 800
@@ -52,6 +54,8 @@ class MixSettings:
     room_share: float = 0.5
     onset_hops: int = 8
     onset_weight: float = 2.5
+    offset_hops: int = 20
+    offset_weight: float = 1.5
 
 
 def resample_by(samples, factor):
@@ -447,6 +451,9 @@ class VoiceMixer:
         began = np.flatnonzero(np.diff(layer.active.astype(np.int8), prepend=0) > 0)
         for hop in began:
             weight[hop : min(hop + settings.onset_hops, n_hops), 0] *= settings.onset_weight
+        ended = np.flatnonzero(np.diff(layer.active.astype(np.int8), append=0) < 0) + 1
+        for hop in ended:
+            weight[hop : min(hop + settings.offset_hops, n_hops), 0] *= settings.offset_weight
         # Drowned words are not held against the network as much.
         weight[:, 0] *= np.where(layer.active & (own < other - 12.0), 0.4, 1.0)
         loud = np.percentile(own[layer.active], 90) if layer.active.any() else 0.0

@@ -101,11 +101,15 @@ class ItemPool:
             array[slot] = value
         self._count[0] += 1
 
-    def take(self, slots):
-        """Items of these slots as a batch: dict of float32 arrays (int64 for the classes)."""
+    def take(self, slots, names=None, hops=slice(None)):
+        """Items of these slots as a batch: dict of float32 arrays (int64 for the classes).
+
+        Only the fields of `names` where given, and of each item only `hops`.
+        """
         batch = {}
-        for name, array in self._arrays.items():
-            value = array[slots]
+        for name in names or self._arrays:
+            array = self._arrays[name]
+            value = array[slots, hops] if array.ndim > 1 else array[slots]
             if name in _POWERS:
                 value = _POWER_OF_CODE[value]
             elif name in ("speaker", "event"):

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812 (the field's name for it)
+from torch.nn import functional as F
 
 from training.voice_mixer import CLASSES
 from training.voice_network import VoiceNet, VoiceSettings
 
 _KEY_FLOOR = 1e-13
+_KEY_STRIDE = 5  # neighbouring hops have much the same key: the loss looks at one in five
+_BANDS = ("band_power", "s_band_power", "n_band_power")
+_DENSE = ("features", "classes", "classes_weight", "speaker", "event")
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,8 @@ class TrainSettings:
         Extra weight of hops without speech in the presence loss of items without any.
     confident_weight : float
         Further weight of those hops by how sure the network was that it heard speech.
-    class_weight, key_weight, level_weight, speaker_weight, event_weight, gate_weight : float
+    class_weight, key_weight, level_weight, speaker_weight, event_weight : float
         Of the other losses.
-    gate_from : float
-        Share of the run after which the gated-signal loss joins.
     threads : int
         Of torch.
     seed : int
@@ -66,8 +67,6 @@ class TrainSettings:
     level_weight: float = 0.1
     speaker_weight: float = 0.03
     event_weight: float = 0.03
-    gate_weight: float = 0.2
-    gate_from: float = 2.0
     threads: int = 1
     seed: int = 0
     evaluate_minutes: float = 4.0
@@ -109,7 +108,7 @@ def key_loss(logits, batch):
     """
     s, n, x = batch["s_band_power"], batch["n_band_power"], batch["band_power"]
     target = s / (s + n + _KEY_FLOOR)
-    speaks = batch["classes"][..., 0]
+    speaks = batch["classes"][:, batch["key_hops"], 0]
     s_db = 10.0 * torch.log10(s + _KEY_FLOOR)
     loudest = s_db.amax(dim=-1, keepdim=True)
     matters = (1.0 + (s_db - loudest) / 40.0).clamp_min(0.05) * speaks.unsqueeze(-1)
@@ -134,14 +133,13 @@ def _label_loss(logits, labels, heard):
     return F.cross_entropy(logits[rows], labels[rows[0]])
 
 
-def losses(net, batch, settings, gate=None):
-    """All losses of a batch: dict of Tensor, ``total`` among them."""
+def losses(net, batch, settings):
+    """All losses of a batch and their ``total``; ``logits`` of speech (B, T), detached, beside."""
     embedding, _ = net.trunk(batch["features"])
-    outputs = net.read(embedding)
-    presence = presence_loss(
-        outputs["presence_logits"], batch["classes"], batch["classes_weight"], settings
-    )
-    share, level = key_loss(outputs["key_logits"], batch)
+    n_classes = batch["classes"].shape[-1]
+    logits = F.linear(embedding, net.heads.weight[:n_classes], net.heads.bias[:n_classes])
+    presence = presence_loss(logits, batch["classes"], batch["classes_weight"], settings)
+    share, level = key_loss(net.read(embedding[:, batch["key_hops"]])["key_logits"], batch)
     result = {"presence": presence[0], "classes": presence[1:].sum(), "key": share, "level": level}
     speaks = batch["classes"][..., 0] > 0.5
     other = (batch["classes"][..., 1:].amax(dim=-1) > 0.5) & ~speaks
@@ -149,8 +147,6 @@ def losses(net, batch, settings, gate=None):
         result["speaker"] = _label_loss(net.speaker(embedding), batch["speaker"], speaks)
     if net.event is not None:
         result["event"] = _label_loss(net.event(embedding), batch["event"], other)
-    if gate is not None:
-        result["gate"] = gate(outputs, batch)
     weights = {
         "presence": 1.0,
         "classes": settings.class_weight,
@@ -158,9 +154,9 @@ def losses(net, batch, settings, gate=None):
         "level": settings.level_weight,
         "speaker": settings.speaker_weight,
         "event": settings.event_weight,
-        "gate": settings.gate_weight,
     }
     result["total"] = sum(weights[name] * value for name, value in result.items())
+    result["logits"] = logits[..., 0].detach()
     return result
 
 
@@ -175,13 +171,11 @@ class Trainer:
     network, settings : VoiceSettings, TrainSettings
     evaluate : callable or None
         Takes the averaged network, returns a dict of figures for the log.
-    gate : callable or None
-        Gated-signal loss of (outputs, batch).
     """
 
-    def __init__(self, pool, folder, network, settings=TrainSettings(), evaluate=None, gate=None):  # noqa: B008
+    def __init__(self, pool, folder, network, settings=TrainSettings(), evaluate=None):  # noqa: B008
         self.pool, self.folder = pool, Path(folder)
-        self.settings, self.evaluate, self.gate = settings, evaluate, gate
+        self.settings, self.evaluate = settings, evaluate
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
@@ -248,7 +242,7 @@ class Trainer:
         else:
             done = (progress - settings.warmup_share) / (1.0 - settings.warmup_share)
             share = 0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(done, 1.0)))
-        return settings.learning_rate * share
+        return float(settings.learning_rate * share)
 
     def draw(self):
         """A batch: items that fooled the network come back more often."""
@@ -259,8 +253,13 @@ class Trainer:
             self._made = made
         weights = self.hardness[:filled]
         slots = self.rng.choice(filled, self.settings.batch_size, False, weights / weights.sum())
-        batch = self.pool.take(np.sort(slots))
-        return np.sort(slots), {name: torch.from_numpy(value) for name, value in batch.items()}
+        slots = np.sort(slots)
+        batch = self.pool.take(slots, _DENSE)
+        first = int(self.rng.integers(_KEY_STRIDE))
+        batch.update(self.pool.take(slots, _BANDS, slice(first, None, _KEY_STRIDE)))
+        batch = {name: torch.from_numpy(value) for name, value in batch.items()}
+        batch["key_hops"] = slice(first, None, _KEY_STRIDE)
+        return slots, batch
 
     def train_step(self):
         """One step; returns the losses as floats."""
@@ -270,8 +269,7 @@ class Trainer:
             group["lr"] = self._rate(progress)
         slots, batch = self.draw()
         self.net.train()
-        gate = self.gate if progress >= settings.gate_from else None
-        values = losses(self.net, batch, settings, gate)
+        values = losses(self.net, batch, settings)
         self.optimizer.zero_grad(set_to_none=True)
         values["total"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip_norm)
@@ -284,17 +282,13 @@ class Trainer:
                 self.average.state_dict().values(), self.net.state_dict().values(), strict=True
             ):
                 mean.lerp_(now, 1.0 - decay) if mean.is_floating_point() else mean.copy_(now)
-        self._learn_hardness(slots, batch)
-        return {name: float(value) for name, value in values.items()}
+        self._learn_hardness(slots, batch, values.pop("logits"))
+        return {name: float(value.detach()) for name, value in values.items()}
 
     @torch.no_grad()
-    def _learn_hardness(self, slots, batch):
-        """Every few steps, note which speechless items of this batch open the gate."""
-        if self.step % 4:
-            return
-        self.net.eval()
-        embedding, _ = self.net.trunk(batch["features"])
-        speech = torch.sigmoid(self.net.read(embedding)["presence_logits"][..., 0])
+    def _learn_hardness(self, slots, batch, logits):
+        """Note which speechless items of this batch open the gate."""
+        speech = torch.sigmoid(logits)
         speechless = batch["classes"][..., 0].amax(dim=1) < 0.5
         sure = batch["classes_weight"][..., 0] > 0
         alarm = ((speech > 0.3) & sure).float().mean(dim=1)
