@@ -14,11 +14,11 @@ COUNTS = (
     "pid", "heartbeat", "status", "sample_rate", "block_frames", "callbacks", "frames",
     "input_overflows", "input_underflows", "output_underflows", "output_overflows",
     "nonfinite_samples", "hops", "failed_hops", "detector_failures", "detector_overruns",
-    "callback_errors", "late_callbacks", "restarts", "muted", "hop_rows", "load_rows",
+    "callback_errors", "late_callbacks", "restarts", "hop_rows", "load_rows",
     "record_written", "record_read", "record_width", "record_dropped", "record_epoch",
 )  # fmt: skip
 GAUGES = (
-    "input_latency_ms", "output_latency_ms", "lookahead_ms", "detector_late_ms", "queue_ms",
+    "input_latency_ms", "output_latency_ms", "detector_late_ms", "queue_ms",
 )  # fmt: skip
 HOP_FIELDS = (
     "time_s", "input_dbfs", "key_level_dbfs", "presence", "open", "gain_db", "attack_ms",

@@ -230,7 +230,6 @@ class StreamProcess:
             # PortAudio reports nonsense for a JACK server without hardware.
             sane = 0.0 <= seconds < 10.0
             setattr(state, f"{name}_latency_ms", seconds * 1e3 if sane else math.nan)
-        state.lookahead_ms = gate.latency_samples / gate.sample_rate * 1e3
         self._set_status("running")
         info = gate.lanes[0].detector.info
         self.tell(
@@ -340,11 +339,9 @@ class StreamProcess:
             running.settings = settings
 
         self._path.changes.append(change)
-        self._state.lookahead_ms = settings.lookahead_ms
 
     def _do_mute(self, on):
         self._job["muted"] = on
-        self._state.muted = on
         if self._path is not None:
             self._path.muted = on
 

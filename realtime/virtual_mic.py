@@ -37,15 +37,12 @@ class VirtualMic:
 
     def make(self):
         """Make the microphone, and send the output of programs started from here to it."""
-        source = _pactl("get-default-source").strip()
         self._forget_old()
+        source = os.environ.get("PULSE_SOURCE") or _some_source()
         self._load()
-        # The microphone must never become its own input, even where there is no other.
-        if not source or source.startswith((SINK, "auto_null")):
-            source = ""
         self._set("PULSE_SINK", SINK)
-        if source:
-            self._set("PULSE_SOURCE", os.environ.get("PULSE_SOURCE") or source)
+        # Named, because the server might make the new microphone the default: a howling loop.
+        self._set("PULSE_SOURCE", source)
 
     def ensure(self):
         """Make it again where the sound server was started anew; quiet where there is none."""
@@ -58,10 +55,7 @@ class VirtualMic:
     def remove(self):
         """Remove it and put the environment back."""
         for module in reversed(self._modules):
-            try:
-                _pactl("unload-module", module)
-            except DeviceError:
-                pass
+            _unload(module)
         self._modules = []
         for name, before in self._environment.items():
             if before is None:
@@ -82,12 +76,13 @@ class VirtualMic:
         sink = _pactl(
             "load-module", "module-null-sink", f"sink_name={SINK}", f"sink_properties='{about}'"
         )
+        self._modules = [sink.strip()]
         about = "device.description=gate-live-microphone"
         source = _pactl(
             "load-module", "module-remap-source", f"master={SINK}.monitor",
             f"source_name={SOURCE}", f"source_properties='{about}'",
         )  # fmt: skip
-        self._modules = [sink.strip(), source.strip()]
+        self._modules.append(source.strip())
 
     def _forget_old(self):
         """Remove what a run that was killed left behind."""
@@ -100,11 +95,27 @@ class VirtualMic:
                 raise DeviceError(
                     f"--virtual-mic: another gate-live (process {owner[1]}) already has it"
                 )
-            _pactl("unload-module", module)
+            _unload(module)
 
     def _set(self, name, value):
         self._environment.setdefault(name, os.environ.get(name))
         os.environ[name] = value
+
+
+def _some_source():
+    """The default source, or the first that there is."""
+    names = [line.split("\t")[1] for line in _pactl("list", "short", "sources").splitlines()]
+    if not names:
+        raise DeviceError("--virtual-mic: the sound server has no microphone; plug one in")
+    default = _pactl("get-default-source").strip()
+    return default if default in names else names[0]
+
+
+def _unload(module):
+    try:
+        _pactl("unload-module", module)
+    except DeviceError:  # it went with another, or with the server
+        pass
 
 
 def _pactl(*arguments):

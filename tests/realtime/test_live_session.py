@@ -178,7 +178,8 @@ def test_the_screen_in_a_terminal(tmp_path, width, height):
                          "non-finite 0", "detector failures 0", "q quit"):  # fmt: skip
                 assert word in picture, picture
             assert "─" in picture and "█" in picture
-            subprocess.run([*tmux, "send-keys", "q"], check=True)
+            subprocess.run([*tmux, "send-keys", "C-z"], check=True)  # must not stop it
+            subprocess.run([*tmux, "send-keys", "C-c" if width == 80 else "q"], check=True)
             until(left.exists, 10.0)
             text = left.read_text()
             assert text.startswith("code 0")
@@ -239,12 +240,16 @@ def test_the_virtual_microphone_carries_the_gated_sound(tmp_path):
     hiss = 1e-3 * np.random.default_rng(0).standard_normal(n)
     soundfile.write(tmp_path / "tone.wav", (tone + hiss).astype(np.float32), RATE, "FLOAT")
     with PulseServer(tmp_path) as server:
+        # As a run that was killed leaves it; no process has this number.
+        left = "sink_properties='device.description=gate-live gate.pid=999999999'"
+        server.pactl("load-module", "module-null-sink", "sink_name=gate_live", left)
         options = ["--virtual-mic", "--model", "none", "--threshold-db", "-40", "--hold-ms", "50"]
         with Live(*options, env=server.env) as live:
             if "fits no" in (missing := _first_error(live)):
                 pytest.skip(f"{missing} (apt-get install libasound2-plugins)")
             live.wait_for(lambda s: s["frames"] > 10000)
             assert "gate_live_mic" in server.pactl("list", "short", "sources")
+            assert server.pactl("list", "short", "modules").count("sink_name=gate_live ") == 1
             heard = tmp_path / "heard.raw"
             listen = ["parec", "--raw", "--latency-msec=20", "--device=gate_live_mic"]
             with heard.open("wb") as file:
