@@ -19,6 +19,7 @@ _HELP = {
     "channels": "1 to 32 microphones: a gate each, a process each, one detector call for all",
     "instructions": "instructions executed, against the committed baseline",
     "all": "every one of these (--quick: in five minutes)",
+    "learn": "gates taught by example, on other recordings",
     "report": "one HTML file from JSON files of earlier runs",
 }
 _ALL = ("quality", "cost", "latency", "throughput", "channels", "instructions")
@@ -30,6 +31,8 @@ def build_parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _HELP.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == "learn":
+            continue  # has a command line of its own: see main
         if name == "report":
             sub.add_argument("inputs", nargs="+", metavar="JSON", help="files made with --json")
             sub.add_argument("-o", "--output", required=True, metavar="HTML")
@@ -91,6 +94,10 @@ def _add_quality(sub):
 def main(argv=None):
     """Entry point; returns the exit code: 2 usage or bad setting, 1 failure."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["learn"]:
+        from benchmarks import learn
+
+        return learn.main(argv[1:])
     args = build_parser().parse_args(argv)
     return run(PROG, lambda: _main(args, argv))
 
@@ -130,13 +137,16 @@ _WHERE_TO = ("--json", "--html", "--cache", "--scratch")
 
 def _repeatable(argv):
     """The command without what only says where this machine keeps its files."""
-    kept, words = [], iter(argv)
-    for word in words:
+    kept, skip = [], False
+    for word in argv:
         name, equals, _ = word.partition("=")
-        if name in _WHERE_TO:
-            if not equals:
-                next(words, None)
-        elif word not in ("-q", "--quiet"):
+        if skip and not word.startswith("-"):
+            skip = False
+            continue
+        skip = name in (*_WHERE_TO, "--write") and not equals
+        if name == "--write":
+            kept.append(name)
+        elif name not in (*_WHERE_TO, "-q", "--quiet"):
             kept.append(word)
     return shlex.join([PROG, *kept])
 

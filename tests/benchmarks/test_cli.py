@@ -1,0 +1,113 @@
+"""`gate-bench` as a user calls it."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the sample talk")
+
+import soundfile
+from synthetic import make_corpus, words
+
+from benchmarks.cli import main
+from benchmarks.instructions import worse
+from gate.errors import ConfigError
+from gate.settings import GateSettings
+
+
+def test_quality_on_a_user_s_own_folder(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) draws the report")
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        soundfile.write(tmp_path / f"{name}.wav", words(rng), 16000)
+    (tmp_path / "labels.csv").write_text(
+        "file,start_s,end_s\n"
+        + "".join(f"{n}.wav,0.3,0.8\n{n}.wav,1.2,1.6\n" for n in ("one", "two"))
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    code = main(
+        ["quality", "--labelled", str(tmp_path), "--peers", "level", "--no-ours",
+         "--json", str(out / "r.json"), "--html", str(out / "r.html"),
+         "--write", str(out / "R.md")]
+    )  # fmt: skip
+    assert code == 0
+    text = capsys.readouterr().out
+    assert "2 recording" in text
+    assert "| always open | 0.500 / 0.0 / –, – |" in text
+    assert f"--labelled {tmp_path} --peers level --no-ours --write`" in text
+    assert str(out) not in text  # only what repeats the run is recorded
+    (part,) = json.loads((out / "r.json").read_text())
+    assert part["groups"]["recording"]["always open"]["fec"]["value"] == 0.0
+    assert part["groups"]["recording"]["level -40/-46"]["balanced_accuracy"]["value"] > 0.7
+    assert part["meta"]["versions"]["numpy"] == np.__version__
+    assert (out / "r.html").read_text().count("<img") >= 1
+    assert "Gating quality" in (out / "R.md").read_text()
+    assert main(["report", str(out / "r.json"), "-o", str(out / "again.html")]) == 0
+    assert "always open" in (out / "again.html").read_text()
+
+
+def test_quality_on_mixtures(tmp_path, capsys):
+    corpus = make_corpus(tmp_path)
+    code = main(["quality", "--data", str(corpus), "--mixtures", "1", "--peers", "level",
+                 "--no-ours", "--quiet"])  # fmt: skip
+    assert code == 0
+    text = capsys.readouterr().out
+    for group in ("clean", "10 dB", "meeting", "noise", "human nonspeech"):
+        assert f"#### {group}" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["quality", "--peers", "magic"], "peers='magic' must be all, none or of: silero"),
+        (["quality", "--mixtures", "0"], "mixtures=0 must be from 1 to 1000"),
+        (["quality", "--data", "/nowhere"], "data=/nowhere must be a folder with a MANIFEST.csv"),
+        (["quality", "--labels", "x.csv"], "labels needs labelled"),
+        (["latency", "--seconds", "0"], "seconds=0 must be from 1 to 600"),
+        (["latency", "--html", "/nowhere/x.html"], "must be in a folder that exists"),
+        (["latency", "--threshold-db", "7"], "threshold_db=7 must be from -100 to 0"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_2(options, message, capsys):
+    more = ["--no-ours"] if options[0] == "quality" else []
+    more += [] if "--peers" in options or options[0] != "quality" else ["--peers", "none"]
+    assert main([*options, *more]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_report_refuses_what_it_did_not_make(tmp_path, capsys):
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    assert main(["report", str(tmp_path / "x.json"), "-o", str(tmp_path / "x.html")]) == 2
+    assert "must be a file made by gate-bench --json" in capsys.readouterr().err
+
+
+def test_the_latency_declared_is_the_latency_measured():
+    from benchmarks.latency import algorithmic_latency, onset_latency, run_blocks, stage_times
+
+    def config(**gate):
+        level_gate = SimpleNamespace(model=None, profile=None)
+        return SimpleNamespace(gate=GateSettings(threshold_db=-45.0, **gate), engine=level_gate)
+
+    assert algorithmic_latency(config(lookahead_ms=10.0), 48000) == (480, 480)
+    run = run_blocks(config(), 48000, 100, 1.0)
+    assert len(run.block_us) == pytest.approx(480, abs=2)
+    assert run.percentiles()[0] <= run.percentiles()[3]
+    assert run.deadline_us == pytest.approx(2083.3, abs=0.1)
+    tally = onset_latency(config(), 48000)
+    assert tally.n_segments > 2
+    stages = stage_times(config(), 48000, 0.5)
+    parts = sum(v for k, v in stages.items() if k != "total")
+    assert parts == pytest.approx(stages["total"])
+
+
+def test_instruction_counts_are_compared_by_case():
+    base = {"tool": "callgrind", "machine": "m", "counts": {"a": 100, "b": 100}}
+    now = {"tool": "callgrind", "machine": "m", "counts": {"a": 101, "b": 103, "new": 5}}
+    assert worse(now, base) == ["b"]
+    with pytest.raises(ConfigError, match="tool=perf must be the baseline's"):
+        worse({**now, "tool": "perf"}, base)
