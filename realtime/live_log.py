@@ -1,6 +1,7 @@
 """The views without a screen: a line now and then, or JSON once a second."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -26,15 +27,16 @@ class LogView:
         self._period_s = period_s
         self._out = out or sys.stdout
         self._printing = threading.Lock()
+        self._heard = True
 
     def say(self, line):
         """An event, for people."""
         with self._printing:
-            print(time.strftime("%H:%M:%S"), line, file=self._out, flush=True)
+            self._heard = _print(f"{time.strftime('%H:%M:%S')} {line}", self._out)
 
     def run(self, stop):
-        """Until the event `stop` is set."""
-        while not stop.wait(self._period_s):
+        """Until the event `stop` is set or nobody reads any more."""
+        while self._heard and not stop.wait(self._period_s):
             self.say(log_line(snapshot(self._state, self._control)))
 
 
@@ -56,13 +58,25 @@ class JsonView:
         self._events.append(line)
 
     def run(self, stop):
-        """Until the event `stop` is set."""
-        while not stop.wait(self._period_s):
-            self._print()
-        self._print()
+        """Until the event `stop` is set or nobody reads any more."""
+        heard = True
+        while heard and not stop.wait(self._period_s):
+            heard = self._tell()
+        self._tell()
 
-    def _print(self):
+    def _tell(self):
         events, self._events = self._events, []
         status = snapshot(self._state, self._control)
         line = {"time": round(time.time(), 3), **status, "events": events}
-        print(json.dumps(line), file=self._out, flush=True)
+        return _print(json.dumps(line), self._out)
+
+
+def _print(line, out):
+    """Print a line; whether there is still somebody who reads."""
+    try:
+        print(line, file=out, flush=True)
+    except (OSError, ValueError):  # the reader of a pipe has left
+        if out is sys.stdout:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor shall Python's farewell fail
+        return False
+    return True

@@ -78,13 +78,14 @@ def test_edits_osc_and_a_killed_server_in_one_run(tmp_path):
             live.wait_for(lambda s: s["status"] == "lost", after=len(live.statuses))
             assert any(e.startswith("lost: ") and e.endswith("retrying") for e in live.events)
 
+            server.sample_rate = 44100
             server.start()
             again = live.wait_for(
                 lambda s: s["status"] == "running" and s["frames"] > before["frames"],
                 after=len(live.statuses),
             )
             assert again["bypass"] and again["threshold_db"] == -30, "settings outlive the server"
-            assert again["restarts"] >= 1
+            assert again["restarts"] >= 1 and again["sample_rate"] == 44100
 
             stream = again["stream_pid"]
             code, seconds = live.stop(signal.SIGTERM)
