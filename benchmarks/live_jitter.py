@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, talk
+from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
 
 
 def main(argv=None):
@@ -24,6 +24,7 @@ def main(argv=None):
     parser.add_argument("--realtime", action="store_true",
                         help="with real-time scheduling, as a studio machine has it")  # fmt: skip
     args = parser.parse_args(argv)
+    end_servers_on_sigterm()
     try:
         print(json.dumps(measure(args), indent=2))
     except Unavailable as reason:

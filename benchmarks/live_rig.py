@@ -25,6 +25,11 @@ class Unavailable(RuntimeError):
     """What is needed is not installed; the message says what."""
 
 
+def end_servers_on_sigterm():
+    """Make SIGTERM unwind the program, so that no server is left running."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def require_jack():
     """Raise `Unavailable` where JACK or its Python client is missing."""
     if shutil.which("jackd") is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, talk
+from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
 from gate.settings import GateSettings
 from realtime import open_gate
 
@@ -30,6 +30,7 @@ def main(argv=None):
     parser.add_argument("--sample-rate", type=int, default=48000)
     parser.add_argument("--period", type=int, default=100, help="samples a block (default 100)")
     args = parser.parse_args(argv)
+    end_servers_on_sigterm()
     try:
         result = soak(args)
     except Unavailable as reason:
