@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
 
+from benchmarks.ballistics_study import interval  # noqa: E402
 from training.ballistics import (  # noqa: E402
     Answers,
     BallisticsSettings,
@@ -14,7 +15,6 @@ from training.ballistics import (  # noqa: E402
     fixed_losses,
     learned_losses,
 )
-from training.ballistics_study import interval  # noqa: E402
 from training.gate_loss import GateLossSettings, UserSettings  # noqa: E402
 from training.voice_network import VoiceNet, VoiceSettings  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Do learned ballistics and the learned key pay? ``python -m training.ballistics_study``.
+"""Do learned ballistics and the learned key pay? ``python -m benchmarks.ballistics_study``.
 
 The gated-signal loss on seeded mixtures whose parts are known, with everything learned, against
 the best fixed attack, hold and release and the best fixed key band, both found by grid search on
