@@ -43,7 +43,8 @@ def build_parser():
         if name in ("quality", "cost", "all"):
             sub.add_argument(
                 "--peers", default="all", metavar="LIST",
-                help="all, none, or names with commas (default: all that are installed)",
+                help="all, fast (without the two slowest), none, or names with commas "
+                "(default: all that are installed)",
             )  # fmt: skip
         if name in ("latency", "all"):
             sub.add_argument("--seconds", type=float, default=10.0, metavar="S",
@@ -88,6 +89,8 @@ def _add_quality(sub):
                        help="mixtures a ratio, 1 to 1000 (default 40)")  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="of mixtures and bootstrap")
     group.add_argument("--cache", metavar="DIR", help="keep the peers' decisions here")
+    group.add_argument("--jobs", type=int, default=1, metavar="N",
+                       help="processes, 1 to 64 (default 1)")  # fmt: skip
     group.add_argument("--no-ours", action="store_true", help="peers only")
 
 
@@ -168,7 +171,7 @@ def _not_now(name, args):
 def _check(args):
     limits = {
         "seconds": (1, 600), "load": (0, 64), "mixtures": (1, 1000), "max_length": (10, 86400),
-        "seed": (0, 2**31 - 1),
+        "seed": (0, 2**31 - 1), "jobs": (1, 64),
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(args, name, None)

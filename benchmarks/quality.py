@@ -1,5 +1,7 @@
 """Gating quality: every system on the same recordings, by the measures of `gate.metrics`."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,15 +34,28 @@ class Comparison:
     results : dict of str to list of ClipResult
         By system.
     sweep_group : str
-        The group of `sweeps`.
-    sweeps : dict of str to list of (threshold, clipped, leaked)
-        Shares of wanted time lost and of unwanted time passed at each presence threshold.
+        The group of `sweeps`, or an empty string.
+    swept_seconds : dict of str to ndarray
+        By system: seconds lost, wanted, passed, unwanted at each of `SWEEP_THRESHOLDS`.
     """
 
     systems: list
     results: dict = field(default_factory=dict)
     sweep_group: str = ""
-    sweeps: dict = field(default_factory=dict)
+    swept_seconds: dict = field(default_factory=dict)
+
+    @property
+    def sweeps(self):
+        """By system: (threshold, share of wanted time lost, share of unwanted time passed)."""
+        return {
+            name: [
+                (threshold, lost / max(wanted, 1e-9), passed / max(unwanted, 1e-9))
+                for threshold, (lost, wanted, passed, unwanted) in zip(
+                    SWEEP_THRESHOLDS, seconds.tolist(), strict=True
+                )
+            ]
+            for name, seconds in self.swept_seconds.items()
+        }
 
     @property
     def groups(self):
@@ -123,42 +138,93 @@ def compare(systems, clips, progress=None, cache=None, sweep=True):
     -------
     Comparison
     """
-    result = Comparison(systems, {system.name: [] for system in systems})
-    groups = {clip.group for clip in clips}
-    if sweep:
-        result.sweep_group = next((g for g in SWEEP_GROUP_ORDER if g in groups), "")
-    swept = {system.name: _rule(system) for system in systems}
-    sums = {name: np.zeros((len(SWEEP_THRESHOLDS), 4)) for name, rule in swept.items() if rule}
+    group = _sweep_group(clips) if sweep else ""
+    comparison = Comparison(systems, {system.name: [] for system in systems}, group)
     for number, clip in enumerate(clips):
-        loaded = clip.load()
-        sound = loaded.sound
-        energies = None
-        if sound.wanted is not None:
-            energies = tuple(
-                weighted_energy(part, loaded.sample_rate) for part in (sound.wanted, sound.unwanted)
-            )
-        hearing = Hearing(sound.audio, loaded.sample_rate, cache)
-        for system in systems:
-            answer = system.run(hearing)
-            result.results[system.name].append(judge(clip, loaded, answer, system, energies))
-            if clip.group == result.sweep_group and system.name in sums:
-                sums[system.name] += _sweep(answer.decisions, swept[system.name], loaded)
+        _take(comparison, clip, _run_clip(systems, clip, group, cache))
         if progress is not None:
             progress(number + 1, len(clips))
-    for name, total in sums.items():
-        if total.any():
-            result.sweeps[name] = [
-                (t, lost / max(wanted, 1e-9), passed / max(unwanted, 1e-9))
-                for t, (lost, wanted, passed, unwanted) in zip(
-                    SWEEP_THRESHOLDS, total.tolist(), strict=True
-                )
-            ]
-    return result
+    return comparison
 
 
-def _rule(system):
-    """The rule by which a system follows its scores, or None."""
-    return getattr(system, "rule", None)
+def compare_in_processes(make_systems, clips, jobs, progress=None, cache=None, sweep=True):
+    """`compare` with several processes, each with systems of its own; the same results.
+
+    Parameters
+    ----------
+    make_systems : callable
+        Returns the list of systems; called once here and once a process.
+    clips, progress, cache, sweep
+        See `compare`.
+    jobs : int
+        Processes; 1 where the platform cannot fork.
+    """
+    if jobs == 1 or "fork" not in multiprocessing.get_all_start_methods():
+        return compare(make_systems(), clips, progress, cache, sweep)
+    group = _sweep_group(clips) if sweep else ""
+    _Worker.job = (make_systems, clips, group, cache)
+    # Clips of a cluster stay together: they share what they are made from.
+    tasks = {}
+    for index, clip in enumerate(clips):
+        tasks.setdefault(clip.cluster, []).append(index)
+    found, context = {}, multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, context) as pool:
+        for answers in pool.map(_Worker.run, tasks.values()):
+            found.update(answers)
+            if progress is not None:
+                progress(len(found), len(clips))
+    systems = make_systems()
+    comparison = Comparison(systems, {system.name: [] for system in systems}, group)
+    for index, clip in enumerate(clips):
+        _take(comparison, clip, found[index])
+    return comparison
+
+
+class _Worker:
+    """What a process of `compare_in_processes` keeps."""
+
+    job = systems = None
+
+    @classmethod
+    def run(cls, indices):
+        make_systems, clips, group, cache = cls.job
+        if cls.systems is None:
+            cls.systems = make_systems()
+        return {i: _run_clip(cls.systems, clips[i], group, cache) for i in indices}
+
+
+def _sweep_group(clips):
+    groups = {clip.group for clip in clips}
+    return next((group for group in SWEEP_GROUP_ORDER if group in groups), "")
+
+
+def _run_clip(systems, clip, sweep_group, cache):
+    """A clip's `ClipResult`s by system, and seconds by threshold where it is swept."""
+    loaded = clip.load()
+    sound = loaded.sound
+    energies = None
+    if sound.wanted is not None:
+        energies = tuple(
+            weighted_energy(part, loaded.sample_rate) for part in (sound.wanted, sound.unwanted)
+        )
+    hearing = Hearing(sound.audio, loaded.sample_rate, cache)
+    results, swept = {}, {}
+    for system in systems:
+        answer = system.run(hearing)
+        results[system.name] = judge(clip, loaded, answer, system, energies)
+        rule = getattr(system, "rule", None)
+        if rule is not None and clip.group == sweep_group:
+            swept[system.name] = _sweep(answer.decisions, rule, loaded)
+    return results, swept
+
+
+def _take(comparison, clip, answers):
+    """Add one clip's answers."""
+    results, swept = answers
+    for name, result in results.items():
+        comparison.results[name].append(result)
+    for name, seconds in swept.items():
+        comparison.swept_seconds[name] = comparison.swept_seconds.get(name, 0.0) + seconds
 
 
 def _sweep(decisions, rule, loaded):

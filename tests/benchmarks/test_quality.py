@@ -7,7 +7,7 @@ from benchmarks.clips import Clip, Loaded, Sound
 from benchmarks.decisions import Decisions, Rule
 from benchmarks.peers import PEERS, load_peers
 from benchmarks.peers.base import Answer, DetectorGate, Hearing, System
-from benchmarks.quality import compare
+from benchmarks.quality import compare, compare_in_processes
 from benchmarks.stats import ClipResult, figures
 from gate.metrics import measure
 
@@ -61,6 +61,19 @@ def comparison():
         DetectorGate("loud", "", detector=Loudness(), rule=Rule(0.5)),
     ]
     return compare(systems, [make_clip(k) for k in range(6)])
+
+
+def test_processes_give_the_same(comparison):
+    def make_systems():
+        return [Oracle("oracle", ""), DetectorGate("loud", "", detector=Loudness())]
+
+    clips = [make_clip(k) for k in range(6)]
+    again = compare_in_processes(make_systems, clips, 2)
+    assert again.sweeps == comparison.sweeps
+    for name in ("oracle", "loud"):
+        names = [[r.name for r in c.results[name]] for c in (again, comparison)]
+        assert names[0] == names[1]
+        assert again.table()["10 dB"][name]["fec"] == comparison.table()["10 dB"][name]["fec"]
 
 
 def test_an_oracle_that_is_late_loses_the_front(comparison):
