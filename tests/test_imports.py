@@ -70,7 +70,8 @@ def test_the_player_loads_nothing_heavy(statement):
 
 
 def test_only_the_gate_applies_a_gain():
-    """One code path: nothing outside `gate` builds envelopes or lanes, but for benchmarks."""
+    """One code path: nothing outside `gate` builds lanes, but the bank of many microphones."""
     for package in ("realtime", "training"):
         for path in modules(package):
-            assert not {"gate.lane"} & set(imported(path)), path
+            if path.name != "bank.py":
+                assert "gate.lane" not in set(imported(path)), path

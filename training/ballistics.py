@@ -49,7 +49,8 @@ class BallisticsSettings:
     gate : GateLossSettings
         With the calibrated presence threshold and hysteresis.
     attack_s, hold_s, release_s : tuple of float
-        Bounds, seconds: (low, high).
+        Bounds, seconds: (low, high). The loss puts no price on clicks, so the shortest attack
+        is one that does not click.
     grid_s : tuple of tuple of float
         Times of the start that are tried, within the bounds.
     steps, batch_size : int
@@ -65,7 +66,7 @@ class BallisticsSettings:
     """
 
     gate: GateLossSettings = field(default_factory=GateLossSettings)
-    attack_s: tuple = (0.0005, 0.05)
+    attack_s: tuple = (0.002, 0.05)
     hold_s: tuple = (0.001, 0.5)
     release_s: tuple = (0.005, 0.1)
     grid_s: tuple = START_GRID_S
