@@ -73,6 +73,9 @@ def grid_section(name, runs, store):
     """One of the five tables: every run, the best one in bold."""
     arch = sweeps.TABLES[name]
     lines = [f"### {name.capitalize()[:5]} {name[5:]}: {TITLES[arch]}", ""]
+    n_grid = len(sweeps.table_grid(name))
+    if len(runs) < n_grid:
+        lines += [f"{len(runs)} of {n_grid} runs are finished.", ""]
     lines += _header(
         "options", "loss", "optimiser", "best val loss", "val accuracy (micro-F1)", "val F1",
         "val AP", "val ROC-AUC",
@@ -181,9 +184,9 @@ def _group_settings(runs):
     return groups
 
 
-def variants_section(experiments, store):
-    """Augmentation, the paper's own split, the sanity check, other targets."""
-    finals = {s.arch: s for s in reversed(experiments["finals"])}
+def augmentation_section(experiments, store):
+    """Each winner without and with both augmentations."""
+    plain = {s.arch: s for s in experiments["finals"] if s.seed == 0}
     lines = ["## Augmentation", ""]
     lines += [
         "One augmented copy of every positive training clip is added, as in the paper: a constant "
@@ -192,20 +195,18 @@ def variants_section(experiments, store):
         "",
     ]
     lines += _header("model", "augmentation", "val loss", "val accuracy", "val F1", "val AP")
-    shown = []
-    for arch in finals:
-        shown.append(("none", finals[arch]))
-        shown += [(s.augment, s) for s in experiments["augment"] if s.arch == arch]
-    for kind, settings in sorted(shown, key=lambda pair: list(TITLES).index(pair[1].arch)):
-        record = store.load(settings)
-        figures = record["validation"]
-        lines.append(
-            _row(
-                TITLES[settings.arch], kind, f"{record['best_val_loss']:.4f}",
-                *(f"{figures[m]:.3f}" for m in METRICS[:3]),
-            )
-        )  # fmt: skip
-    lines += ["", "## The paper's split", ""]
+    for arch, settings in plain.items():
+        for run in [settings, *(s for s in experiments["augment"] if s.arch == arch)]:
+            record = store.load(run)
+            cells = (f"{record['validation'][m]:.3f}" for m in METRICS[:3])
+            loss = f"{record['best_val_loss']:.4f}"
+            lines.append(_row(TITLES[arch], run.augment, loss, *cells))
+    return [*lines, ""]
+
+
+def split_section(experiments, store):
+    """The paper's own split."""
+    lines = ["## The paper's split", ""]
     lines += [
         "First 4/5 of balanced-train in file order for training, last 1/5 for validation. Files "
         "are sorted by video id, which is as good as random, so it differs from the shuffled "
@@ -215,7 +216,12 @@ def variants_section(experiments, store):
     lines += _header("model", "val loss", "val accuracy", "eval accuracy", "F1", "AP", "ROC-AUC")
     for settings in experiments["file-order"]:
         lines.append(_eval_row(TITLES[settings.arch], [store.load(settings)]))
-    lines += ["", "## Sanity check: trained on eval", ""]
+    return [*lines, ""]
+
+
+def sanity_section(experiments, store):
+    """Trained on eval, as a check."""
+    lines = ["## Sanity check: trained on eval", ""]
     lines += [
         "**Not a result.** As the paper did, the same models trained on four fifths of the eval "
         "part and validated on its last fifth: if eval were of another kind, or its labels worse, "
@@ -225,13 +231,14 @@ def variants_section(experiments, store):
     lines += _header("model", "val loss", "val accuracy", "val F1", "val AP", "val ROC-AUC")
     for settings in experiments["sanity"]:
         record = store.load(settings)
-        lines.append(
-            _row(
-                TITLES[settings.arch], f"{record['best_val_loss']:.4f}",
-                *(f"{record['validation'][m]:.3f}" for m in METRICS),
-            )
-        )  # fmt: skip
-    lines += ["", "## Other targets", ""]
+        cells = (f"{record['validation'][m]:.3f}" for m in METRICS)
+        lines.append(_row(TITLES[settings.arch], f"{record['best_val_loss']:.4f}", *cells))
+    return [*lines, ""]
+
+
+def targets_section(experiments, store):
+    """Classes other than Speech."""
+    lines = ["## Other targets", ""]
     lines += [
         "Any of the 527 classes by `--target`; rare ones show why accuracy alone says little.",
         "",
@@ -242,6 +249,15 @@ def variants_section(experiments, store):
         cells = (f"{figures[m]:.3f}" for m in METRICS)
         lines.append(_row(settings.target, TITLES[settings.arch], *cells))
     return [*lines, ""]
+
+
+VARIANTS = {
+    "augment": augmentation_section,
+    "file-order": split_section,
+    "sanity": sanity_section,
+    "targets": targets_section,
+}
+"""Sweep -> the section about it; left out as long as none of its runs is finished."""
 
 
 def raw_section(raw):
@@ -348,7 +364,9 @@ def make_report(args):
     for name in sweeps.TABLES:
         if experiments[name]:
             lines += grid_section(name, experiments[name], store)
-    lines += variants_section(experiments, store)
+    for name, section in VARIANTS.items():
+        if experiments[name]:
+            lines += section(experiments, store)
     if raw:
         lines += raw_section(raw)
     lines += figures_section(experiments, store, folder)

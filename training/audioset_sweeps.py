@@ -108,16 +108,9 @@ class RunStore:
             return dict(arrays)
 
     def best(self, runs):
-        """Of the finished `runs`, the settings with the lowest validation loss."""
-        done = [
-            (record["best_val_loss"], i) for i, record in enumerate(map(self.load, runs)) if record
-        ]
-        if len(done) < len(runs):
-            raise ConfigError(
-                f"sweep of {runs[0].arch}: {len(done)} of {len(runs)} runs are done; "
-                "run its table first"
-            )
-        return runs[min(done)[1]]
+        """Of `runs`, all finished, the settings with the lowest validation loss."""
+        losses = [self.load(settings)["best_val_loss"] for settings in runs]
+        return runs[losses.index(min(losses))]
 
 
 def experiment(name, store, fast=False):
@@ -126,7 +119,8 @@ def experiment(name, store, fast=False):
     Parameters
     ----------
     name : str
-        One of `SWEEPS`. All after the tables build on the tables' winners in `store`.
+        One of `SWEEPS`. "finals", "augment", "file-order" and "sanity" take the winners of the
+        tables that are finished in `store`.
     store : RunStore
     fast : bool
         A tenth of the clips and two epochs: a check that everything runs, no result.
@@ -144,8 +138,11 @@ def experiment(name, store, fast=False):
         return [dataclasses.replace(s, fraction=0.1, epochs=2) for s in runs]
 
     def winners():
-        best = [store.best(quick(table_grid(table))) for table in TABLES]
-        return [dataclasses.replace(s, patience=2) for s in best]
+        grids = [quick(table_grid(table)) for table in TABLES]
+        finished = [grid for grid in grids if all(map(store.load, grid))]
+        if not finished:
+            raise ConfigError(f"sweep={name!r} must come after a table: run --sweep table1 first")
+        return [dataclasses.replace(store.best(grid), patience=2) for grid in finished]
 
     if name in TABLES:
         return quick(table_grid(name)), False
