@@ -149,7 +149,7 @@ def save_profile(profile, path, with_memory=True):
             "coefficients_float32_base64": _encode(profile.coefficients),
         },
     }
-    head = "# A gate taught by example: --profile of gate-live, gate-batch; see gate-learn inspect\n"
+    head = "# A gate taught by example: see gate-learn inspect\n"
     text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
     write_text(path, head + text)
     beside = memory_path(path)

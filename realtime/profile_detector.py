@@ -173,20 +173,34 @@ class ProfileDetector:
         at = np.arange(self._n_seen - n, self._n_seen) % WINDOW_HOPS
         return tuple(array[at].copy() for array in self._recent)
 
-    def swap(self, profile):
-        """Go on with another profile of the same detector; its running means are made up for.
+    def recent_presence(self):
+        """What the present head says of `recent`, (n,)."""
+        scores, _ = self._head.scores(self._head.project(*self.recent()), None)
+        return 1.0 / (1.0 + np.exp(-np.clip(scores, -60.0, 60.0)))
 
-        The gate that owns this detector has to be given its settings again, which is when it
-        reads the thresholds: ``gate.settings = gate.settings``. The gain goes on from where it
-        is, so nothing clicks.
+    def prepare(self, profile):
+        """Make another profile of the same detector ready for `swap`; off the audio thread.
+
+        Its running means are caught up over what was heard lately.
         """
+        other = object.__new__(ProfileDetector)
+        other.detector, other._recent = self.detector, None
         check_detector(profile, self.detector.info)
-        heard = self.recent() if self._recent is not None and self._n_seen else None
-        state = None
-        if heard is not None:
-            size = self.profile.embedding_size(self.info.mel.n_mels)
-            head = _Head(profile, size, self.info.mel.n_mels)
-            _, state = head.scores(head.project(*heard), None)
-        self._take(profile)
-        self._state = state
+        other._take(profile)
+        other._state = None
+        if self._recent is not None and self._n_seen:
+            _, other._state = other._head.scores(other._head.project(*self.recent()), None)
+        return other
+
+    def swap(self, prepared):
+        """Go on with the head of a prepared profile; a few assignments, for the audio thread.
+
+        Give the gate that owns this detector its settings again, which is when it reads the
+        thresholds: ``gate.settings = gate.settings``. The gain goes on from where it is, so
+        nothing clicks.
+        """
+        for name in ("profile", "info", "_ballistics", "_key", "_head", "_state"):
+            setattr(self, name, getattr(prepared, name))
+        self._presence = np.zeros((1, 1), np.float32)
+        self._found = self._detection = None
 

@@ -1,0 +1,144 @@
+"""`gate-learn` from the command line: every way in, every subcommand, every clear word."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from teaching import RATE, ProjectionDetector, bursts
+
+from realtime import learn_cli
+from realtime.profile import load_profile
+
+
+@pytest.fixture(autouse=True)
+def detector(monkeypatch):
+    monkeypatch.setattr(learn_cli, "_detector", lambda model: ProjectionDetector())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("low.wav", bursts("low", 6.0, 1), RATE)
+    soundfile.write("high.wav", bursts("high", 6.0, 2), RATE)
+    return tmp_path
+
+
+def learn(*args):
+    return learn_cli.main([*map(str, args), *(["--no-plot"] if "-o" in args else [])])
+
+
+def test_two_sides_make_a_profile_that_more_can_be_taught(folder, capsys):
+    assert learn("--open", "low.wav", "--shut", "high.wav", "-o", "low.gate.yaml") == 0
+    said = capsys.readouterr().out
+    assert "opens on" in said and "% of low.wav" in said and "% of high.wav" in said
+    assert "suggested: --threshold-db -" in said
+    assert load_profile("low.gate.yaml").name == "low"
+
+    assert learn("inspect", "low.gate.yaml") == 0
+    said = capsys.readouterr().out
+    assert "high.wav: 0 s open" in said
+
+    assert learn("export-settings", "low.gate.yaml", "--json") == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["key_low_pass_hz"] < 4000 and -100 < numbers["threshold_db"] < 0
+    assert learn("export-settings", "low.gate.yaml") == 0
+    table = capsys.readouterr().out
+    assert all(name in table for name in ("ReaGate", "OBS", "agate"))
+
+    soundfile.write("mid.wav", bursts("mid", 4.0, 3), RATE)
+    assert learn("update", "low.gate.yaml", "--open", "mid.wav", "-o", "more.gate.yaml") == 0
+    assert [r.name for r in load_profile("more.gate.yaml").memory] == [
+        "low.wav", "high.wav", "mid.wav",
+    ]  # fmt: skip
+
+    assert learn("--open", "mid.wav", "--shut", "high.wav", "-o", "mid.gate.yaml") == 0
+    assert learn("merge", "low.gate.yaml", "mid.gate.yaml", "-o", "both.gate.yaml") == 0
+    both = load_profile("both.gate.yaml")
+    assert both.name == "low or mid"
+    assert sorted(r.name for r in both.memory) == ["high.wav", "low.wav", "mid.wav"]
+
+
+def test_labels_and_stems_teach_too(folder, capsys):
+    low, high = bursts("low", 6.0, 1), bursts("high", 6.0, 2)
+    soundfile.write("both.wav", np.concatenate([low, high, low[:RATE]]), RATE)
+    (folder / "both.txt").write_text("0\t6\tvoice\n12\t13\tvoice\n")
+    assert learn("--recording", "both.wav", "--labels", "both.txt", "-o", "l.gate.yaml") == 0
+    assert load_profile("l.gate.yaml").expected["balanced_accuracy"] > 0.85
+    pause = np.zeros(3 * RATE, np.float32)
+    stem = np.concatenate([low[: 3 * RATE], pause, low[3 * RATE :], pause])
+    soundfile.write("stem.wav", stem, RATE)
+    mix = stem + np.concatenate([pause, high[: 3 * RATE], pause, high[3 * RATE :]])
+    soundfile.write("mix.wav", mix, RATE)
+    assert learn("--target-stem", "stem.wav", "--mix", "mix.wav", "-o", "s.gate.yaml") == 0
+    assert load_profile("s.gate.yaml").expected["balanced_accuracy"] > 0.8
+
+
+def test_a_picture_is_drawn(folder, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    args = ["--open", "low.wav", "--shut", "high.wav", "-o", "low.gate.yaml"]
+    assert learn_cli.main([*args, "--plot", "low.png"]) == 0
+    assert (folder / "low.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("args, code, match", [
+    (["--open", "low.wav", "-o", "x.gate.yaml"], 2, "--shut is missing"),
+    (["-o", "x.gate.yaml"], 2, "no examples"),
+    (["--open", "low.wav", "--shut", "high.wav", "-o", "x.yaml"], 2, "must end with .gate.yaml"),
+    (["--open", "low.wav", "--shut", "low.wav", "-o", "x.gate.yaml"], 2, "low.wav: is given with"),
+    (["--open", "low.wav", "--shut", "copy.wav", "-o", "x.gate.yaml"], 1, "same sound is on both"),
+    (["--open", "low.wav", "--shut", "silent.wav", "-o", "x.gate.yaml"], 1,
+     "--shut: 0.0 s of sound must be at least 1 s"),
+    (["--open", "short.wav", "--shut", "high.wav", "-o", "x.gate.yaml"], 1,
+     "--open: 0.. s of sound must be at least 1 s"),
+    (["--open", "none.wav", "--shut", "high.wav", "-o", "x.gate.yaml"], 1, "none.wav: No such"),
+    (["--open", "slow.wav", "--shut", "high.wav", "-o", "x.gate.yaml"], 1,
+     "sample_rate=4000 must be from 8000"),
+    (["--recording", "low.wav", "-o", "x.gate.yaml"], 2, "need as many --labels"),
+    (["--recording", "low.wav", "--labels", "all.txt", "-o", "x.gate.yaml"], 1, "labels all of"),
+    (["--recording", "low.wav", "--labels", "none.txt", "-o", "x.gate.yaml"], 1, "labels nothing"),
+    (["--target-stem", "low.wav", "-o", "x.gate.yaml"], 2, "1 --target-stem and 0 --mix"),
+    (["inspect", "low.wav"], 1, "profile cannot be read|not a profile"),
+    (["merge", "a.gate.yaml", "-o", "x.gate.yaml"], 2, "at least two profiles"),
+])  # fmt: skip
+def test_bad_teaching_is_one_line(folder, capsys, args, code, match):
+    soundfile.write("copy.wav", bursts("low", 6.0, 1), RATE, subtype="PCM_24")
+    soundfile.write("low.wav", bursts("low", 6.0, 1), RATE, subtype="PCM_24")
+    soundfile.write("silent.wav", np.zeros(5 * RATE), RATE)
+    soundfile.write("short.wav", bursts("low", 0.6, 1), RATE)
+    soundfile.write("slow.wav", bursts("low", 6.0, 1), 4000)
+    (folder / "all.txt").write_text("0\t99\t\n")
+    (folder / "none.txt").write_text("")
+    assert learn(*args) == code
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if "error:" in line]
+    assert len(lines) == 1 and "Traceback" not in error
+    import re
+
+    assert re.search(match, lines[0]), lines
+
+
+def test_where_it_can_go_on_it_goes_on_and_warns(folder, capsys):
+    loud = np.clip(8.0 * bursts("low", 6.0, 1), -1, 1)
+    high = bursts("high", 6.0, 2)
+    soundfile.write("clipped.wav", np.stack([loud, loud], axis=1), RATE)
+    soundfile.write("silent.wav", np.zeros(3 * RATE), RATE)
+    soundfile.write("phase.wav", np.stack([high, -high], axis=1), RATE)
+    args = ["--open", "clipped.wav", "--shut", "high.wav", "silent.wav"]
+    assert learn(*args, "-o", "w.gate.yaml") == 0
+    error = capsys.readouterr().err
+    assert "samples are clipped" in error
+    assert "silent.wav: is silent" in error and "left out" in error
+    assert "2 channels, mixed to one" in error
+    assert learn("--open", "low.wav", "--shut", "high.wav", "phase.wav", "-o", "w.gate.yaml") == 0
+    assert "cancel each other" in capsys.readouterr().err
+
+
+def test_what_is_on_both_sides_is_left_out(folder, capsys):
+    shared = bursts("mid", 2.0, 9)
+    soundfile.write("low.wav", np.concatenate([bursts("low", 6.0, 1), shared]), RATE)
+    soundfile.write("high.wav", np.concatenate([bursts("high", 6.0, 2), shared]), RATE)
+    assert learn("--open", "low.wav", "--shut", "high.wav", "-o", "w.gate.yaml") == 0
+    assert "contradict each other and are left out" in capsys.readouterr().err
+    labels = [r.label for r in load_profile("w.gate.yaml").memory]
+    assert all((label == -1).sum() > 50 for label in labels)

@@ -1,0 +1,263 @@
+"""Teaching finds what tells two sounds apart, says honestly how well, and does it through the gate."""
+
+import numpy as np
+import pytest
+from teaching import RATE, ProjectionDetector, bursts, examples
+
+from gate.control import Control
+from gate.metrics import open_segments
+from gate.processor import GateProcessor
+from gate.settings import GateSettings
+from realtime.learn_examples import (
+    OPEN,
+    SHUT,
+    from_samples,
+    pack_energy,
+    pack_log_mel,
+    unpack_energy,
+    unpack_log_mel,
+)
+from realtime.learn_gate import GateFit, GateFitter, curve, decide, open_hops
+from realtime.learn_head import Basis, fit_logistic, log_loss, running_means
+from realtime.learn_medley import MedleyMaker, split_folds
+from realtime.learn_teach import Refitter, teach
+from realtime.profile_detector import ProfileDetector
+from realtime.teaching import TeachingError, TeachingNotes
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    return teach(examples(), ProjectionDetector(), TeachingNotes(), "low tones")
+
+
+def share_open(profile, samples, threshold_db=-60.0):
+    detector = ProfileDetector(ProjectionDetector(), profile)
+    settings = GateSettings(threshold_db=threshold_db)
+    gate = GateProcessor(settings, sample_rate=RATE, detector=detector)
+    gains = []
+    gate.on_gains = lambda lane, gain: gains.append(gain.copy())
+    gate.process_many(samples[:, None])
+    opened = open_segments(np.concatenate(gains), RATE, -60.0)
+    loud = np.abs(samples) > 0.1 * np.abs(samples).max()
+    inside = np.zeros(len(samples), bool)
+    for begin, end in (opened * RATE).astype(int):
+        inside[begin:end] = True
+    return inside[loud].mean()
+
+
+def test_a_taught_gate_opens_on_new_sound_of_the_one_kind_only(lesson):
+    assert share_open(lesson.profile, bursts("low", 5.0, 77)) > 0.85
+    assert share_open(lesson.profile, bursts("high", 5.0, 78)) < 0.05
+
+
+def test_its_level_does_not_matter_above_the_threshold(lesson):
+    samples = bursts("low", 5.0, 77, level_db=-12)
+    loud = share_open(lesson.profile, samples, -50.0)
+    soft = share_open(lesson.profile, samples * np.float32(0.1), -70.0)
+    assert loud > 0.85
+    # The log-mel's offset of 1e-5 is felt where bands are below -80 dB.
+    assert soft == pytest.approx(loud, abs=0.05)
+
+
+def test_the_estimate_is_near_what_new_sound_gives(lesson):
+    opens = share_open(lesson.profile, bursts("low", 8.0, 91))
+    passes = share_open(lesson.profile, bursts("high", 8.0, 92))
+    assert lesson.profile.expected["balanced_accuracy"] == pytest.approx(
+        0.5 * (opens + 1 - passes), abs=0.1
+    )
+
+
+def test_two_sides_of_the_same_kind_are_called_alike():
+    notes = TeachingNotes()
+    same = examples(20.0, shut="low", seed=5)  # fewer bursts may differ by chance
+    found = teach(same, ProjectionDetector(), notes).profile.expected["balanced_accuracy"]
+    assert found < 0.7
+    assert any("sound alike" in warning for warning in notes.warnings)
+
+
+def test_a_wrongly_labelled_stretch_is_found():
+    first, second = examples()
+    intruder = bursts("low", 2.0, 55)
+    shut = np.concatenate([bursts("high", 6.0, 1), intruder, bursts("high", 6.0, 2)])
+    recordings = [first, from_samples(shut, RATE, SHUT, "with intruder")]
+    confusable = teach(recordings, ProjectionDetector(), TeachingNotes()).confusable
+    hits = [c for c in confusable if c["name"] == "with intruder" and c["what"] == "opens"]
+    assert hits, confusable
+    assert all(5.5 < hit["start_s"] < 8.0 for hit in hits)
+    assert second.label[0] == SHUT
+
+
+def test_folds_never_share_a_neighbourhood():
+    for n_files in (1, 5):
+        recordings = examples(n_files=n_files, seconds=10.0)
+        folds = split_folds(recordings)
+        owner = {}
+        for fold, units in enumerate(folds):
+            for unit in units:
+                for hop in range(unit.begin, unit.end):
+                    assert (unit.source, hop) not in owner
+                    owner[unit.source, hop] = fold
+        for (source, hop), fold in owner.items():
+            if (source, hop - 1) not in owner:
+                continue
+            assert owner[source, hop - 1] == fold
+        if n_files == 5:  # whole recordings
+            assert all(len({f for (s, _), f in owner.items() if s == r}) == 1 for r in range(10))
+
+
+def test_a_medley_holds_every_hop_once_with_its_label():
+    recordings = examples(seconds=4.0)
+    units = [unit for fold in split_folds(recordings) for unit in fold]
+    medley = MedleyMaker(recordings).make(units, np.random.default_rng(0))
+    for index, recording in enumerate(recordings):
+        mine = medley.source == index
+        hops = medley.hop[mine]
+        expected = sum(u.end - u.begin for u in units if u.source == index)
+        assert len(np.unique(hops)) == len(hops) == expected
+        if recording.label[0] == SHUT:
+            assert not medley.label[mine].any()
+        else:
+            sure = medley.weight[mine] >= 0.5
+            np.testing.assert_array_equal(
+                medley.label[mine][sure], recording.sounding[hops][sure].astype(float)
+            )
+
+
+def test_eight_bits_keep_levels_within_their_step():
+    log_mel = np.random.default_rng(0).uniform(-11, 4, (50, 64)).astype(np.float32)
+    assert np.abs(unpack_log_mel(pack_log_mel(log_mel)) - log_mel).max() <= 0.5 / 15 + 1e-6
+    energy = 10.0 ** np.random.default_rng(1).uniform(-12, -1, 100)
+    error_db = 10 * np.log10(unpack_energy(pack_energy(energy)) / energy)
+    assert np.abs(error_db).max() <= 0.5 / 1.8 + 1e-6
+    assert unpack_energy(pack_energy(np.zeros(1)))[0] == 0.0
+
+
+def test_analysis_does_not_depend_on_the_sample_rate():
+    low = from_samples(bursts("low", 3.0, 4), RATE, OPEN)
+    wide = np.repeat(bursts("low", 3.0, 4), 3)  # steps: images above 8 kHz, which are filtered out
+    high = from_samples(wide, 48000, OPEN)
+    n = min(len(low.label), len(high.label))
+    level = [unpack_log_mel(r.log_mel[:n])[r.sounding[:n], 5:20].mean() for r in (low, high)]
+    # A step's spectrum falls by less than 0.1 dB below 2 kHz.
+    assert level[0] == pytest.approx(level[1], abs=0.1)
+
+
+def test_running_means_of_a_stream_equal_those_of_the_whole():
+    z = np.random.default_rng(0).standard_normal((300, 5)).astype(np.float32)
+    decays = np.array([0.8, 0.97])
+    whole, last = running_means(z, None, decays)
+    state, parts = None, []
+    for begin, end in ((0, 1), (1, 50), (50, 177), (177, 300)):
+        part, state = running_means(z[begin:end], state, decays)
+        parts.append(part)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=2e-6)
+    np.testing.assert_allclose(state, last, atol=2e-6)
+    by_hand = z[0].astype(float)
+    for row in z[1:]:
+        by_hand = row + 0.97 * (by_hand - row)
+    np.testing.assert_allclose(last[1], by_hand, atol=2e-6)
+
+
+def test_the_regression_is_at_its_minimum():
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((400, 6)).astype(np.float32)
+    label = (x[:, 0] + 0.5 * x[:, 1] + rng.standard_normal(400) > 0.8).astype(float)
+    weight = rng.uniform(0.5, 1.5, 400)
+    theta, bias = fit_logistic(x, label, weight, 0.05, n_steps=20)
+
+    def cost(theta, bias):
+        return log_loss(x @ theta + bias, label, weight) + 0.025 * theta @ theta
+
+    best = cost(theta, bias)
+    for i in range(6):
+        for step in (-0.02, 0.02):
+            moved = theta.copy()
+            moved[i] += step
+            assert cost(moved, bias) > best
+    assert min(cost(theta, bias + 0.02), cost(theta, bias - 0.02)) > best
+
+
+def test_a_basis_unfolds_to_the_same_scores():
+    rng = np.random.default_rng(4)
+    x = (rng.standard_normal((200, 30)) * rng.uniform(0.1, 5, 30) + 2).astype(np.float32)
+    basis = Basis.fit(x, 12)
+    theta = rng.standard_normal(12)
+    raw, bias = basis.unfold(theta, 0.3)
+    np.testing.assert_allclose(x @ raw + bias, basis.apply(x) @ theta + 0.3, atol=1e-4)
+
+
+@pytest.mark.parametrize("hold_hops", [0, 1, 7])
+def test_simulated_decisions_are_those_of_the_control(hold_hops):
+    rng = np.random.default_rng(hold_hops)
+    presence = np.clip(np.cumsum(rng.normal(0, 0.2, 400)) % 1.0, 0, 1)
+    control = Control(-60.0, 0.0, 0.6, 0.25)
+    expected = [
+        control.process(160 * t, 160 * (t + 1), 0.0, p, 160 * hold_hops) > 0
+        for t, p in enumerate(presence.tolist())
+    ]
+    found = open_hops(presence >= 0.6, presence >= 0.6 - 0.25, hold_hops)
+    assert found.tolist() == expected
+
+
+def test_the_simulated_curve_is_the_gates(lesson):
+    from fakes import ScriptedDetector
+
+    presence = np.repeat(np.random.default_rng(3).random(40) > 0.5, 7).astype(float)
+    fit = GateFit(0.5, 0.0, attack_ms=5.0, hold_ms=20.0, release_ms=35.0)
+    settings = GateSettings(attack_ms=5.0, hold_ms=20.0, release_ms=35.0, hysteresis_db=0.0,
+                            presence_threshold=0.5, presence_hysteresis=0.0)  # fmt: skip
+    gate = GateProcessor(settings, sample_rate=RATE, detector=ScriptedDetector(presence))
+    gains = []
+    gate.on_gains = lambda lane, gain: gains.append(gain.copy())
+    noise = np.random.default_rng(0).standard_normal((160 * len(presence), 1)) * 0.1
+    gate.process_many(noise.astype(np.float32))
+    every = np.concatenate(gains)[39::40]  # the last sample of every 2.5 ms
+    simulated = curve(decide(presence, fit), fit)
+    # The gate's decision of a hop is in force one sample later than the hop's last.
+    np.testing.assert_allclose(simulated, every, atol=0.02)
+
+
+def test_the_search_finds_a_planted_gate():
+    rng = np.random.default_rng(0)
+    truth = np.repeat(rng.random(60) > 0.5, 20)
+    presence = np.where(truth, 0.7, 0.2) + rng.uniform(-0.1, 0.1, len(truth))
+    delayed = np.concatenate([[False], truth[:-1]])  # a decision is in force in the next hop
+    wanted = np.repeat(delayed, 4) * 1e-3
+    unwanted = np.repeat(~delayed, 4) * 1e-3
+    fitter = GateFitter(presence, wanted, unwanted)
+    fit, loss = fitter.search()
+    assert 0.3 <= fit.presence_threshold <= 0.6
+    assert loss < fitter.loss(GateFit(presence_threshold=0.9))
+    assert loss < 0.2
+
+
+def test_key_and_suggestion_fit_the_wanted_sound(lesson):
+    from gate.features import mel_centres_hz
+
+    centres, key = mel_centres_hz(), lesson.profile.key
+    assert key[centres < 1200].mean() > 3 * key[centres > 4000].mean()
+    assert -60 < lesson.profile.suggested_threshold_db < -25  # bursts of -20 dBFS, soft edges
+
+
+def test_teaching_is_deterministic():
+    a, b = (teach(examples(4.0), ProjectionDetector(), TeachingNotes()).profile for _ in range(2))
+    np.testing.assert_array_equal(a.coefficients, b.coefficients)
+    assert a.expected == b.expected
+
+
+def test_a_correction_is_learned_and_the_rest_kept(lesson):
+    wrong = bursts("mid", 2.0, 8)
+    before = share_open(lesson.profile, bursts("mid", 3.0, 9))
+    label = OPEN if before < 0.5 else SHUT
+    profile = Refitter(lesson.profile, ProjectionDetector()).fit(
+        [from_samples(wrong, RATE, label, "correction")]
+    )
+    after = share_open(profile, bursts("mid", 3.0, 9))
+    assert abs(after - before) > 0.5
+    assert share_open(profile, bursts("low", 3.0, 77)) > 0.8
+    assert share_open(profile, bursts("high", 3.0, 78)) < 0.1
+
+
+def test_one_side_alone_teaches_nothing():
+    with pytest.raises(TeachingError, match="--shut: 0.0 s of sound must be at least 1 s"):
+        teach(examples()[:1], ProjectionDetector(), TeachingNotes())
