@@ -2,9 +2,10 @@
 // what it did, one `name value` a line.
 //
 //   clap_host PLUGIN.clap INPUT.raw OUTPUT.raw [name=value]... [--rate HZ] [--seed N]
-//     [--save FILE] [--load FILE] [--reload N] [--strict] [--provoke]
+//     [--save FILE] [--load FILE] [--reload N] [--strict] [--provoke] [--time BLOCK]
 //
-// Blocks are of random size, 1 to 8192. Values are set by the parameter's name. --save and --load
+// Blocks are of random size, 1 to 8192; with --time they have a fixed size, and the time of each
+// call is written to OUTPUT.raw as float32 microseconds instead of the sound. Values are set by the parameter's name. --save and --load
 // keep the state in a file, --reload opens and closes everything N times, --strict lets the kernel
 // kill the process at any system call while it runs, --provoke does on purpose what both look for:
 // an allocation and a system call in every block. With count_allocations preloaded, calls of the
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -41,7 +43,7 @@ struct Options {
   std::vector<std::pair<std::string, double>> values;
   double rate = 48000.0;
   unsigned seed = 1;
-  int reload = 1;
+  int reload = 1, time_block = 0;
   bool strict = false, provoke = false;
 };
 
@@ -167,7 +169,8 @@ class Instance {
     Events none;
     for (size_t done = 0, block = 0; done < total; ++block) {
       const size_t longest = block % 2 == 0 ? 8192 : 200;
-      const size_t n = std::min<size_t>(total - done, 1 + random() % longest);
+      const size_t any = options_.time_block > 0 ? options_.time_block : 1 + random() % longest;
+      const size_t n = std::min<size_t>(total - done, any);
       point(in_buses, in_rows, inputs_, in, done);
       point(out_buses, out_rows, outputs_, out, done);
       Events& events = block % 10 == 0 ? events_ : none;
@@ -177,13 +180,19 @@ class Instance {
                                       static_cast<uint32_t>(out_buses.size()), &events.in,
                                       &events.out};
       if (count_ != nullptr) count_(true);
+      const auto start = std::chrono::steady_clock::now();
       const clap_process_status status = plugin_->process(plugin_, &process);
+      const std::chrono::duration<float, std::micro> took =
+          std::chrono::steady_clock::now() - start;
+      if (block < times.size()) times[block] = took.count();
       if (options_.provoke) provoke();
       if (count_ != nullptr) count_(false);
       need(status != CLAP_PROCESS_ERROR, "process failed");
       done += n;
     }
   }
+
+  std::vector<float> times;  // of each process call, microseconds, where there is room
 
   uint32_t latency() const { return latency_->get(plugin_); }
 
@@ -302,6 +311,7 @@ Options parse(int argc, char** argv) {
     else if (word == "--save") options.save = next();
     else if (word == "--load") options.load = next();
     else if (word == "--reload") options.reload = std::stoi(next());
+    else if (word == "--time") options.time_block = std::stoi(next());
     else if (word == "--strict") options.strict = true;
     else if (word == "--provoke") options.provoke = true;
     else if (const size_t at = word.find('='); at != std::string::npos) {
@@ -340,6 +350,7 @@ int main(int argc, char** argv) {
     std::vector<std::vector<float>> in(n_in, std::vector<float>(n)), out(n_out, in[0]);
     for (size_t i = 0; i < n * n_in; ++i) in[i % n_in][i / n_in] = samples[i];
     instance.activate();
+    if (options.time_block > 0) instance.times.resize(n / options.time_block);
     if (options.strict) {
       run_strict(instance, in, out);
     } else {
@@ -354,6 +365,7 @@ int main(int argc, char** argv) {
       }
       std::vector<float> mixed(n * n_out);
       for (size_t i = 0; i < mixed.size(); ++i) mixed[i] = out[i % n_out][i / n_out];
+      if (options.time_block > 0) mixed = instance.times;
       write_file(options.output, mixed.data(), mixed.size() * sizeof(float));
     }
     instance.deactivate();

@@ -1,6 +1,7 @@
 // The core behind a C interface, for tests and benchmarks from other languages.
 #include <cstring>
-#include <new>
+#include <memory>
+#include <stdexcept>
 
 #include "parameters.hpp"
 #include "processor.hpp"
@@ -12,6 +13,7 @@ namespace {
 struct Handle {
   float values[gate::n_inputs];
   gate::GateProcessor* processor;
+  std::unique_ptr<gate::Profile> profile;
 };
 
 int find(const char* symbol) {
@@ -45,6 +47,20 @@ GATE_EXPORT int gate_set(Handle* handle, const char* symbol, float value) {
   handle->values[id] = value;
   handle->processor->configure(gate::settings_of(handle->values));
   return 0;
+}
+
+// Takes the text of a profile. Returns null, or why it is refused (until the next call).
+GATE_EXPORT const char* gate_profile(Handle* handle, const char* text) {
+  static std::string reason;
+  try {
+    auto profile = gate::ProfileReader(text).read();
+    handle->processor->lane().set_profile(profile.get());
+    handle->profile = std::move(profile);
+    return nullptr;
+  } catch (const std::runtime_error& error) {
+    reason = error.what();
+    return reason.c_str();
+  }
 }
 
 GATE_EXPORT void gate_reset(Handle* handle) { handle->processor->reset(); }

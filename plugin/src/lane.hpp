@@ -14,6 +14,7 @@
 #include "envelope.hpp"
 #include "features.hpp"
 #include "key.hpp"
+#include "profile.hpp"
 #include "settings.hpp"
 
 namespace gate {
@@ -55,9 +56,12 @@ class Lane {
   void configure(const GateSettings& settings) {
     const Target& target = detector_info.targets[settings.target];
     target_ = &target;
+    const double threshold = profile_ ? profile_->presence_threshold : target.presence_threshold;
+    const double hysteresis =
+        profile_ ? profile_->presence_hysteresis : target.presence_hysteresis;
     control_.configure(settings.threshold_db, settings.hysteresis_db,
-                       settings.presence_threshold.value_or(target.presence_threshold),
-                       settings.presence_hysteresis.value_or(target.presence_hysteresis));
+                       settings.presence_threshold.value_or(threshold),
+                       settings.presence_hysteresis.value_or(hysteresis));
     settings_ = settings;
     key_level_.configure(settings.key);
     const double reduced = db_to_gain(settings.range_db);
@@ -66,10 +70,18 @@ class Lane {
     envelope_.set_initial_gain(shut_gain_);
   }
 
+  // Take a profile, which must outlive its use, or null: the taught sound is the target then.
+  void set_profile(const Profile* profile) {
+    profile_ = profile;
+    head_.reset();
+    configure(settings_);
+  }
+
   void reset() {
     decimator_.reset();
     log_mel_.reset();
     detector_.reset();
+    head_.reset();
     control_.reset();
     envelope_.reset();
     now_ = 0;
@@ -134,13 +146,21 @@ class Lane {
     for (int i = 1; i < target_->n_columns; ++i) {
       r.presence = std::max<double>(r.presence, found.presence[target_->columns[i]]);
     }
-    if (spoil_) r.presence = std::numeric_limits<double>::quiet_NaN();
-    spoil_ = false;
-    std::copy(found.key, found.key + mel.n_mels, key_weights_.begin());
-    r.level = key_level_.process(log_mel_.power(), key_weights_.data());
+    const float* key = found.key;
     r.attack_s = found.ballistics[0];
     r.hold_s = found.ballistics[1];
     r.release_s = found.ballistics[2];
+    if (profile_ != nullptr) {
+      r.presence = head_.process(*profile_, found.embedding, log_mel_.log_mel());
+      if (!profile_->key.empty()) key = profile_->key.data();
+      r.attack_s = profile_->attack_ms * 1e-3;
+      r.hold_s = profile_->hold_ms * 1e-3;
+      r.release_s = profile_->release_ms * 1e-3;
+    }
+    if (spoil_) r.presence = std::numeric_limits<double>::quiet_NaN();
+    spoil_ = false;
+    std::copy(key, key + mel.n_mels, key_weights_.begin());
+    r.level = key_level_.process(log_mel_.power(), key_weights_.data());
     if (!std::isfinite(r.level + r.presence + r.attack_s + r.hold_s + r.release_s)) {
       fail();
       return {};
@@ -156,6 +176,7 @@ class Lane {
     retry_hops_ = std::min(2 * retry_hops_, max_retry_hops_);
     std::fill(key_weights_.begin(), key_weights_.end(), 1.0f);
     detector_.reset();
+    head_.reset();
   }
 
   // Decide on one hop's reading and write the gains of the samples that follow it.
@@ -209,6 +230,8 @@ class Lane {
   int sample_rate_;
   GateSettings settings_;
   const Target* target_ = nullptr;
+  const Profile* profile_ = nullptr;
+  ProfileHead head_;
   Decimator decimator_;
   LogMel log_mel_;
   Detector detector_;

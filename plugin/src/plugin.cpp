@@ -2,11 +2,17 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
 
 #include "DistrhoPlugin.hpp"
 #include "parameters.hpp"
 #include "processor.hpp"
+#include "profile.hpp"
 
 START_NAMESPACE_DISTRHO
 
@@ -77,13 +83,33 @@ class GatePlugin : public Plugin {
   }
 
   void initState(uint32_t, State& state) override {
-    state.hints = kStateIsOnlyForDSP;
+    state.hints = kStateIsFilenamePath | kStateIsOnlyForDSP;
     state.key = "profile";
     state.label = "Profile";
-    state.description = "Text of a profile made by gate-learn";
+    state.description = "A profile made by gate-learn, NAME.gate.yaml: its path, or its text";
   }
 
-  void setState(const char*, const char*) override {}
+  // Never in the audio thread. What was read is kept until the end: run() may be using it.
+  void setState(const char* key, const char* value) override {
+    if (std::strcmp(key, "profile") != 0) return;
+    std::string text = value;
+    if (text.empty()) {
+      profile_.store(nullptr, std::memory_order_release);
+      return;
+    }
+    if (text.find('\n') == std::string::npos) {
+      std::ifstream file(text);
+      text.assign(std::istreambuf_iterator<char>(file), {});
+    }
+    try {
+      auto profile = gate::ProfileReader(text).read();
+      const std::lock_guard<std::mutex> lock(profiles_mutex_);
+      profiles_.push_back(std::move(profile));
+      profile_.store(profiles_.back().get(), std::memory_order_release);
+    } catch (const std::runtime_error& error) {
+      d_stderr2("exemplar-gate: profile %s: %s", value, error.what());
+    }
+  }
 
   // From any thread; run() picks it up.
   void setParameterValue(uint32_t index, float value) override {
@@ -120,9 +146,15 @@ class GatePlugin : public Plugin {
       processor_ = std::make_unique<gate::GateProcessor>(settings(), rate, GATE_CHANNELS);
     }
     setLatency(processor_ ? processor_->latency_samples() : 0);
+    used_profile_ = nullptr;
   }
 
   void take_changes() {
+    if (const gate::Profile* profile = profile_.load(std::memory_order_acquire);
+        profile != used_profile_ && processor_) {
+      used_profile_ = profile;
+      processor_->lane().set_profile(profile);
+    }
     if (!changed_.exchange(false, std::memory_order_acquire) || !processor_) return;
     processor_->configure(settings());
     setLatency(processor_->latency_samples());
@@ -139,6 +171,10 @@ class GatePlugin : public Plugin {
   std::array<std::atomic<float>, gate::n_parameters> values_;
   std::atomic<bool> changed_{false};
   std::unique_ptr<gate::GateProcessor> processor_;
+  std::mutex profiles_mutex_;
+  std::vector<std::unique_ptr<gate::Profile>> profiles_;
+  std::atomic<const gate::Profile*> profile_{nullptr};
+  const gate::Profile* used_profile_ = nullptr;
 };
 
 Plugin* createPlugin() { return new GatePlugin; }

@@ -55,6 +55,7 @@ def load_core(path):
         "gate_new": (handle, [ctypes.c_int, ctypes.c_int]),
         "gate_free": (None, [handle]),
         "gate_set": (ctypes.c_int, [handle, ctypes.c_char_p, ctypes.c_float]),
+        "gate_profile": (ctypes.c_char_p, [handle, ctypes.c_char_p]),
         "gate_reset": (None, [handle]),
         "gate_latency": (ctypes.c_int, [handle]),
         "gate_on_hop": (None, [handle, _ON_HOP]),
@@ -132,6 +133,11 @@ class NativeGate:
     def configure(self, settings):
         for name, value in host_values(settings).items():
             assert self._core.gate_set(self._handle, name.encode(), value) == 0, name
+
+    def load_profile(self, text):
+        """None, or why the profile is refused."""
+        reason = self._core.gate_profile(self._handle, text.encode())
+        return None if reason is None else reason.decode()
 
     def reset(self):
         self._core.gate_reset(self._handle)

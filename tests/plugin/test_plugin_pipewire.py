@@ -1,0 +1,91 @@
+"""The shipped PipeWire configuration makes a microphone of the plugin."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+import pytest
+from plugin_build import ROOT
+
+CONFIGURATION = ROOT / "plugin" / "pipewire" / "exemplar-gate-mic.conf"
+
+COMMON = """
+context.properties = {{ mem.allow-mlock = false support.dbus = false {more} }}
+context.spa-libs = {{
+    audio.convert.* = audioconvert/libspa-audioconvert
+    support.* = support/libspa-support
+}}
+context.modules = [
+    {{ name = libpipewire-module-protocol-native }}
+    {{ name = libpipewire-module-client-node }}
+    {{ name = libpipewire-module-adapter }}
+    {modules}
+]
+"""
+SERVER = COMMON.format(
+    more="core.daemon = true core.name = pipewire-0",
+    modules="""
+    { name = libpipewire-module-metadata }
+    { name = libpipewire-module-spa-node-factory }
+    { name = libpipewire-module-access }
+    { name = libpipewire-module-link-factory }
+    """,
+)
+
+
+@pytest.fixture
+def folder():
+    """A short path: a socket's name has at most 108 characters."""
+    with tempfile.TemporaryDirectory(prefix="pw") as path:
+        yield path
+
+
+def test_virtual_microphone_appears(plugins, folder):
+    for program in ("pipewire", "pw-cli"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (apt-get install pipewire pipewire-bin)")
+    fragments = os.path.join(folder, "pipewire", "filter-chain.conf.d")
+    os.makedirs(fragments)
+    shutil.copy(CONFIGURATION, fragments)
+    for name, text in (("server.conf", SERVER), ("filter-chain.conf", COMMON)):
+        with open(os.path.join(folder, "pipewire", name), "w") as file:
+            file.write(text if text is SERVER else COMMON.format(more="", modules=""))
+    env = os.environ | {
+        "XDG_RUNTIME_DIR": folder,
+        "XDG_CONFIG_HOME": folder,
+        "LV2_PATH": f"{plugins / 'lv2'}:/usr/lib/lv2",
+        "PIPEWIRE_DEBUG": "2",
+    }
+    log_path = os.path.join(folder, "log")
+    with open(log_path, "w") as log:
+        running = []
+        try:
+            for name in ("server.conf", "filter-chain.conf"):
+                running.append(
+                    subprocess.Popen(["pipewire", "-c", name], env=env, stdout=log, stderr=log)
+                )
+                nodes = _nodes(env, "exemplar_gate.source" if len(running) == 2 else "")
+        finally:
+            for process in reversed(running):
+                process.terminate()
+                process.wait(10)
+    with open(log_path) as log:
+        text = log.read()
+    assert "exemplar_gate.input" in nodes, text
+    assert 'media.class = "Audio/Source"' in nodes, text
+    assert "can not be set" not in text  # every control in the file is one of the plugin's
+
+
+def _nodes(env, wanted):
+    """What pw-cli lists, once it answers and names what is wanted."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        done = subprocess.run(
+            ["pw-cli", "ls", "Node"], env=env, capture_output=True, text=True, timeout=10
+        )
+        if done.returncode == 0 and wanted in done.stdout:
+            break
+        time.sleep(0.2)
+    return done.stdout
