@@ -174,10 +174,10 @@ class Peer:
 class Live:
     """A running `gate-live --json`, read line by line."""
 
-    def __init__(self, *options, env=None, view="--json"):
+    def __init__(self, *options, env=None):
         self.lines = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "realtime.live_cli", *([view] if view else []), *options],
+            [sys.executable, "-m", "realtime.live_cli", "--json", "--log-every", "0.2", *options],
             env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip

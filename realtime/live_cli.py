@@ -56,8 +56,8 @@ def build_parser():
     views = beside.add_mutually_exclusive_group()
     views.add_argument("--no-ui", action="store_true", help="log a line now and then")
     views.add_argument("--json", action="store_true", help="print a JSON object a second")
-    beside.add_argument("--log-every", type=float, default=10.0, metavar="S",
-                        help="seconds between lines of --no-ui (default 10)")  # fmt: skip
+    beside.add_argument("--log-every", type=float, metavar="S",
+                        help="seconds between lines, 0.1 to 3600 (10; --json 1)")  # fmt: skip
     beside.add_argument("--record", metavar="DIR", help="write dry and gated WAV and the trace")
     beside.add_argument("--record-minutes", type=float, metavar="MIN",
                         help="begin new files after so long, 0.01 to 60 (default 10)")  # fmt: skip
@@ -77,7 +77,7 @@ def main(argv=None):
 def _main(args):
     if args.list_devices:
         return _list_devices(args)
-    if not 0.1 <= args.log_every <= 3600:
+    if args.log_every is not None and not 0.1 <= args.log_every <= 3600:
         raise ConfigError(f"log_every={args.log_every:g} must be from 0.1 to 3600 s")
     config = read_config(args)
     from realtime.live_session import LiveSession

@@ -23,13 +23,14 @@ class LiveSession:
     view : {"screen", "log", "json"}
     patient : bool
         Wait for devices that are not there yet.
-    log_period_s : float
+    log_period_s : float, optional
+        Seconds between lines; None takes the view's own.
     microphone : VirtualMic, optional
         Made again where the sound server was started anew.
     """
 
     def __init__(self, config, read_config, config_path=None, view="screen", patient=False,
-                 log_period_s=10.0, microphone=None):  # fmt: skip
+                 log_period_s=None, microphone=None):  # fmt: skip
         self._config = config
         self._read_config = read_config
         self._config_path = config_path
@@ -52,14 +53,15 @@ class LiveSession:
 
     def _make_view(self, kind, log_period_s):
         state = self.host.state
+        period = {} if log_period_s is None else {"period_s": log_period_s}
         if kind == "screen":
             from realtime.live_view import ScreenView
 
             self._view = ScreenView(state, self.control)
         elif kind == "json":
-            self._view = JsonView(state, self.control)
+            self._view = JsonView(state, self.control, **period)
         else:
-            self._view = LogView(state, self.control, log_period_s)
+            self._view = LogView(state, self.control, **period)
 
     def _say(self, line):
         if self._view is None:
