@@ -56,7 +56,7 @@ def build_parser():
                              help="longest file in seconds (default 7200)")  # fmt: skip
             sub.add_argument("--scratch", metavar="DIR", help="where to put the files")
         if name in ("instructions", "all"):
-            sub.add_argument("--tool", choices=("perf", "callgrind"), help="default: what works")
+            sub.add_argument("--tool", choices=("perf", "valgrind"), help="default: what works")
             sub.add_argument("--baseline", metavar="FILE", help="compare with another baseline")
             sub.add_argument("--update-baseline", action="store_true",
                              help="replace the committed baseline")  # fmt: skip

@@ -107,8 +107,8 @@ def test_the_latency_declared_is_the_latency_measured():
 
 
 def test_instruction_counts_are_compared_by_case():
-    base = {"tool": "callgrind", "machine": "m", "counts": {"a": 100, "b": 100}}
-    now = {"tool": "callgrind", "machine": "m", "counts": {"a": 101, "b": 103, "new": 5}}
+    base = {"tool": "valgrind", "machine": "m", "counts": {"a": 100, "b": 100}}
+    now = {"tool": "valgrind", "machine": "m", "counts": {"a": 101, "b": 103, "new": 5}}
     assert worse(now, base) == ["b"]
     with pytest.raises(ConfigError, match="tool=perf must be the baseline's"):
         worse({**now, "tool": "perf"}, base)
