@@ -198,7 +198,7 @@ class Live:
         """Every event so far."""
         return [event for status in self.statuses for event in status["events"]]
 
-    def wait_for(self, condition, timeout=25.0, after=0):
+    def wait_for(self, condition, timeout=60.0, after=0):
         """The first status from number `after` on that meets the condition."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from realtime.stream_process import EXIT_LOST, EXIT_STOPPED, run_stream
 
 _ERRORS = {"config": ConfigError, "model": ModelError, "device": DeviceError}
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0
-_HUNG_S, _SLOW_START_S = 4.0, 30.0
+_HUNG_S, _SLOW_START_S = 8.0, 30.0
 _STEADY_S = 10.0
 
 

@@ -27,7 +27,7 @@ from realtime.shared_state import STATUS, SharedState
 from realtime.split_stream import SplitStream
 
 EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
-_SILENT_DEVICE_S = 2.0
+_SILENT_DEVICE_S = 3.0
 _SWITCH_INTERVAL_S = 1e-4
 _KINDS = {ConfigError: "config", ModelError: "model", DeviceError: "device"}
 

@@ -25,7 +25,7 @@ def _record(server, sound, seconds, folder, *options, model="none"):
             live.wait_for(lambda s: s["status"] == "running")
             peer.client.set_freewheel(True)
             peer.record()
-            assert peer.done.wait(60), live.lines[-1:]
+            assert peer.done.wait(120), live.lines[-1:]
             code, _ = live.stop()
             assert code == 0
             return peer, live.statuses[-1]
