@@ -46,11 +46,6 @@ class Clip:
     cluster: str
     load: Callable
 
-    @property
-    def has_speech(self):
-        """False in the groups of recordings without speech."""
-        return self.group not in SPEECHLESS
-
 
 class Loaded(NamedTuple):
     """A clip in memory.
@@ -72,10 +67,6 @@ class Loaded(NamedTuple):
     def duration_s(self):
         """Length in seconds."""
         return len(self.sound.audio) / self.sample_rate
-
-
-SPEECHLESS = ("noise", "music", "human_nonspeech")
-"""Groups of recordings without any wanted sound."""
 
 
 def read_mono(path, choose_start=None, seconds=None):

@@ -1,8 +1,9 @@
 """Instructions executed on a fixed input: a regression check that a noisy machine cannot blur.
 
 Counted by ``perf stat`` where the machine lets it, else by valgrind: its cachegrind without the
-cache, which counts what callgrind counts in a third of the time. The count of a run of 0 s is taken off, so that start-up does not hide the path itself. Two tools, or
-two processors whose libraries choose other kernels, do not compare: the baseline names both.
+cache, which counts what callgrind counts in less time. The count of a run of 0 s is taken off,
+so that start-up does not hide the path itself. Two tools, or two processors whose libraries
+choose other kernels, do not compare: the baseline names both.
 """
 
 import json

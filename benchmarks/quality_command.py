@@ -1,6 +1,5 @@
 """`gate-bench quality`: run the comparison, print it, keep it."""
 
-import json
 import math
 from dataclasses import asdict
 
@@ -123,10 +122,3 @@ def markdown(figures, report):
             tables.group_tables(figures),
         ]
     )
-
-
-def write_json(path, report):
-    """Write the report."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=1, default=float)
-        file.write("\n")
