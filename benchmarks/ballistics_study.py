@@ -290,7 +290,7 @@ def _run(args):
 
     def prepare(split, seed):
         clips = Mixer(args.data, split, seed).clips(args.mixtures)
-        recordings = ask(net, [hear(clip) for clip in clips])
+        recordings = ask(net, [hear(clip) for clip in clips], together=1)
         return clips, Material(recordings, settings, columns, args.draws, args.seed)
 
     # On dev itself, the search gets mixtures that the table is not made from.

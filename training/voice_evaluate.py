@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from gate.decimator import Decimator
-from gate.features import LogMel
+from gate.features import LogMel, mel_centres_hz
 from gate.key import band_partition
 from gate.metrics import Tally, measure, segments_of
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
@@ -39,6 +39,8 @@ class Heard:
     presence : ndarray, shape (T, n_classes)
     key : ndarray, shape (T, 64)
     ballistics : ndarray, shape (T, 3)
+    levels : dict
+        Key levels that have been computed (`key_levels`).
     """
 
     name: str
@@ -54,6 +56,7 @@ class Heard:
     presence: np.ndarray | None = None
     key: np.ndarray | None = None
     ballistics: np.ndarray | None = None
+    levels: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,37 +118,69 @@ def hear(clip):
 
 
 @torch.no_grad()
-def ask(net, recordings):
-    """Run the network over recordings and keep what it says in them."""
-    for heard in recordings:
-        outputs = net(torch.from_numpy(heard.features).unsqueeze(0))
-        heard.presence = torch.sigmoid(outputs["presence_logits"][0]).numpy()
-        heard.key = torch.sigmoid(outputs["key_logits"][0]).numpy()
-        heard.ballistics = outputs["ballistics"][0].numpy()
+def ask(net, recordings, together=32):
+    """Run the network over recordings and keep what it says in them.
+
+    `together` recordings of about the same length run side by side; what pads the shorter ones
+    comes after their end and changes nothing. A network of one sequence at a time needs 1.
+    """
+    order = sorted(recordings, key=lambda heard: len(heard.features))
+    for begin in range(0, len(order), together):
+        group = order[begin : begin + together]
+        longest = len(group[-1].features)
+        features = torch.full((len(group), longest, 64), -11.5)
+        for row, heard in enumerate(group):
+            features[row, : len(heard.features)] = torch.from_numpy(heard.features)
+        outputs = net(features)
+        presence = torch.sigmoid(outputs["presence_logits"])
+        key = torch.sigmoid(outputs["key_logits"])
+        for row, heard in enumerate(group):
+            n = len(heard.features)
+            heard.presence = presence[row, :n].numpy().copy()
+            heard.key = key[row, :n].numpy().copy()
+            heard.ballistics = outputs["ballistics"][row, :n].numpy().copy()
+            heard.levels.pop("learned", None)
     return recordings
 
 
 def key_levels(heard, key="learned"):
     """Key level of each hop in dBFS."""
-    if key == "learned":
-        weights = heard.key
-    elif key == "off":
-        weights = np.ones((1, heard.band_power.shape[1]), dtype=np.float32)
-    else:
-        from gate.features import mel_centres_hz
-
-        centres = mel_centres_hz()
-        weights = ((centres >= key[0]) & (centres <= key[1])).astype(np.float32)[None]
-    return 10.0 * np.log10(np.maximum((heard.band_power * weights).sum(axis=1), 1e-14))
+    if key not in heard.levels:
+        if key == "learned":
+            weights = heard.key
+        elif key == "off":
+            weights = np.ones((1, heard.band_power.shape[1]), dtype=np.float32)
+        else:
+            centres = mel_centres_hz()
+            weights = ((centres >= key[0]) & (centres <= key[1])).astype(np.float32)[None]
+        power = np.einsum(
+            "tb,tb->t", heard.band_power, np.broadcast_to(weights, heard.band_power.shape)
+        )
+        heard.levels[key] = 10.0 * np.log10(np.maximum(power, 1e-14))
+    return heard.levels[key]
 
 
 @torch.no_grad()
-def gains(recordings, choice):
-    """Gain of the gate for each recording, one value a 2.5 ms frame: list of ndarray."""
+def gains(recordings, choice, together=64):
+    """Gain of the gate for each recording, one value a 2.5 ms frame: list of ndarray.
+
+    `together` recordings of about the same length run side by side.
+    """
+    order = sorted(range(len(recordings)), key=lambda i: len(recordings[i].features))
+    result = [None] * len(recordings)
+    for begin in range(0, len(order), together):
+        rows = order[begin : begin + together]
+        for i, gain in zip(rows, _gains([recordings[i] for i in rows], choice), strict=True):
+            result[i] = gain
+    return result
+
+
+def _gains(recordings, choice):
     longest = max(len(heard.features) for heard in recordings)
     count = len(recordings)
-    presence, level = np.zeros((count, longest)), np.full((count, longest), -140.0)
-    ballistics = np.full((count, longest, 3), 0.01)
+    presence = np.zeros((count, longest), dtype=np.float32)
+    level = np.full((count, longest), -140.0, dtype=np.float32)
+    ballistics = np.full((count, longest, 3), 0.01, dtype=np.float32)
     for row, heard in enumerate(recordings):
         n = len(heard.features)
         presence[row, :n] = heard.presence[:, list(choice.columns)].max(axis=1)
@@ -162,9 +197,8 @@ def gains(recordings, choice):
     user = UserSettings(
         torch.full((count,), choice.threshold_db), torch.full((count,), choice.range_db)
     )
-    tensors = [torch.from_numpy(a).float() for a in (presence, level, ballistics)]
-    gain = gate_gain(*tensors, user, settings).numpy()
-    return [gain[row, : 4 * len(h.features)] for row, h in enumerate(recordings)]
+    gain = gate_gain(*map(torch.from_numpy, (presence, level, ballistics)), user, settings)
+    return [gain[row, : 4 * len(h.features)].numpy() for row, h in enumerate(recordings)]
 
 
 @dataclass
@@ -271,3 +305,37 @@ def print_table(verdict, print_line=print):
             f"{row['onset_p50_ms']:4.0f} {row['onset_p90_ms']:4.0f} "
             f"{100 * row['open_share']:6.2f} {row['opens_per_minute']:5.1f}"
         )
+
+
+def hear_sound(samples, name, group):
+    """A recording at 16 kHz without any wanted sound."""
+    samples = samples[: len(samples) // 160 * 160]
+    features, power = LogMel().process_many(samples)
+    band_power = power @ band_partition().T
+    nothing = np.zeros((0, 2))
+    return Heard(name, group, name, len(samples) / 16000, nothing, features, band_power)
+
+
+class OnnxNet:
+    """An exported detector that is called like the network it came from, one sequence a call.
+
+    Parameters
+    ----------
+    path : path-like
+    """
+
+    def __init__(self, path):
+        from realtime.onnx_detector import OnnxDetector
+
+        self.detector = OnnxDetector(path)
+
+    def __call__(self, features):
+        """Outputs of a sequence (1, T, n_mels) from a reset."""
+        self.detector.reset()
+        found = self.detector.process(features[0].numpy())
+        presence, key = (
+            torch.logit(torch.from_numpy(np.array(a)), eps=1e-7)[None]
+            for a in (found.presence, found.key)
+        )
+        ballistics = torch.from_numpy(np.array(found.ballistics))[None]
+        return {"presence_logits": presence, "key_logits": key, "ballistics": ballistics}
