@@ -91,6 +91,9 @@ def _add_quality(sub):
     group.add_argument("--cache", metavar="DIR", help="keep the peers' decisions here")
     group.add_argument("--jobs", type=int, default=1, metavar="N",
                        help="processes, 1 to 64 (default 1)")  # fmt: skip
+    group.add_argument("--variant", action="append", metavar="NAME:SETTING=VALUE,...",
+                       help="also run this gate with other settings, say "
+                       "'fixed:attack_ms=2,hold_ms=150,release_ms=40'")  # fmt: skip
     group.add_argument("--no-ours", action="store_true", help="peers only")
 
 

@@ -10,6 +10,7 @@ from benchmarks.mixtures import evaluation_set
 from benchmarks.peers import PEERS, SAME_DECISIONS, load_peers
 from benchmarks.peers.ours import our_systems
 from benchmarks.quality import compare_in_processes
+from benchmarks.stats import Figure, paired_difference
 from gate.errors import ConfigError
 
 QUICK_MIXTURES, QUICK_SPEECHLESS = 4, 6
@@ -55,7 +56,9 @@ def run_quality(args, config, command, progress=None):
 
     def make_systems():
         engine = config.engine
-        ours = [] if args.no_ours else our_systems(config.gate, engine.model, engine.profile)
+        ours = []
+        if not args.no_ours:
+            ours = our_systems(config.gate, engine.model, engine.profile, args.variant or ())
         return [*ours, *load_peers(peers)[0]]
 
     missing = load_peers(peers)[1]
@@ -80,11 +83,32 @@ def run_quality(args, config, command, progress=None):
             }
             for group, by_system in figures.items()
         },
+        "differences": _differences(comparison, args.seed),
         "sweep_group": comparison.sweep_group,
         "sweeps": comparison.sweeps,
         "worst": comparison.worst(first),
     }
     return comparison, figures, report, clips
+
+
+def _differences(comparison, seed):
+    """Paired differences to the first system: system -> group -> figure of the loss."""
+    first = comparison.systems[0].name
+    result = {}
+    for system in comparison.systems[1:]:
+        rows = {
+            group: paired_difference(
+                comparison.of(system.name, group), comparison.of(first, group), "loss", seed
+            )
+            for group in comparison.groups
+        }
+        rows["all"] = paired_difference(
+            comparison.results[system.name], comparison.results[first], "loss", seed
+        )
+        result[system.name] = {
+            group: asdict(figure) for group, figure in rows.items() if math.isfinite(figure.value)
+        }
+    return {name: rows for name, rows in result.items() if rows}
 
 
 def _described(system):
@@ -113,12 +137,26 @@ def markdown(figures, report):
         ],
     )  # fmt: skip
     missing = "".join(f"\nNot run: {name} ({why})." for name, why in report["missing"].items())
+    parts = [] if not report["differences"] else [
+        f"### Gated-signal loss against {report['systems'][0]['name']}, paired",
+        _difference_table(report["differences"]),
+    ]  # fmt: skip
     return "\n\n".join(
         [
             f"Recordings: {counts}. Zero lookahead unless the row says otherwise.",
             tables.headline(figures),
             how + ("\n" + missing if missing else ""),
+            *parts,
             "### Every measure, with intervals",
             tables.group_tables(figures),
         ]
     )
+
+
+def _difference_table(differences):
+    groups = list(next(iter(differences.values())))
+    rows = [
+        [name, *(tables.with_interval(Figure(**row[group]), 1, 3) for group in groups)]
+        for name, row in differences.items()
+    ]
+    return tables.table(["loss minus the first gate's", *groups], rows)

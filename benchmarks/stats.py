@@ -172,3 +172,37 @@ def figures(results, seed=0, n_draws=N_DRAWS):
         low, high = np.percentile(values, [2.5, 97.5]) if len(values) else (np.nan, np.nan)
         result[name] = Figure(value, float(low), float(high))
     return result
+
+
+def paired_difference(results, reference, name, seed=0, n_draws=N_DRAWS):
+    """Mean difference of a measure between two systems on the same clips.
+
+    Parameters
+    ----------
+    results, reference : list of ClipResult
+        Of the same clips in the same order.
+    name : {"loss", "lost", "passed", "error"}
+    seed, n_draws : int
+        Of the bootstrap over clusters.
+
+    Returns
+    -------
+    Figure
+        Of ``results - reference``, over the clips on which both are known; nan without any.
+    """
+    sums = {}
+    for ours, theirs in zip(results, reference, strict=True):
+        difference = getattr(ours, name) - getattr(theirs, name)
+        if np.isfinite(difference):
+            total, count = sums.get(ours.cluster, (0.0, 0))
+            sums[ours.cluster] = total + difference, count + 1
+    if not sums:
+        return Figure(float("nan"))
+    table = np.array(list(sums.values()))
+    value = float(table[:, 0].sum() / table[:, 1].sum())
+    if len(table) < 2:
+        return Figure(value)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), n_draws)
+    drawn = (weights @ table[:, 0]) / (weights @ table[:, 1])
+    return Figure(value, *(float(v) for v in np.percentile(drawn, [2.5, 97.5])))

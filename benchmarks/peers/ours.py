@@ -1,11 +1,13 @@
 """The gate of this project, as files and live sound run it."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from benchmarks.decisions import Decisions, Rule
 from benchmarks.peers.base import Answer, System, processor_time
+from gate.errors import ConfigError
 from gate.settings import LEARNED, GateSettings
 from realtime.engine import open_detector, open_gate
 
@@ -82,8 +84,37 @@ class OurGate(System):
         return processor_time() - begin
 
 
-def our_systems(gate, model, profile=None):
-    """The gate as set, and with 20 ms of lookahead where it has none."""
+def parse_variant(text, gate):
+    """Name and settings of ``NAME:setting=value,setting=value``, over the given settings.
+
+    Example: ``fixed:attack_ms=2,hold_ms=150,release_ms=40``, ``voice band:key=150-5000``.
+
+    Raises
+    ------
+    ConfigError
+    """
+    name, colon, rest = text.partition(":")
+    pairs = [part.partition("=") for part in rest.split(",") if part.strip()]
+    if not (colon and name.strip() and pairs and all(equals for _, equals, _ in pairs)):
+        raise ConfigError(f"variant={text!r} must be NAME:setting=value,setting=value")
+    changes = {}
+    for key, _, value in pairs:
+        value = value.strip()
+        band = re.fullmatch(r"([\d.]+)-([\d.]+)", value)
+        if band:
+            changes[key.strip()] = {"low_hz": float(band[1]), "high_hz": float(band[2])}
+        elif re.fullmatch(r"[-+]?[\d.]+", value):
+            changes[key.strip()] = float(value)
+        else:
+            changes[key.strip()] = {"true": True, "false": False}.get(value, value)
+    return name.strip(), gate.with_changes(changes, f"variant {name.strip()!r}")
+
+
+def our_systems(gate, model, profile=None, variants=()):
+    """The gate as set, with 20 ms of lookahead where it has none, and its variants.
+
+    `variants` are texts for `parse_variant`.
+    """
     detector = open_detector(model, profile)
     size, version = _size_and_name(detector)
     settings = _describe(gate)
@@ -95,6 +126,12 @@ def our_systems(gate, model, profile=None):
         result.append(
             OurGate("this gate, 20 ms ahead", _describe(ahead), gate=ahead, model=detector,
                     version=version, size_bytes=size)
+        )  # fmt: skip
+    for text in variants:
+        name, changed = parse_variant(text, gate)
+        result.append(
+            OurGate(name, _describe(changed), gate=changed, model=detector, version=version,
+                    size_bytes=size)
         )  # fmt: skip
     return result
 

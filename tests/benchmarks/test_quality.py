@@ -7,9 +7,12 @@ from benchmarks.clips import Clip, Loaded, Sound
 from benchmarks.decisions import Decisions, Rule
 from benchmarks.peers import PEERS, load_peers
 from benchmarks.peers.base import Answer, DetectorGate, Hearing, System
+from benchmarks.peers.ours import parse_variant
 from benchmarks.quality import compare, compare_in_processes
-from benchmarks.stats import ClipResult, figures
+from benchmarks.stats import ClipResult, figures, paired_difference
+from gate.errors import ConfigError
 from gate.metrics import measure
+from gate.settings import GateSettings
 
 RATE = 8000
 
@@ -171,3 +174,27 @@ def test_each_peer_gates_a_recording_causally(name):
         np.testing.assert_allclose(answers[0].gain[:15500], answers[1].gain[:15500], atol=2e-3)
         assert system.size_bytes >= 0
         assert system.cost_s(Hearing(audio, 16000)) >= 0.0
+
+
+def test_paired_differences_are_narrower_than_the_measure():
+    """A constant difference has no spread, however the recordings differ."""
+    rng = np.random.default_rng(0)
+    losses = rng.random(20)
+
+    def results(offset):
+        return [ClipResult(f"{k}", "g", f"{k}", measure([[1, 2]], [], 4.0), loss=x + offset)
+                for k, x in enumerate(losses)]  # fmt: skip
+
+    found = paired_difference(results(0.25), results(0.0), "loss")
+    assert (found.value, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+    unknown = [ClipResult("a", "g", "a", measure([[1, 2]], [], 4.0))]
+    assert np.isnan(paired_difference(unknown, unknown, "loss").value)
+
+
+def test_variants():
+    name, gate = parse_variant("voice band:key=150-5000,hold_ms=80,bypass=true", GateSettings())
+    assert (name, gate.hold_ms, gate.key.high_hz, gate.bypass) == ("voice band", 80.0, 5000.0, True)
+    with pytest.raises(ConfigError, match="must be NAME:setting=value"):
+        parse_variant("hold_ms=80", GateSettings())
+    with pytest.raises(ConfigError, match="did you mean 'hold_ms'"):
+        parse_variant("x:hold=80", GateSettings())
