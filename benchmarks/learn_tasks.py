@@ -8,6 +8,7 @@ different halves of them.
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,14 @@ _EVENTS = {
     "dev": ("001 - Dog bark", "005 - Clock tick", "006 - Person sneeze", "009 - Rooster"),
     "test": ("car_horn", "frog", "door_wood_creaks", "chirping_birds"),
 }
-_DRUMS = ("Snare_drum", "Hi_hat", "Bass_drum", "Tom", "Cymbal")
+_DRUMS = ("snare", "hi-hat", "bass drum", "tom", "cymbal")
 _DRUM_NAMES = {
-    "snare": "Snare_drum", "hihat": "Hi_hat", "hatclosed": "Hi_hat", "hatopen": "Hi_hat",
-    "kick": "Bass_drum", "tom": "Tom", "crash": "Cymbal", "ride": "Cymbal",
+    "snare": "snare", "sd": "snare", "hihat": "hi-hat", "hatclosed": "hi-hat", "hh": "hi-hat",
+    "hatopen": "hi-hat", "kick": "bass drum", "bd": "bass drum", "tom": "tom",
+    "crash": "cymbal", "ride": "cymbal",
 }  # fmt: skip
 _INSTRUMENTS = ("Flute", "Cello", "Violin_or_fiddle", "Saxophone", "Clarinet", "Acoustic_guitar")
+_STROKE = re.compile(r"[_-]?(softest|soft|med|hardest|hard|\d+)$", re.IGNORECASE)
 _LONGEST_S = 8.0  # of one recording in a test
 _GAP_S = 0.3
 
@@ -74,8 +77,11 @@ def read_manifest(data):
         row["path"] = Path(data) / row["file"]
         row["sec"] = float(row["sec"])
         if row["source"] == "hydrogen_drums":
-            name = row["file"].lower()
-            row["cls"] = next((c for part, c in _DRUM_NAMES.items() if part in name), row["cls"])
+            # 00012_PearlSnare_Hardest.opus: one of several strokes on the drum PearlSnare.
+            drum = _STROKE.sub("", re.sub(r"^\d+_", "", row["path"].stem))
+            name = drum.lower()
+            row["speaker"] = drum
+            row["cls"] = next((c for part, c in _DRUM_NAMES.items() if part in name), "other")
     return rows
 
 
@@ -124,7 +130,7 @@ def make_tasks(data, split, seed=0):
             add(f"{cls}, not speech", "human", _take(own, "cls", (cls,)), voices)
     cries = [r for r in train if r["source"] == "donateacry"][:16]
     add("infant cry (2), not speech", "human", cries, voices, True)
-    drums = [r for r in train if r["cls"] in _DRUMS]
+    drums = _drums(rows, half)
     for drum in _DRUMS[:2]:
         rest = [r for r in drums if r["cls"] != drum]
         add(f"{drum}, not other drums", "drum", _take(drums, "cls", (drum,)), rest, True)
@@ -139,6 +145,22 @@ def make_tasks(data, split, seed=0):
         add(f"{cls.split(' - ')[-1]}, not nine others", "event",
             _take(events, "cls", (cls,)), _take(events, "cls", nine))  # fmt: skip
     return tasks
+
+
+def _drums(rows, half):
+    """Strokes on drums that were struck at least twice; every other drum of each kind."""
+    strokes = {}
+    for row in rows:
+        if row["source"] == "hydrogen_drums" and row["cls"] in _DRUMS:
+            strokes.setdefault((row["cls"], row["speaker"]), []).append(row)
+    chosen, seen = [], {}
+    for kind, drum in sorted(strokes):
+        if len(strokes[kind, drum]) < 2:
+            continue
+        seen[kind] = seen.get(kind, -1) + 1
+        if seen[kind] % 2 == half:
+            chosen += strokes[kind, drum]
+    return chosen
 
 
 def _take(rows, column, values):
@@ -187,16 +209,39 @@ def load(path, longest_s=None):
     return decimator.process_many(samples[: ends[n_hops - 1]])
 
 
-def teaching(paths, seconds, longest_s=None):
+def teaching(paths, seconds):
     """The first `seconds` of recordings, a list of arrays at 16 kHz."""
     taken, left = [], int(seconds * RATE)
     for path in paths:
         if left < RATE // 2:
             break
-        samples = load(path, longest_s)[:left]
+        samples = load(path)[:left]
         taken.append(samples)
         left -= len(samples)
     return taken
+
+
+def performance(paths, seconds, seed=0):
+    """A drummer: the strokes of recordings in turn, soft and loud, as often as they fit.
+
+    Returns
+    -------
+    list of ndarray
+        Stretches of 5 s at 16 kHz.
+    """
+    rng = np.random.default_rng([seed, 5])
+    strokes = [load(path, 2.0) for path in paths]
+    stretches = []
+    while sum(map(len, stretches)) < seconds * RATE - 1:
+        stretch = np.zeros(int(min(5.0, seconds) * RATE), np.float32)
+        at = 0
+        while at < len(stretch):
+            stroke = strokes[rng.integers(len(strokes))] * np.float32(10 ** rng.uniform(-0.6, 0.0))
+            end = min(len(stretch), at + len(stroke))
+            stretch[at:end] += stroke[: end - at]
+            at += int(rng.uniform(0.2, 0.7) * RATE)
+        stretches.append(stretch)
+    return stretches
 
 
 def sounding(samples, frame_s=0.01, range_db=30.0, above_floor_db=6.0):

@@ -1,4 +1,4 @@
-"""Teaching finds what tells two sounds apart, says honestly how well, and does it through the gate."""
+"""Teaching finds what tells two sounds apart, and says honestly how well."""
 
 import numpy as np
 import pytest
@@ -259,5 +259,5 @@ def test_a_correction_is_learned_and_the_rest_kept(lesson):
 
 
 def test_one_side_alone_teaches_nothing():
-    with pytest.raises(TeachingError, match="--shut: 0.0 s of sound must be at least 1 s"):
+    with pytest.raises(TeachingError, match=r"--shut: 0\.0 s of sound must be at least 1 s"):
         teach(examples()[:1], ProjectionDetector(), TeachingNotes())

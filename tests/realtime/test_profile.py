@@ -79,12 +79,12 @@ def test_numbers_out_of_their_range_are_refused(path):
     tree = yaml.safe_load(text)
     tree["gate"]["attack_ms"] = -1
     path.write_text(yaml.safe_dump(tree))
-    with pytest.raises(ModelError, match="attack_ms=-1 must be from 0.05 to 500"):
+    with pytest.raises(ModelError, match=r"attack_ms=-1 must be from 0.05 to 500"):
         load_profile(path)
     tree = yaml.safe_load(text)
     tree["head"]["coefficients_float32_base64"] = "AAAA"
     path.write_text(yaml.safe_dump(tree))
-    with pytest.raises(ModelError, match="low.gate.yaml"):
+    with pytest.raises(ModelError, match=r"low\.gate\.yaml"):
         load_profile(path)
 
 
@@ -96,7 +96,7 @@ def test_a_damaged_memory_is_one_line(path):
 
 def test_another_detector_is_refused(path):
     other = ProjectionDetector("cd" * 32)
-    with pytest.raises(ModelError, match="taught on detector 'projection' abababababab.*teach it"):
+    with pytest.raises(ModelError, match=r"taught on detector 'projection' abababababab.*teach it"):
         open_detector(other, path)
     with pytest.raises(ModelError, match="was taught on detector 'projection'"):
         open_detector(None, path)
@@ -108,7 +108,8 @@ def test_stream_equals_whole_and_fork_goes_on(profile):
     stream = ProfileDetector(ProjectionDetector(), profile)
     parts = [stream.process(features[i : i + 1]).presence.copy() for i in range(60)]
     fork = stream.fork()
-    parts += [stream.process(features[60:61]).presence.copy(), stream.process(features[61:]).presence]
+    parts.append(stream.process(features[60:61]).presence.copy())
+    parts.append(stream.process(features[61:]).presence)
     # Float32 products in another order.
     np.testing.assert_allclose(np.concatenate(parts), whole.presence, atol=2e-5)
     np.testing.assert_allclose(fork.process(features[60:]).presence, whole.presence[60:], atol=2e-5)
