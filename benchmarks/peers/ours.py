@@ -30,6 +30,8 @@ class OurGate(System):
     profile: object = None
 
     def __post_init__(self):
+        if self.gate.mode != "gate" or self.gate.key_listen:
+            raise ConfigError("mode=duck and key_listen have no gain curve of a gate to measure")
         self.range_db, self.latency_ms = self.gate.range_db, self.gate.lookahead_ms
         self._detector = open_detector(self.model, self.profile)
 

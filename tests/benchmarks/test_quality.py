@@ -7,7 +7,7 @@ from benchmarks.clips import Clip, Loaded, Sound
 from benchmarks.decisions import Decisions, Rule
 from benchmarks.peers import PEERS, load_peers
 from benchmarks.peers.base import Answer, DetectorGate, Hearing, System
-from benchmarks.peers.ours import parse_variant
+from benchmarks.peers.ours import OurGate, parse_variant
 from benchmarks.quality import compare, compare_in_processes
 from benchmarks.stats import ClipResult, figures, paired_difference
 from gate.errors import ConfigError
@@ -198,3 +198,8 @@ def test_variants():
         parse_variant("hold_ms=80", GateSettings())
     with pytest.raises(ConfigError, match="did you mean 'hold_ms'"):
         parse_variant("x:hold=80", GateSettings())
+
+
+def test_what_is_no_gate_is_refused():
+    with pytest.raises(ConfigError, match="no gain curve of a gate"):
+        OurGate("duck", "", gate=GateSettings(mode="duck"), model=None)
