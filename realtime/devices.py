@@ -218,6 +218,8 @@ def find_device(devices, query, kind, near=None):
     if query is None:
         if not usable:
             raise DeviceError(f"no {kind} device; gate-live --list-devices shows what is there")
+        if any(d.is_jack for d in usable):  # better than ALSA's way round to the same server
+            usable = [d for d in usable if not (d.is_plugin and d.name == "jack")]
         return next((d for d in usable if d.is_default(kind)), usable[0])
     if isinstance(query, int) or query.isdigit():
         for d in usable:

@@ -121,6 +121,15 @@ def test_the_preferred_host_api_wins_among_equal_names():
     assert find_device(twice, "mic", "input", "WASAPI").index == 1
 
 
+def test_jack_itself_is_preferred_to_alsas_plugin_for_it():
+    plugin = Device(0, "jack", "ALSA", 2, 2, 48000, True, True)
+    system = replace(DEVICES[4], index=1)
+    assert choose_devices([plugin, system], LiveSettings()) == (system, system)
+    assert choose_devices([plugin], LiveSettings()) == (plugin, plugin)
+    named = choose_devices([plugin, system], LiveSettings(input=0, output=0))
+    assert named == (plugin, plugin)
+
+
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
