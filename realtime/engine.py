@@ -4,17 +4,22 @@ from gate.errors import ModelError
 from gate.processor import GateProcessor
 from realtime.models import find_model
 
+NO_MODEL = "none"
+"""Name of no detector, in configurations and on command lines: a plain level gate."""
 
-def open_detector(model="voice", profile=None):
+
+def open_detector(model="voice", profile=None, remember=False):
     """A detector by name or path, with a taught profile around it where one is given.
 
     Parameters
     ----------
     model : str, Path, None or Detector
-        A shipped name, the path of an ONNX file, None for a plain level gate, or an object that
-        is a detector already.
+        A shipped name, the path of an ONNX file, None or ``none`` for a plain level gate, or an
+        object that is a detector already.
     profile : str or Path, optional
         A profile made by ``gate-learn``.
+    remember : bool
+        Keep the last two seconds, for corrections of the profile while it runs.
 
     Raises
     ------
@@ -26,13 +31,13 @@ def open_detector(model="voice", profile=None):
     from realtime.profile_detector import ProfileDetector
 
     taught = load_profile(profile)
-    if model is None:
+    if model in (None, NO_MODEL):
         raise ModelError(f"{profile}: was taught on detector {taught.detector!r}; there is none")
-    return ProfileDetector(_open_plain(model), taught, str(profile))
+    return ProfileDetector(_open_plain(model), taught, str(profile), remember)
 
 
 def _open_plain(model):
-    if model is None:
+    if model in (None, NO_MODEL):
         from gate.detector import NoDetector
 
         return NoDetector()

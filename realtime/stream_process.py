@@ -21,6 +21,7 @@ from realtime.detector_budget import BudgetedDetector, budget_seconds
 from realtime.device_probe import probe_devices
 from realtime.devices import choose_devices, explain, load_portaudio, query_devices
 from realtime.engine import open_detector, open_gate
+from realtime.live_correct import LiveCorrections
 from realtime.live_settings import LiveSettings
 from realtime.record_ring import RecordRing
 from realtime.shared_state import STATUS, SharedState
@@ -74,6 +75,9 @@ class StreamProcess:
         self._state = state
         self._ring = RecordRing(state, ring_name) if ring_name else None
         self._path = None
+        self._corrections = LiveCorrections(
+            state, lambda: self._profile if self._live.save else None
+        )
         self._profile = job["profile"]
         self._first_callback = True
         self._told_overruns = 0
@@ -82,6 +86,8 @@ class StreamProcess:
             "settings": self._do_settings,
             "mute": self._do_mute,
             "profile": self._do_profile,
+            "wrong": lambda: self._corrections.wrong(),
+            "undo": lambda: self._corrections.undo(),
         }
 
     def tell(self, event, **what):
@@ -177,8 +183,8 @@ class StreamProcess:
         return gate, overruns
 
     def _load_detector(self, profile, rate, block_size):
-        model = None if self._job["model"] == "none" else self._job["model"]
-        detector = open_detector(model, profile)
+        model = self._job["model"]
+        detector = open_detector(model, profile, remember=True)
         budget_s = budget_seconds(self._live.detector_budget_ms, block_size, rate)
         if budget_s is None:
             return detector, None
@@ -231,6 +237,7 @@ class StreamProcess:
             sane = 0.0 <= seconds < 10.0
             setattr(state, f"{name}_latency_ms", seconds * 1e3 if sane else math.nan)
         self._set_status("running")
+        self._corrections.attach(self._path)
         info = gate.lanes[0].detector.info
         self.tell(
             "open", input=source.name, output=sink.name, host_api=source.host_api,
@@ -257,6 +264,8 @@ class StreamProcess:
 
     def _tell_trouble(self):
         path = self._path
+        while self._corrections.lines:
+            self.tell("correction", message=self._corrections.lines.popleft())
         if path.error is not None:
             message, path.error = path.error, None
             self.tell("notice", message=f"the gate failed and passes everything: {message}")
