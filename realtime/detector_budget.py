@@ -56,6 +56,11 @@ class BudgetedDetector:
         self._probation = 0
         self.info = detector.info
 
+    @property
+    def wrapped(self):
+        """The detector inside."""
+        return self._detector
+
     def process(self, features):
         """As the detector's own.
 

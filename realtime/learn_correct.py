@@ -78,7 +78,8 @@ class Corrector:
 
     Notes
     -----
-    `wrong` and `undo` return at once.
+    `wrong` and `undo` return at once. The old examples are analysed right away in the thread,
+    so that a correction takes well under a second.
     """
 
     def __init__(self, detector, apply, tell=None):
@@ -93,6 +94,7 @@ class Corrector:
         self._corrections = []
         self._refitter = None
         self._jobs = queue.Queue()
+        self._jobs.put(("warm up", None))
         self._thread = threading.Thread(target=self._work, name="corrector", daemon=True)
         self._thread.start()
 
@@ -155,6 +157,9 @@ class Corrector:
                 if job is None:
                     return
                 corrections, text = job
+                if text is None:
+                    self._refitter = Refitter(self._original, self._spare)
+                    continue
                 self._learn(corrections)
                 self._tell(text)
             except Exception as error:  # the gate goes on with the head that it has
@@ -166,7 +171,7 @@ class Corrector:
         if not corrections:
             profile = self._original
         else:
-            if self._refitter is None:
+            if self._refitter is None:  # warming up failed: fail in words
                 self._refitter = Refitter(self._original, self._spare)
             profile = self._refitter.fit(corrections)
         self._apply(self._detector.prepare(profile))

@@ -17,7 +17,7 @@ examples:
   gate-live --host-api jack --no-ui --record takes
 
 keys: up/down threshold, left/right range, [ ] lookahead, b bypass, l key listen, m mute,
-      t target, p profile, q quit"""
+      t target, p profile, w that was wrong, u undo it, q quit"""
 
 
 def build_parser():
@@ -59,6 +59,8 @@ def build_parser():
     beside.add_argument("--log-every", type=float, metavar="S",
                         help="seconds between lines, 0.1 to 3600 (10; --json 1)")  # fmt: skip
     beside.add_argument("--record", metavar="DIR", help="write dry and gated WAV and the trace")
+    beside.add_argument("--save", action="store_true", default=None,
+                        help="write corrections (key w) into the profile")  # fmt: skip
     beside.add_argument("--record-minutes", type=float, metavar="MIN",
                         help="begin new files after so long, 0.01 to 60 (default 10)")  # fmt: skip
     beside.add_argument("--osc-port", type=int, metavar="PORT", help="listen for OSC on UDP")
@@ -118,7 +120,7 @@ def read_config(args):
         name: getattr(args, name)
         for name in (
             "host_api", "sample_rate", "input_channels", "output_channels", "key_channels",
-            "latency", "detector_budget_ms", "record", "record_minutes",
+            "latency", "detector_budget_ms", "record", "record_minutes", "save",
         )
         if getattr(args, name) is not None
     }  # fmt: skip

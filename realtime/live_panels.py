@@ -20,7 +20,7 @@ _STATES = {
 }
 KEYS_HELP = (
     "up/down threshold  left/right range  [ ] lookahead  b bypass  l key listen  m mute  "
-    "t target  p profile  q quit"
+    "t target  p profile  w wrong  u undo  q quit"
 )
 
 

@@ -39,6 +39,8 @@ class LiveSettings:
         Folder for recordings; None records nothing.
     record_minutes : float
         A new file is begun after so long, 0.01..60.
+    save : bool
+        Write corrections ("that was wrong") into the profile that runs.
     """
 
     input: int | str | None = None
@@ -54,6 +56,7 @@ class LiveSettings:
     profiles: tuple = ()
     record: str | None = None
     record_minutes: float = 10.0
+    save: bool = False
 
     def __post_init__(self):
         for name in ("input", "output"):
@@ -77,6 +80,8 @@ class LiveSettings:
             )
         if self.latency not in ("low", "high"):
             self._set("latency", _number("latency", self.latency, 0.0, 2.0, "low, high"))
+        if not isinstance(self.save, bool):
+            raise ConfigError(f"save={self.save!r} must be true or false")
         if not isinstance(self.realtime_priority, bool):
             raise ConfigError(f"realtime_priority={self.realtime_priority!r} must be true or false")
         if self.detector_budget_ms is False:  # YAML reads a bare `off` as false

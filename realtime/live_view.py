@@ -40,6 +40,8 @@ class ScreenView:
             "m": lambda: c.toggle("muted"),
             "t": c.next_target,
             "p": c.next_profile,
+            "w": lambda: c.command("wrong"),
+            "u": lambda: c.command("undo"),
         }
 
     def say(self, line):

@@ -12,6 +12,7 @@ import sys
 from gate.errors import ConfigError, GateError
 
 COMMANDS = {
+    "adapt": ("training.adapt", "fine-tune the live detector on the examples of a profile"),
     "audioset": (
         "training.audioset_cli",
         "train, sweep, report and export on AudioSet's released embeddings",

@@ -195,7 +195,8 @@ def test_a_wrong_opening_is_unlearned_in_the_background_and_undone(profile, tmp_
     corrector.wait()
     assert said == ["learned: opened wrongly"]
     second = run(gate, bursts("low", 2.0, 31), changes)
-    assert np.sum(second**2) < 0.3 * np.sum(first**2)
+    # The examples still say the opposite; the last word counts, but not alone.
+    assert np.sum(second**2) < 0.5 * np.sum(first**2)
     corrector.save(tmp_path / "better.gate.yaml")
     saved = load_profile(tmp_path / "better.gate.yaml")
     assert saved.memory[-1].name == "correction 1 (opened wrongly)"
@@ -241,3 +242,63 @@ def test_a_correction_leaves_alone_what_was_right(profile):
     assert changed.any()
     assert presence[changed].min() >= profile.presence_threshold - profile.presence_hysteresis
     assert not changed[:80].any()  # the part with the other sound was shut already
+
+
+def test_the_live_key_labels_learns_saves_and_undoes(profile, tmp_path):
+    from realtime.audio_path import AudioPath
+    from realtime.detector_budget import BudgetedDetector
+    from realtime.live_correct import LiveCorrections
+    from realtime.shared_state import SharedState
+
+    state = SharedState()
+    try:
+        taught = ProfileDetector(ProjectionDetector(), profile, remember=True)
+        gate = open_gate(sample_rate=RATE, model=BudgetedDetector(taught, 10.0))
+        path = AudioPath(gate, state, in_columns=[0], out_columns=[0])
+        target = tmp_path / "mine.gate.yaml"
+        corrections = LiveCorrections(state, lambda: str(target))
+        corrections.attach(path)
+
+        def play(samples):
+            out = np.zeros((100, 1), np.float32)
+            total = 0.0
+            for start in range(0, len(samples), 100):
+                path.process(np.ascontiguousarray(samples[start : start + 100, None]), out)
+                total += float(np.sum(out**2))
+            return total
+
+        before = play(bursts("low", 2.0, 31))
+        corrections.wrong()
+        corrections._corrector.wait()
+        assert list(corrections.lines) == [
+            "learning: opened wrongly", "learned: opened wrongly", f"saved: {target}",
+        ]  # fmt: skip
+        assert load_profile(target).memory[-1].name == "correction 1 (opened wrongly)"
+        assert play(bursts("low", 2.0, 31)) < 0.6 * before
+        corrections.undo()
+        corrections._corrector.wait()
+        play(np.zeros(8000, np.float32))
+        # Not to the bit: the decimator and the running means have heard more by now.
+        assert play(bursts("low", 2.0, 31)) == pytest.approx(before, rel=0.05)
+        assert len(load_profile(target).memory) == len(profile.memory)
+        assert state.callback_errors == 0
+    finally:
+        state.close()
+
+
+def test_a_gate_without_a_profile_cannot_be_corrected():
+    from types import SimpleNamespace
+
+    from gate.errors import GateError
+    from realtime.live_correct import LiveCorrections
+    from realtime.shared_state import SharedState
+
+    state = SharedState()
+    try:
+        corrections = LiveCorrections(state, lambda: None)
+        gate = open_gate(sample_rate=RATE, model=ProjectionDetector())
+        corrections.attach(SimpleNamespace(gate=gate, changes=[]))
+        with pytest.raises(GateError, match="only a profile that keeps its examples"):
+            corrections.wrong()
+    finally:
+        state.close()
