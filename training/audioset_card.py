@@ -40,9 +40,9 @@ Out of fold on the training part, mean of the {n_members} architectures: accurac
 
 ## Limits
 
-Seconds are its weak side: attention between the rows lets every row answer for the whole clip, and
-the loss of the pooled rows does not object. For clips it is on a level with the recurrent models
-of the report, no more; see "Where it falls short" in `training/EXPERIMENTS.md`.
+Seconds are its weak side, probably because attention between the rows lets every row answer for
+the whole clip. For clips it is below the baselines it had to beat;
+see "Where it falls short" in `training/EXPERIMENTS.md`.
 
 AudioSet's labels are weak and miss speech: many clips without a Speech label hold some, so
 precision is better than it looks and the threshold sits low. A row describes 0.96 s of sound:
