@@ -38,7 +38,7 @@ class Envelope {
         d[k] *= step_4;
       }
     }
-    for (int k = 0; i < n; ++i, ++k) out[i] = static_cast<float>(target + d[k]);
+    for (int k = 0; i < n && k < 4; ++i, ++k) out[i] = static_cast<float>(target + d[k]);
   }
 
  private:

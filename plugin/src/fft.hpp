@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels.hpp"
 #include "units.hpp"
 
 namespace gate {
@@ -28,18 +29,18 @@ class RealFft {
     for (int rest = half_; rest > 1;) {
       int radix = rest % 4 == 0 ? 4 : 2;
       while (rest % radix != 0) ++radix;
-      stages_.push_back({radix, rest, twiddles(rest, rest), twiddles(radix, radix)});
+      stages_.push_back({radix, rest, Parts(rest, rest), Parts(radix, radix)});
       rest /= radix;
     }
-    split_ = twiddles(length, half_ + 1);
+    for (int k = 0; k <= half_; ++k) split_.push_back(root(k, length));
   }
 
   // `length` samples in, length / 2 + 1 bins out.
   void forward(const float* in, Complex* out) {
-    for (int i = 0; i < half_; ++i) x_[i] = {in[2 * i], in[2 * i + 1]};
+    for (int i = 0; i < half_; ++i) x_.re[i] = in[2 * i], x_.im[i] = in[2 * i + 1];
     transform();
     for (int k = 0; k <= half_; ++k) {
-      const Complex a = x_[k % half_], b = conj(x_[(half_ - k) % half_]);
+      const Complex a = x_.at(k == half_ ? 0 : k), b = conj(x_.at(k == 0 ? 0 : half_ - k));
       const Complex odd = times_minus_i((a - b) * split_[k]);
       out[k] = {0.5f * (a.re + b.re + odd.re), 0.5f * (a.im + b.im + odd.im)};
     }
@@ -50,29 +51,37 @@ class RealFft {
     for (int k = 0; k < half_; ++k) {
       const Complex a = in[k], b = conj(in[half_ - k]);
       const Complex even = a + b, odd = (a - b) * conj(split_[k]);
-      x_[k] = {even.im + odd.re, even.re - odd.im};  // parts swapped: a forward transform inverts
+      x_.re[k] = even.im + odd.re;  // parts swapped: a forward transform inverts
+      x_.im[k] = even.re - odd.im;
     }
     transform();
     const float scale = 0.5f / half_;
     for (int i = 0; i < half_; ++i) {
-      out[2 * i] = x_[i].im * scale;
-      out[2 * i + 1] = x_[i].re * scale;
+      out[2 * i] = x_.im[i] * scale;
+      out[2 * i + 1] = x_.re[i] * scale;
     }
   }
 
  private:
-  struct Stage {
-    int radix, length;
-    std::vector<Complex> twiddle, root;
+  // Real and imaginary parts apart, as vector code likes them.
+  struct Parts {
+    std::vector<float> re, im;
+
+    explicit Parts(int n) : re(n), im(n) {}
+    Parts(int length, int n) : Parts(n) {
+      for (int i = 0; i < n; ++i) re[i] = root(i, length).re, im[i] = root(i, length).im;
+    }
+    Complex at(int i) const { return {re[i], im[i]}; }
   };
 
-  static std::vector<Complex> twiddles(int length, int n) {
-    std::vector<Complex> w(n);
-    for (int i = 0; i < n; ++i) {
-      const double angle = -2.0 * pi * i / length;
-      w[i] = {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
-    }
-    return w;
+  struct Stage {
+    int radix, length;
+    Parts twiddle, root;
+  };
+
+  static Complex root(int i, int length) {
+    const double angle = -2.0 * pi * i / length;
+    return {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
   }
 
   // x_ becomes its transform; y_ is scratch.
@@ -80,7 +89,8 @@ class RealFft {
     int stride = 1;
     for (const Stage& stage : stages_) {
       if (stage.radix == 4) {
-        radix_4(stage, stride);
+        fft_radix_4(x_.re.data(), x_.im.data(), y_.re.data(), y_.im.data(), stage.length / 4,
+                    stride, stage.twiddle.re.data(), stage.twiddle.im.data());
       } else {
         radix_any(stage, stride);
       }
@@ -89,44 +99,27 @@ class RealFft {
     }
   }
 
-  void radix_4(const Stage& stage, int stride) {
-    const int m = stage.length / 4;
-    const Complex* w = stage.twiddle.data();
-    for (int p = 0; p < m; ++p) {
-      const Complex w1 = w[p], w2 = w[2 * p], w3 = w[3 * p];
-      const Complex* x = x_.data() + stride * p;
-      Complex* y = y_.data() + stride * 4 * p;
-      for (int q = 0; q < stride; ++q) {
-        const Complex a = x[q], b = x[q + stride * m];
-        const Complex c = x[q + stride * 2 * m], d = x[q + stride * 3 * m];
-        const Complex sum = a + c, difference = a - c;
-        const Complex other = b + d, turned = times_minus_i(b - d);
-        y[q] = sum + other;
-        y[q + stride] = (difference + turned) * w1;
-        y[q + stride * 2] = (sum - other) * w2;
-        y[q + stride * 3] = (difference - turned) * w3;
-      }
-    }
-  }
-
   void radix_any(const Stage& stage, int stride) {
     const int r = stage.radix, m = stage.length / r;
     for (int p = 0; p < m; ++p) {
       for (int k = 0; k < r; ++k) {
-        const Complex w = stage.twiddle[p * k];
+        const Complex w = stage.twiddle.at(p * k);
         for (int q = 0; q < stride; ++q) {
           Complex sum{};
           for (int j = 0; j < r; ++j) {
-            sum = sum + x_[q + stride * (p + m * j)] * stage.root[j * k % r];
+            sum = sum + x_.at(q + stride * (p + m * j)) * stage.root.at(j * k % r);
           }
-          y_[q + stride * (r * p + k)] = sum * w;
+          sum = sum * w;
+          y_.re[q + stride * (r * p + k)] = sum.re;
+          y_.im[q + stride * (r * p + k)] = sum.im;
         }
       }
     }
   }
 
   int half_;
-  std::vector<Complex> x_, y_, split_;
+  Parts x_, y_;
+  std::vector<Complex> split_;
   std::vector<Stage> stages_;
 };
 

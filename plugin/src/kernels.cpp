@@ -90,6 +90,31 @@ GATE_CLONES void fir_groups(const float* samples, const int* starts, const float
   }
 }
 
+GATE_CLONES void fft_radix_4(const float* __restrict x_re, const float* __restrict x_im,
+                             float* __restrict y_re, float* __restrict y_im, int m, int stride,
+                             const float* __restrict w_re, const float* __restrict w_im) {
+  const int apart = stride * m;
+  for (int p = 0; p < m; ++p) {
+    const float w1r = w_re[p], w1i = w_im[p], w2r = w_re[2 * p], w2i = w_im[2 * p];
+    const float w3r = w_re[3 * p], w3i = w_im[3 * p];
+    const float *xr = x_re + stride * p, *xi = x_im + stride * p;
+    float *yr = y_re + stride * 4 * p, *yi = y_im + stride * 4 * p;
+    for (int q = 0; q < stride; ++q) {
+      const float ar = xr[q], ai = xi[q], br = xr[q + apart], bi = xi[q + apart];
+      const float cr = xr[q + 2 * apart], ci = xi[q + 2 * apart];
+      const float dr = xr[q + 3 * apart], di = xi[q + 3 * apart];
+      const float sr = ar + cr, si = ai + ci, tr = ar - cr, ti = ai - ci;
+      const float ur = br + dr, ui = bi + di, vr = bi - di, vi = dr - br;  // v = -i (b - d)
+      const float er = tr + vr, ei = ti + vi, fr = sr - ur, fi = si - ui;
+      const float gr = tr - vr, gi = ti - vi;
+      yr[q] = sr + ur, yi[q] = si + ui;
+      yr[q + stride] = er * w1r - ei * w1i, yi[q + stride] = er * w1i + ei * w1r;
+      yr[q + 2 * stride] = fr * w2r - fi * w2i, yi[q + 2 * stride] = fr * w2i + fi * w2r;
+      yr[q + 3 * stride] = gr * w3r - gi * w3i, yi[q + 3 * stride] = gr * w3i + gi * w3r;
+    }
+  }
+}
+
 GATE_CLONES float dot(const float* a, const float* b, int n) {
   Float8 sum = {};
   int i = 0;

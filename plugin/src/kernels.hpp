@@ -19,6 +19,11 @@ void exp_many(const float* x, int n, float* y);
 void fir_groups(const float* samples, const int* starts, const float* coefs, int n_groups, int span,
                 float* out);
 
+// One radix-4 stage of a Stockham FFT over separate real and imaginary parts: `m` groups of four
+// inputs `stride * m` apart, twiddles w[p], w[2 p], w[3 p].
+void fft_radix_4(const float* x_re, const float* x_im, float* y_re, float* y_im, int m, int stride,
+                 const float* w_re, const float* w_im);
+
 float dot(const float* a, const float* b, int n);
 
 // y = x g, sample by sample.

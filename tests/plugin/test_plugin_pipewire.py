@@ -11,28 +11,27 @@ from plugin_build import ROOT
 
 CONFIGURATION = ROOT / "plugin" / "pipewire" / "exemplar-gate-mic.conf"
 
-COMMON = """
-context.properties = {{ mem.allow-mlock = false support.dbus = false {more} }}
-context.spa-libs = {{
+SERVER = """
+context.properties = {
+    core.daemon = true
+    core.name = pipewire-0
+    mem.allow-mlock = false
+    support.dbus = false
+}
+context.spa-libs = {
     audio.convert.* = audioconvert/libspa-audioconvert
     support.* = support/libspa-support
-}}
+}
 context.modules = [
-    {{ name = libpipewire-module-protocol-native }}
-    {{ name = libpipewire-module-client-node }}
-    {{ name = libpipewire-module-adapter }}
-    {modules}
-]
-"""
-SERVER = COMMON.format(
-    more="core.daemon = true core.name = pipewire-0",
-    modules="""
+    { name = libpipewire-module-protocol-native }
     { name = libpipewire-module-metadata }
     { name = libpipewire-module-spa-node-factory }
+    { name = libpipewire-module-client-node }
     { name = libpipewire-module-access }
+    { name = libpipewire-module-adapter }
     { name = libpipewire-module-link-factory }
-    """,
-)
+]
+"""
 
 
 @pytest.fixture
@@ -46,12 +45,11 @@ def test_virtual_microphone_appears(plugins, folder):
     for program in ("pipewire", "pw-cli"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed (apt-get install pipewire pipewire-bin)")
-    fragments = os.path.join(folder, "pipewire", "filter-chain.conf.d")
+    fragments = os.path.join(folder, "pipewire", "pipewire.conf.d")
     os.makedirs(fragments)
     shutil.copy(CONFIGURATION, fragments)
-    for name, text in (("server.conf", SERVER), ("filter-chain.conf", COMMON)):
-        with open(os.path.join(folder, "pipewire", name), "w") as file:
-            file.write(text if text is SERVER else COMMON.format(more="", modules=""))
+    with open(os.path.join(folder, "pipewire", "pipewire.conf"), "w") as file:
+        file.write(SERVER)
     env = os.environ | {
         "XDG_RUNTIME_DIR": folder,
         "XDG_CONFIG_HOME": folder,
@@ -60,17 +58,12 @@ def test_virtual_microphone_appears(plugins, folder):
     }
     log_path = os.path.join(folder, "log")
     with open(log_path, "w") as log:
-        running = []
+        server = subprocess.Popen(["pipewire"], env=env, stdout=log, stderr=log)
         try:
-            for name in ("server.conf", "filter-chain.conf"):
-                running.append(
-                    subprocess.Popen(["pipewire", "-c", name], env=env, stdout=log, stderr=log)
-                )
-                nodes = _nodes(env, "exemplar_gate.source" if len(running) == 2 else "")
+            nodes = _nodes(env, "exemplar_gate.source")
         finally:
-            for process in reversed(running):
-                process.terminate()
-                process.wait(10)
+            server.terminate()
+            server.wait(10)
     with open(log_path) as log:
         text = log.read()
     assert "exemplar_gate.input" in nodes, text
