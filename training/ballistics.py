@@ -134,7 +134,7 @@ def pool_batches(pool, n_items, batch_size=32, seed=0):
 
 
 @torch.no_grad()
-def collect(net, batches, columns=(0,), seed=0):
+def collect(net, batches, columns=(0,), seed=0, unwanted=False):
     """Run a network over batches of the mixer and keep what the fit needs.
 
     Parameters
@@ -142,11 +142,13 @@ def collect(net, batches, columns=(0,), seed=0):
     net : VoiceNet
     batches : iterable of dict of Tensor
         ``features``, ``band_power``, ``s_band_power``, ``s_fine``, ``n_fine``. Items without
-        wanted sound are left out: there any ballistics of a shut gate are right.
+        wanted sound are left out unless `unwanted`: any ballistics of a shut gate are right.
     columns : tuple of int
         Presence columns of the target.
     seed : int
         Of the users' thresholds and ranges.
+    unwanted : bool
+        Keep the items without wanted sound, so that a false alarm is not held for long.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def collect(net, batches, columns=(0,), seed=0):
     generator = torch.Generator().manual_seed(seed)
     kept = []
     for batch in batches:
-        rows = batch["s_fine"].amax(dim=1) > 0
+        rows = (batch["s_fine"].amax(dim=1) > 0) | unwanted
         batch = {name: values[rows] for name, values in batch.items()}
         embedding, _ = net.eval().trunk(batch["features"])
         outputs = net.read(embedding)

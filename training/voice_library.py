@@ -132,8 +132,9 @@ class Library:
         Of `training.nonspeech.synthetic_clips`; 0 for none.
     n_noises : int
         Made noises.
-    held_out : {"without", "only"}
-        Leave out the unwanted sounds that `is_held_out` names, or have nothing else.
+    held_out : {"without", "only", "with"}
+        Leave out the unwanted sounds that `is_held_out` names, have nothing else, or have them
+        with the others.
 
     Attributes
     ----------
@@ -163,10 +164,11 @@ class Library:
         self.music, self.human, self.sung = [], [], []
         self.speaker_names, self.event_names = [], []
         settings = LabelSettings()
-        for i in corpus.select(split, "speech") if held_out == "without" else ():
+        for i in corpus.select(split, "speech") if held_out != "only" else ():
             self._add_speech(i, teacher.get(i), settings)
         for i in corpus.select(split, "noise", "music", "voice_cry", "voice_sung"):
-            if is_held_out(corpus.recordings[i]) != (held_out == "only"):
+            wrong_half = is_held_out(corpus.recordings[i]) != (held_out == "only")
+            if wrong_half and held_out != "with":
                 continue
             self._add_other(i, teacher.get(i), stray.get(i, 0.0))
         for kind, name, samples in synthetic_clips(seed, synthetic_rounds):

@@ -7,10 +7,12 @@ it is overwritten. Stored small: features as float16, powers in steps of half a 
 import json
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 
+from gate.errors import GateError
 from training.voice_mixer import CLASSES
 
 _STEP_DB, _FLOOR_DB = 0.5, -127.5
@@ -147,6 +149,7 @@ class PoolFiller:
     """
 
     def __init__(self, make_mixer, pool, niceness=0, limit=None):
+        self._pool = pool
         context = multiprocessing.get_context("spawn")
         self._stop = context.Event()
         self._process = context.Process(
@@ -165,7 +168,9 @@ class PoolFiller:
         self._stop.set()
         self._process.join(timeout=30)
 
-    @property
-    def alive(self):
-        """Whether it is mixing."""
-        return self._process.is_alive()
+    def wait(self, n_items):
+        """Wait until the pool holds so many items; raises `GateError` if the mixing has died."""
+        while self._pool.filled < n_items:
+            if not self._process.is_alive() and self._pool.filled < n_items:
+                raise GateError("the mixing process has died; its message is above")
+            time.sleep(0.2)

@@ -1,0 +1,259 @@
+"""After training: calibrated presence, fitted ballistics, thresholds; all on dev data.
+
+1. Presence of ``speech`` is calibrated: two numbers (slope and offset of the logit) are fitted on
+   the dev mixtures and folded into the network's last layer, so nothing is added to the graph.
+2. Thresholds to open and to stay open are chosen on dev under the limits of `Limits`.
+3. Attack, hold and release are fitted with those thresholds (`training.ballistics`).
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gate.metrics import hop_labels
+from training.voice_evaluate import GateChoice, ask, judge, print_table
+
+_CLEAN_TO_10DB = ("clean", "20 dB", "10 dB")
+
+
+def speech_hops(recordings, every=3):
+    """Speech logits and labels of hops of the mixtures: two arrays."""
+    logits, labels = [], []
+    for heard in recordings:
+        if heard.s_level_db is None:
+            continue
+        presence = np.clip(heard.presence[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
+        logits.append(np.log(presence / (1 - presence))[::every])
+        labels.append(hop_labels(heard.segments, len(presence))[::every])
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def fit_slope_offset(logits, labels):
+    """Slope and offset of the logit with the least cross entropy (Platt's calibration)."""
+    x = torch.from_numpy(np.asarray(logits, dtype=np.float64))
+    y = torch.from_numpy(np.asarray(labels, dtype=np.float64))
+    pair = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([pair], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(x * pair[0] + pair[1], y)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    slope, offset = pair.detach().tolist()
+    return slope, offset
+
+
+def fold_in(net, slope, offset, column=0):
+    """Apply slope and offset to a presence column of the network, in its last layer."""
+    with torch.no_grad():
+        net.heads.weight[column] *= slope
+        net.heads.bias[column] = net.heads.bias[column] * slope + offset
+
+
+def reliability(logits, labels, n_bins=10):
+    """Rows (lower, upper, mean probability, share of speech, hops) and the calibration error.
+
+    The error is the expected one: the mean over hops of the distance between a bin's mean
+    probability and its share.
+    """
+    probability = 1.0 / (1.0 + np.exp(-np.asarray(logits)))
+    edges = np.linspace(0.0, 1.0, n_bins + 1)
+    which = np.clip(np.digitize(probability, edges) - 1, 0, n_bins - 1)
+    rows, error = [], 0.0
+    for k in range(n_bins):
+        inside = which == k
+        if not inside.any():
+            continue
+        mean, share = float(probability[inside].mean()), float(np.mean(labels[inside]))
+        rows.append((edges[k], edges[k + 1], mean, share, int(inside.sum())))
+        error += inside.mean() * abs(mean - share)
+    return rows, float(error)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a choice of thresholds must keep on dev, some of it stricter than what is wanted.
+
+    Attributes
+    ----------
+    open_share : dict of str to float
+        Largest share of time open of recordings without speech, a group.
+    opens_per_minute : float
+        Of every group.
+    onset_p50_ms, onset_p90_ms : float
+        From clean down to 10 dB.
+    """
+
+    open_share: tuple = (
+        ("noise", 0.007), ("held_noise", 0.015), ("music", 0.03), ("held_music", 0.03),
+        ("human_nonspeech", 0.04), ("held_cry", 0.05), ("held_synth", 0.05),
+    )  # fmt: skip
+    opens_per_minute: float = 30.0
+    onset_p50_ms: float = 20.0
+    onset_p90_ms: float = 120.0
+
+    def excess(self, table):
+        """How far a table of `Verdict.table` breaks the limits: 0 where it keeps them all.
+
+        Each limit adds the share by which it is exceeded, at most 1.
+        """
+        total = 0.0
+        for group, limit in self.open_share:
+            if group in table:
+                total += _over(table[group]["open_share"], limit)
+        for row in table.values():
+            total += _over(row["opens_per_minute"], self.opens_per_minute)
+        for group in _CLEAN_TO_10DB:
+            if group in table:
+                total += _over(table[group]["onset_p50_ms"], self.onset_p50_ms)
+                total += _over(table[group]["onset_p90_ms"], self.onset_p90_ms)
+        return total
+
+
+def _over(value, limit):
+    return float(np.clip(value / limit - 1.0, 0.0, 1.0))
+
+
+def mean_accuracy(table):
+    """Mean balanced accuracy over the groups with speech."""
+    values = [row["balanced_accuracy"] for row in table.values()]
+    return float(np.nanmean(values))
+
+
+def choose_thresholds(recordings, limits=Limits(), opens=None, stays=None, fixed=(None,) * 3):
+    """Search thresholds to open and to stay open.
+
+    Parameters
+    ----------
+    recordings : list of Heard
+        After `ask`.
+    limits : Limits
+    opens, stays : sequence of float or None
+        Thresholds to try.
+    fixed : tuple of float or None
+        Ballistics to try them with; None for the learned ones.
+
+    Returns
+    -------
+    list of (score, GateChoice, table)
+        Best first; the score is the mean balanced accuracy less a fifth of the excess.
+    """
+    opens = np.arange(0.3, 0.96, 0.05) if opens is None else opens
+    stays = np.arange(0.15, 0.8, 0.1) if stays is None else stays
+    found = []
+    for open_at, stay_at in itertools.product(opens, stays):
+        if stay_at > open_at:
+            continue
+        choice = GateChoice(float(open_at), float(open_at - stay_at), fixed=fixed)
+        table = judge(recordings, choice).table()
+        found.append((mean_accuracy(table) - 0.2 * limits.excess(table), choice, table))
+    return sorted(found, key=lambda entry: -entry[0])
+
+
+def calibrate_presence(net, recordings):
+    """Fit slope and offset on the mixtures and fold them into the network and the recordings.
+
+    Returns
+    -------
+    dict
+        ``slope``, ``offset``, ``error_before``, ``error_after`` (expected calibration error) and
+        the ``reliability`` rows after.
+    """
+    logits, labels = speech_hops(recordings)
+    slope, offset = fit_slope_offset(logits, labels)
+    fold_in(net, slope, offset)
+    for heard in recordings:
+        presence = np.clip(heard.presence[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
+        scaled = slope * np.log(presence / (1 - presence)) + offset
+        heard.presence[:, 0] = 1.0 / (1.0 + np.exp(-scaled))
+    rows, after = reliability(slope * logits + offset, labels)
+    return {
+        "slope": slope,
+        "offset": offset,
+        "error_before": reliability(logits, labels)[1],
+        "error_after": after,
+        "reliability": rows,
+    }
+
+
+def calibrate_network(net, recordings, pool, print_line=print, n_items=1000):
+    """All three steps, in place.
+
+    Parameters
+    ----------
+    net : VoiceNet
+    recordings : list of Heard
+        The dev set.
+    pool : training.voice_pool.ItemPool
+        Items to fit the ballistics on.
+    print_line : callable
+    n_items : int
+        Items of the pool to use; a fifth of them judges.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: ``presence``, ``presence_threshold``, ``presence_hysteresis``,
+        ``ballistics``, ``table``.
+    """
+    from training.ballistics import (
+        BallisticsSettings,
+        GateLossSettings,
+        collect,
+        fit_ballistics,
+        pool_batches,
+    )
+
+    ask(net, recordings)
+    presence = calibrate_presence(net, recordings)
+    print_line(
+        f"calibration error {presence['error_before']:.4f} before, "
+        f"{presence['error_after']:.4f} after"
+    )
+    _, choice, _ = choose_thresholds(recordings, fixed=(0.001, 0.03, 0.005))[0]
+    gate = GateLossSettings(
+        presence_threshold=choice.presence_threshold,
+        presence_hysteresis=choice.presence_hysteresis,
+    )
+    answers = collect(net, pool_batches(pool, n_items))
+    cut = len(answers) * 4 // 5
+    settings = BallisticsSettings(gate=gate)
+    fitted = fit_ballistics(
+        net, answers.pick(slice(0, cut)), answers.pick(slice(cut, None)), settings
+    )
+    print_line(f"ballistics: {fitted}")
+    ask(net, recordings)
+    verdict = judge(recordings, GateChoice(choice.presence_threshold, choice.presence_hysteresis))
+    print_table(verdict, print_line)
+    return {
+        "presence": presence,
+        "presence_threshold": choice.presence_threshold,
+        "presence_hysteresis": choice.presence_hysteresis,
+        "ballistics": fitted,
+        "table": verdict.table(),
+    }
+
+
+def calibrate_smoke(trainer):
+    """What `calibrate_network` does, on a few items of the pool and without thresholds."""
+    from training.ballistics import BallisticsSettings, collect, fit_ballistics, pool_batches
+
+    net = trainer.average.eval()
+    answers = collect(net, pool_batches(trainer.pool, 16, 8))
+    half = max(1, len(answers) // 2)
+    fitted = fit_ballistics(
+        net,
+        answers.pick(slice(0, half)),
+        answers.pick(slice(half, None)) if len(answers) > 1 else answers,
+        BallisticsSettings(steps=3, grid_s=((0.002,), (0.05,), (0.02,))),
+    )
+    torch.save(
+        {"network": net.settings.to_dict(), "average": net.state_dict()},
+        trainer.folder / "calibrated.pt",
+    )
+    return {"presence_threshold": 0.5, "presence_hysteresis": 0.2, "ballistics": fitted}
