@@ -334,6 +334,8 @@ def run(args):
     """Adapt, and say whether it paid."""
     if not args.output.endswith(".onnx"):
         raise ConfigError(f"output={args.output} must end with .onnx")
+    if Path(args.output).with_suffix(".gate.yaml").resolve() == Path(args.profile).resolve():
+        raise ConfigError(f"output={args.output}: its profile would replace {args.profile}")
     settings = AdaptSettings(
         steps=args.steps, learning_rate=args.learning_rate, keep_weight=args.keep_weight,
         noise_s=args.noise_s, seed=args.seed,
