@@ -49,9 +49,8 @@ class Lane:
         mel = detector.info.mel
         self.decimator = Decimator(sample_rate, mel.sample_rate, mel.hop_length)
         self.log_mel = LogMel(mel)
-        self._longest = 1 + math.ceil(
-            (mel.hop_length + 2) * sample_rate / mel.sample_rate + 2 * self.decimator.latency_samples
-        )
+        hop_samples = (mel.hop_length + 2) * sample_rate / mel.sample_rate
+        self._longest = 1 + math.ceil(hop_samples + 2 * self.decimator.latency_samples)
         self._curve = np.empty(self._longest, dtype=np.float32)
         self.control = Control(0.0, 0.0, 0.0, 0.0)
         self.envelope = None
@@ -70,9 +69,7 @@ class Lane:
         if hysteresis == LEARNED:
             hysteresis = info.presence_hysteresis.get(settings.target, 0.0)
         self.presence_threshold = threshold
-        self.control.configure(
-            settings.threshold_db, settings.hysteresis_db, threshold, hysteresis
-        )
+        self.control.configure(settings.threshold_db, settings.hysteresis_db, threshold, hysteresis)
         self._pinned = [
             None if value == LEARNED else value * 1e-3
             for value in (settings.attack_ms, settings.hold_ms, settings.release_ms)

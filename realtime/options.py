@@ -29,7 +29,9 @@ def add_gate_options(parser):
         "gate", "a flag beats the configuration file, which beats the default"
     )
     group.add_argument("--config", metavar="FILE", help="YAML file of settings; see config.yaml")
-    group.add_argument("--model", metavar="NAME|FILE", help="detector: shipped name, ONNX file, or none: a level gate")
+    group.add_argument(
+        "--model", metavar="NAME|FILE", help="detector: shipped name, ONNX file, or none (by level)"
+    )
     group.add_argument("--profile", metavar="FILE", help="profile made by gate-learn")
     group.add_argument("--target", metavar="NAME", help="what is wanted: speech, voice, ...")
     numbers = {

@@ -94,9 +94,7 @@ class Summary:
                 name: median(name) for name in ("attack_ms", "hold_ms", "release_ms", "presence")
             },
             "level": {
-                "rms_dbfs": round(
-                    float(power_to_dbfs(self._squares / max(1, self._samples))), 2
-                ),
+                "rms_dbfs": round(float(power_to_dbfs(self._squares / max(1, self._samples))), 2),
                 "peak_dbfs": round(float(power_to_dbfs(self._peak**2)), 2),
                 "key_level_dbfs": {
                     f"p{q}": round(float(np.percentile(levels, q)), 2) if len(levels) else None

@@ -46,8 +46,10 @@ def key_press(rng):
         hit = rng.normal(size=time.size) * np.exp(-time / 0.0025)
         for _ in range(4):
             pitch = rng.uniform(1200, 7000)
-            hit += 0.7 * np.sin(2 * np.pi * pitch * time + rng.uniform(0, 6)) * np.exp(
-                -time / rng.uniform(0.003, 0.009)
+            hit += (
+                0.7
+                * np.sin(2 * np.pi * pitch * time + rng.uniform(0, 6))
+                * np.exp(-time / rng.uniform(0.003, 0.009))
             )
         thump = np.sin(2 * np.pi * rng.uniform(140, 240) * time) * np.exp(-time / 0.012)
         start = int(at * SAMPLE_RATE)

@@ -42,6 +42,7 @@ def test_listening_to_all_is_the_sound_itself_later():
     rate = 16000
     listen = KeyListen(rate)
     sound = RNG.normal(size=rate).astype(np.float32)
-    out = np.concatenate([listen.process(sound[i : i + 77], np.ones(257)) for i in range(0, rate, 77)])
+    blocks = [sound[i : i + 77] for i in range(0, rate, 77)]
+    out = np.concatenate([listen.process(block, np.ones(257)) for block in blocks])
     late = listen.latency_samples
     np.testing.assert_allclose(out[2 * late :], sound[late:-late], atol=1e-5)

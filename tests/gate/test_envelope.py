@@ -25,9 +25,7 @@ def test_the_example_of_the_docstring():
 
 def test_is_the_one_pole_recursion():
     envelope, gain = Envelope(48000, 1000, 0.0), 0.0
-    out = np.concatenate(
-        [curve(envelope, 700, 1.0, 0.004), curve(envelope, 900, 0.1, 0.01)]
-    )
+    out = np.concatenate([curve(envelope, 700, 1.0, 0.004), curve(envelope, 900, 0.1, 0.01)])
     want = []
     for n in range(1600):
         target, seconds = (1.0, 0.004) if n < 700 else (0.1, 0.01)

@@ -1,5 +1,7 @@
 """The rules of the gate, each held by a test (DESIGN, "the signal path")."""
 
+import itertools
+
 import numpy as np
 import pytest
 from fakes import FailingDetector, FakeDetector, ScriptedDetector, speech_and_noise
@@ -121,7 +123,7 @@ def test_whole_file_path_equals_the_stream(rate, link):
     want = in_blocks(processor, audio, (100,))
     processor.reset()
     cuts = [0, 1, 5000, 5001, rate, len(audio)]
-    got = [processor.process_many(audio[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    got = [processor.process_many(audio[a:b]) for a, b in itertools.pairwise(cuts)]
     # Only the detector's products round differently: gains differ by float32 rounding.
     np.testing.assert_allclose(np.concatenate(got), want, atol=2e-6)
 
@@ -228,7 +230,7 @@ def test_a_higher_threshold_never_opens_more():
     audio = speech_and_noise(48000)
     audio *= np.linspace(0.01, 1.0, len(audio), dtype=np.float32)[:, None]
     curves = [gains(gate(GateSettings(threshold_db=t)), audio) for t in (-80, -60, -45, -30, -15)]
-    for lower, higher in zip(curves, curves[1:], strict=False):
+    for lower, higher in itertools.pairwise(curves):
         assert np.all(lower >= higher - 1e-6)
     assert curves[0].sum() > 2 * curves[-1].sum()
 

@@ -66,7 +66,11 @@ def test_equals_the_streaming_gate(tmp_path, model):
     dry, rate = soundfile.read(source, dtype="float32", always_2d=True)
     wet, _ = soundfile.read(tmp_path / "b.wav", dtype="float32", always_2d=True)
     settings = GateSettings(
-        presence_threshold=0.0, threshold_db=-35.0, key="off", attack_ms=1.0, hold_ms=20.0,
+        presence_threshold=0.0,
+        threshold_db=-35.0,
+        key="off",
+        attack_ms=1.0,
+        hold_ms=20.0,
         release_ms=5.0,
     )
     gate = open_gate(settings, sample_rate=rate, model=model)

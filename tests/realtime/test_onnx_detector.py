@@ -7,6 +7,7 @@ from realtime import open_gate
 from realtime.models import find_model, model_names
 from realtime.onnx_detector import OnnxDetector, metadata_of, open_session
 
+
 @pytest.fixture
 def tiny(tmp_path):
     return tiny_model(tmp_path / "tiny.onnx")
@@ -79,9 +80,7 @@ def test_unknown_target_is_refused(tiny):
 # The shipped detectors.
 
 SHIPPED = [
-    n
-    for n in model_names()
-    if metadata_of(open_session(find_model(n))).get("kind") == "hop"
+    n for n in model_names() if metadata_of(open_session(find_model(n))).get("kind") == "hop"
 ]
 
 
