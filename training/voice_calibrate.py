@@ -181,7 +181,7 @@ def calibrate_presence(net, recordings):
     }
 
 
-def calibrate_network(net, recordings, pool, print_line=print, n_items=1000):
+def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
     """All three steps, in place.
 
     Parameters
@@ -220,9 +220,9 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1000):
         presence_threshold=choice.presence_threshold,
         presence_hysteresis=choice.presence_hysteresis,
     )
-    answers = collect(net, pool_batches(pool, n_items))
+    answers = collect(net, pool_batches(pool, n_items), unwanted=True)
     cut = len(answers) * 4 // 5
-    settings = BallisticsSettings(gate=gate)
+    settings = BallisticsSettings(gate=gate, hold_s=(0.001, 0.25))
     fitted = fit_ballistics(
         net, answers.pick(slice(0, cut)), answers.pick(slice(cut, None)), settings
     )

@@ -15,10 +15,12 @@ from gate.decimator import Decimator
 from gate.features import LogMel, mel_centres_hz
 from gate.key import band_partition
 from gate.metrics import Tally, measure, segments_of
+from gate.settings import GateSettings
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
 from training.gate_loss import GateLossSettings, UserSettings, gate_gain
 
 _HOP_S = 0.01
+_SHIPPED = GateSettings()
 
 
 @dataclass
@@ -77,9 +79,9 @@ class GateChoice:
 
     presence_threshold: float = 0.5
     presence_hysteresis: float = 0.2
-    threshold_db: float = -60.0
-    range_db: float = -60.0
-    hysteresis_db: float = 6.0
+    threshold_db: float = _SHIPPED.threshold_db
+    range_db: float = _SHIPPED.range_db
+    hysteresis_db: float = _SHIPPED.hysteresis_db
     fixed: tuple = (None, None, None)
     key: object = "learned"
     columns: tuple = (0,)

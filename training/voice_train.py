@@ -173,7 +173,7 @@ class Trainer:
         Takes the averaged network, returns a dict of figures for the log.
     """
 
-    def __init__(self, pool, folder, network, settings=TrainSettings(), evaluate=None):  # noqa: B008
+    def __init__(self, pool, folder, network, settings=TrainSettings(), evaluate=None):
         self.pool, self.folder = pool, Path(folder)
         self.settings, self.evaluate = settings, evaluate
         self.folder.mkdir(parents=True, exist_ok=True)

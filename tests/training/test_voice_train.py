@@ -1,0 +1,175 @@
+"""Training loop, calibration and the command of the voice detector."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("scipy")
+pytest.importorskip("sklearn")
+
+from training import cli
+from training.voice_calibrate import Limits, fit_slope_offset, fold_in, reliability
+from training.voice_evaluate import GateChoice, Heard, ask, gains, judge
+from training.voice_network import VoiceNet, VoiceSettings
+from training.voice_pool import ItemPool
+from training.voice_train import Trainer, TrainSettings, key_loss, load_average, presence_loss
+
+SMALL = VoiceSettings(gru_sizes=(8,), embedding_size=16, n_speakers=2, n_events=2)
+
+
+def made_item(rng, speaks):
+    """Speech is tilted noise that comes and goes; the rest is flat."""
+    label = np.zeros(100)
+    if speaks:
+        label[20:60] = 1
+    s = label[:, None] * np.linspace(2, 0.1, 64) ** 2 * rng.uniform(0.5, 1, (100, 64))
+    n = 0.01 * rng.uniform(0.5, 1, (100, 64))
+    classes = np.zeros((100, 5))
+    classes[:, 0], classes[:, 4] = label, 1
+    return {
+        "features": np.log(np.sqrt(s + n)), "classes": classes, "classes_weight": classes * 0 + 1,
+        "band_power": s + n, "s_band_power": s, "n_band_power": n,
+        "s_fine": np.repeat(s.sum(axis=1), 4), "n_fine": np.repeat(n.sum(axis=1), 4),
+        "speaker": 0 if speaks else -1, "event": 1,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def pool(tmp_path):
+    rng, pool = np.random.default_rng(0), ItemPool(tmp_path / "pool", 100, 24)
+    for k in range(24):
+        pool.put(made_item(rng, k % 3 > 0))
+    return pool
+
+
+def test_training_learns_resumes_and_loads(pool, tmp_path):
+    torch.manual_seed(0)
+    settings = TrainSettings(minutes=100.0, batch_size=8, learning_rate=0.05, warmup_share=1e-9)
+    trainer = Trainer(pool, tmp_path, SMALL, settings)
+    trainer.net.fit_input(trainer.draw()[1]["features"])
+    before = trainer.train_step()
+    for _ in range(24):
+        after = trainer.train_step()
+    assert after["presence"] < 0.6 * before["presence"]
+    assert after["key"] < before["key"]
+    trainer.save()
+    other = Trainer(pool, tmp_path, SMALL, settings)
+    assert other.resume() and other.step == 25
+    for ours, theirs in zip(trainer.net.parameters(), other.net.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    features = torch.randn(1, 30, 64)
+    net = load_average(trainer.checkpoint_path)
+    with torch.no_grad():
+        expected = trainer.average.eval()(features)["presence_logits"]
+        assert torch.equal(net(features)["presence_logits"], expected)
+
+
+def test_the_rate_rises_falls_and_follows_the_clock(pool, tmp_path):
+    trainer = Trainer(pool, tmp_path, SMALL, TrainSettings(learning_rate=1.0, warmup_share=0.1))
+    rates = [trainer._rate(done) for done in (0.0, 0.1, 0.55, 1.0)]
+    assert rates == pytest.approx([0.05, 1.0, 0.505, 0.01])
+
+
+def test_confident_false_alarms_cost_more_in_items_without_speech():
+    settings = TrainSettings(unwanted_weight=2.0, confident_weight=2.0)
+    logits, weight = torch.full((2, 10, 5), 3.0), torch.ones(2, 10, 5)
+    classes = torch.zeros(2, 10, 5)
+    classes[1, :5, 0] = 1.0
+    logits[1, :, 0] = 0.0
+    loss = presence_loss(logits, classes, weight, settings)[0]
+    alone, mixed = np.log1p(np.exp(3.0)), np.log(2.0)
+    extra = 2.0 + 2.0 / (1.0 + np.exp(-3.0))
+    assert float(loss) == pytest.approx((extra * alone + mixed) / (extra + 1.0), rel=1e-4)
+
+
+def test_the_true_key_has_the_right_level():
+    item = {k: torch.tensor(np.array(v))[None].float() for k, v in
+            made_item(np.random.default_rng(2), True).items()}  # fmt: skip
+    item["key_hops"] = slice(None)
+    share = item["s_band_power"] / (item["s_band_power"] + item["n_band_power"])
+    _, level = key_loss(torch.logit(share, eps=1e-6), item)
+    _, off = key_loss(torch.full_like(share, -2.0), item)
+    assert float(level) < 1e-6 < float(off)
+
+
+def test_calibration_finds_the_slope_and_folds_it_in():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 3, 40000)
+    labels = rng.random(40000) < 1 / (1 + np.exp(-(0.5 * logits - 1.0)))
+    slope, offset = fit_slope_offset(logits, labels)
+    # Standard errors are about 0.01 and 0.02.
+    assert slope == pytest.approx(0.5, abs=0.04) and offset == pytest.approx(-1.0, abs=0.08)
+    assert reliability(slope * logits + offset, labels)[1] < 0.02 < reliability(logits, labels)[1]
+    net, features = VoiceNet(SMALL).eval(), torch.randn(1, 20, 64)
+    with torch.no_grad():
+        before = net(features)["presence_logits"].clone()
+        fold_in(net, slope, offset)
+        after = net(features)["presence_logits"]
+    torch.testing.assert_close(after[..., 0], slope * before[..., 0] + offset)
+    torch.testing.assert_close(after[..., 1:], before[..., 1:])
+
+
+def test_limits_count_only_what_breaks_them():
+    row = {"open_share": 0.0, "opens_per_minute": 10.0, "onset_p50_ms": 10.0, "onset_p90_ms": 50.0}
+    assert Limits().excess({"clean": row, "noise": row}) == 0.0
+    assert Limits().excess({"clean": {**row, "onset_p90_ms": 180.0}}) == pytest.approx(0.5)
+    assert Limits().excess({"noise": {**row, "open_share": 1.0}}) == 1.0
+
+
+def heard(name, presence):
+    n = len(presence)
+    return Heard(
+        name, "clean", name, n / 100, np.array([[0.2, 0.6]]), np.zeros((n, 64), np.float32),
+        np.full((n, 64), 1e-3, np.float32),
+        presence=np.repeat(presence[:, None], 5, axis=1).astype(np.float32),
+        key=np.ones((n, 64), np.float32),
+        ballistics=np.tile(np.array([0.001, 0.001, 0.005], np.float32), (n, 1)),
+    )  # fmt: skip
+
+
+def test_the_batched_gate_follows_the_presence_whatever_runs_beside_it():
+    presence = np.zeros(100)
+    presence[20:60] = 0.9
+    one, longer = heard("one", presence), heard("longer", np.concatenate([presence, np.zeros(80)]))
+    choice = GateChoice(0.5, 0.2)
+    alone = gains([one], choice)[0]
+    beside = gains([longer, one], choice)[1]
+    np.testing.assert_allclose(alone, beside, atol=1e-6)
+    table = judge([one], choice).table()["clean"]
+    # The decision acts one hop after the hop that it is about.
+    assert table["onset_p50_ms"] == pytest.approx(10.0, abs=3.0)
+    assert table["fec"] < 0.05 and table["nds"] == 0.0 and table["opens_per_minute"] == 60.0
+    fixed = judge([one], GateChoice(0.5, 0.2, fixed=(None, 0.2, None))).table()["clean"]
+    assert fixed["over"] > table["over"] + 0.2
+
+
+def test_asking_side_by_side_is_asking_one_by_one():
+    net, rng = VoiceNet(SMALL).eval(), np.random.default_rng(4)
+    recordings = [heard(str(n), np.zeros(n)) for n in (40, 70)]
+    for entry in recordings:
+        entry.features = rng.normal(-3, 1, entry.features.shape).astype(np.float32)
+    together = [(h.presence.copy(), h.key.copy()) for h in ask(net, recordings)]
+    for (presence, key), entry in zip(together, ask(net, recordings, together=1), strict=True):
+        np.testing.assert_allclose(presence, entry.presence, atol=1e-5)
+        np.testing.assert_allclose(key, entry.key, atol=1e-5)
+
+
+def test_smoke_runs_every_stage(capsys):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("soxr")
+    assert cli.main(["voice", "--smoke"]) == 0
+    printed = capsys.readouterr().out
+    assert "stream against sequence" in printed and "every stage ran" in printed
+
+
+@pytest.mark.parametrize(
+    "argv, says",
+    [
+        (["voice"], "action=None must be"),
+        (["voice", "train", "--minutes", "0"], "minutes=0.0 must be > 0"),
+        (["voice", "export", "--run", "nowhere"], "run=nowhere must hold calibrated.pt"),
+    ],
+)
+def test_bad_options_are_named(argv, says, capsys):
+    assert cli.main(argv) == 2
+    assert says in capsys.readouterr().err
