@@ -25,10 +25,10 @@ from gate.metrics import measure, merge_segments, open_segments
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.engine import open_detector
-from realtime.learn_examples import OPEN, SHUT, from_samples, unpack_log_mel
-from realtime.learn_teach import teach
-from realtime.profile_detector import ProfileDetector
-from realtime.teaching import TeachingNotes
+from realtime.learn.examples import OPEN, SHUT, from_samples, unpack_log_mel
+from realtime.learn.profile_detector import ProfileDetector
+from realtime.learn.teach import teach
+from realtime.learn.remarks import TeachingNotes
 
 SECONDS = (5.0, 10.0, 30.0, 60.0)
 STANDARD_S = 30.0

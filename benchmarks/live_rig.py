@@ -177,7 +177,7 @@ class Live:
     def __init__(self, *options, env=None):
         self.lines = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "realtime.live_cli", "--json", "--log-every", "0.2", *options],
+            [sys.executable, "-m", "realtime.live.cli", "--json", "--log-every", "0.2", *options],
             env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip

@@ -85,7 +85,7 @@ def run_files(seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(
         for path in paths[1:]:
             os.link(paths[0], path)
         command = [
-            sys.executable, "-m", "realtime.batch_cli", *map(str, paths), "-o",
+            sys.executable, "-m", "realtime.batch.cli", *map(str, paths), "-o",
             str(scratch / "out"), "--jobs", str(jobs), "--quiet", *options,
         ]  # fmt: skip
         root = Path(__file__).resolve().parent.parent

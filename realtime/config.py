@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gate.errors import ConfigError
 from gate.settings import GateSettings, check_keys
-from realtime.live_settings import LiveSettings, OscSettings
+from realtime.live.settings import LiveSettings, OscSettings
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ def open_detector(model="voice", profile=None, remember=False):
     """
     if profile is None:
         return _open_plain(model)
-    from realtime.profile import load_profile
-    from realtime.profile_detector import ProfileDetector
+    from realtime.learn.profile import load_profile
+    from realtime.learn.profile_detector import ProfileDetector
 
     taught = load_profile(profile)
     if model in (None, NO_MODEL):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gate.detector import Detection, DetectorInfo
-from realtime.learn_examples import from_samples
+from realtime.learn.examples import from_samples
 
 RATE = 16000
 
@@ -63,7 +63,7 @@ def bursts(kind, seconds, seed, level_db=-20.0, sample_rate=RATE):
 
 def examples(seconds=8.0, shut="high", seed=0, n_files=1):
     """Recordings to open on low tones and to stay shut on another kind."""
-    from realtime.learn_examples import OPEN, SHUT
+    from realtime.learn.examples import OPEN, SHUT
 
     share = seconds / n_files
     return [

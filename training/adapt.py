@@ -21,14 +21,14 @@ from torch.nn import functional as F
 
 from gate.errors import ConfigError, ModelError
 from gate.metrics import roc_auc
-from realtime.learn_examples import SHUT, from_samples
-from realtime.learn_head import balanced, fit_logistic
-from realtime.learn_medley import MedleyMaker, split_folds
-from realtime.learn_teach import teach
+from realtime.learn.examples import SHUT, from_samples
+from realtime.learn.head import balanced, fit_logistic
+from realtime.learn.medley import MedleyMaker, split_folds
+from realtime.learn.profile import load_profile, save_profile
+from realtime.learn.teach import teach
+from realtime.learn.remarks import TeachingNotes
 from realtime.models import find_model
 from realtime.onnx_detector import OnnxDetector
-from realtime.profile import load_profile, save_profile
-from realtime.teaching import TeachingNotes
 from training.voice_export import DetectorCard, export_voice
 from training.voice_network import VoiceNet, VoiceSettings
 

@@ -1,5 +1,5 @@
-// A profile made by gate-learn: what it teaches a detector. Twin of realtime/profile.py and
-// realtime/profile_detector.py.
+// A profile made by gate-learn: what it teaches a detector. Twin of realtime/learn/profile.py and
+// realtime/learn/profile_detector.py.
 #pragma once
 
 #include <algorithm>

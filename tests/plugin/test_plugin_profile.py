@@ -8,9 +8,9 @@ from plugin_signals import bursts, random_cuts
 
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
-from realtime.learn_head import HeadShape
-from realtime.profile import Profile, save_profile
-from realtime.profile_detector import ProfileDetector
+from realtime.learn.head import HeadShape
+from realtime.learn.profile import Profile, save_profile
+from realtime.learn.profile_detector import ProfileDetector
 
 RATE = 48000
 SETTINGS = GateSettings(threshold_db=-60)

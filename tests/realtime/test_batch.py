@@ -10,8 +10,8 @@ import soundfile
 from fakes import speech_and_noise
 from tiny_model import tiny_model
 
-from realtime.batch_cli import main
-from realtime.trace import COLUMNS
+from realtime.batch.cli import main
+from realtime.batch.trace import COLUMNS
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_memory_is_bounded_however_long_the_file(tmp_path, model):
     if not sys.platform.startswith("linux"):
         pytest.skip("reads Linux's account of peak memory")
     code = (
-        "import resource, sys; from realtime.batch_cli import main; "
+        "import resource, sys; from realtime.batch.cli import main; "
         "assert main(sys.argv[1:]) == 0; "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from teaching import RATE, ProjectionDetector, bursts
 
-from realtime import learn_cli
-from realtime.profile import load_profile
+from realtime.learn import cli as learn_cli
+from realtime.learn.profile import load_profile
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from gate.control import Control
 from gate.metrics import open_segments
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
-from realtime.learn_examples import (
+from realtime.learn.examples import (
     OPEN,
     SHUT,
     from_samples,
@@ -17,12 +17,12 @@ from realtime.learn_examples import (
     unpack_energy,
     unpack_log_mel,
 )
-from realtime.learn_gate import GateFit, GateFitter, curve, decide, open_hops
-from realtime.learn_head import Basis, fit_logistic, log_loss, running_means
-from realtime.learn_medley import MedleyMaker, split_folds
-from realtime.learn_teach import Refitter, teach
-from realtime.profile_detector import ProfileDetector
-from realtime.teaching import TeachingError, TeachingNotes
+from realtime.learn.gate_fit import GateFit, GateFitter, curve, decide, open_hops
+from realtime.learn.head import Basis, fit_logistic, log_loss, running_means
+from realtime.learn.medley import MedleyMaker, split_folds
+from realtime.learn.profile_detector import ProfileDetector
+from realtime.learn.teach import Refitter, teach
+from realtime.learn.remarks import TeachingError, TeachingNotes
 
 
 @pytest.fixture(scope="module")

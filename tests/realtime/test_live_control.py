@@ -20,16 +20,16 @@ from gate.key import KeyBand
 from gate.lane import Meters
 from gate.settings import GateSettings
 from realtime.config import Config, parse_config
-from realtime.config_watch import ConfigWatch
-from realtime.devices import Device, choose_devices, devices_table, explain, find_device
-from realtime.live_control import LiveControl
-from realtime.live_keyboard import parse_keys
-from realtime.live_panels import screen
-from realtime.live_settings import LiveSettings, OscSettings
-from realtime.live_status import snapshot
-from realtime.live_view import ScreenView
-from realtime.osc import ADDRESSES, OscServer
-from realtime.shared_state import SharedState
+from realtime.live.config_watch import ConfigWatch
+from realtime.live.control import LiveControl
+from realtime.live.devices import Device, choose_devices, devices_table, explain, find_device
+from realtime.live.keyboard import parse_keys
+from realtime.live.osc import ADDRESSES, OscServer
+from realtime.live.panels import screen
+from realtime.live.settings import LiveSettings, OscSettings
+from realtime.live.shared_state import SharedState
+from realtime.live.status import snapshot
+from realtime.live.view import ScreenView
 
 DEVICES = [
     Device(0, "HDA Intel (hw:0,0)", "ALSA", 2, 2, 48000, True, True),
@@ -446,7 +446,7 @@ def test_a_failed_detector_shows_as_such(state, control):
 
 def _gate_live(*options, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "realtime.live_cli", *options],
+        [sys.executable, "-m", "realtime.live.cli", *options],
         capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
         env={**os.environ, "JACK_NO_START_SERVER": "1", **environment},
     )  # fmt: skip

@@ -12,13 +12,13 @@ from sound_servers import bursts
 from gate.detector import NoDetector
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
-from realtime.audio_path import AudioPath
-from realtime.detector_budget import BudgetedDetector, DetectorTooSlow, budget_seconds
-from realtime.live_settings import LiveSettings
-from realtime.record_ring import RING_BYTES, RecordRing
-from realtime.recorder import Recorder
-from realtime.shared_state import HOP_ROWS, SharedState
-from realtime.split_stream import SplitStream
+from realtime.live.audio_path import AudioPath
+from realtime.live.detector_budget import BudgetedDetector, DetectorTooSlow, budget_seconds
+from realtime.live.record_ring import RING_BYTES, RecordRing
+from realtime.live.recorder import Recorder
+from realtime.live.settings import LiveSettings
+from realtime.live.shared_state import HOP_ROWS, SharedState
+from realtime.live.split_stream import SplitStream
 
 RATE = 48000
 SETTINGS = GateSettings(threshold_db=-40.0)

@@ -149,7 +149,7 @@ def test_the_screen_in_a_terminal(tmp_path, width, height):
     with JackServer(RATE, 128) as server:
         peer = Peer(server, bursts(3, RATE), RATE)
         command = (
-            f"{sys.executable} -m realtime.live_cli --model none --input peer --output system "
+            f"{sys.executable} -m realtime.live.cli --model none --input peer --output system "
             f"--host-api jack --threshold-db -40; echo code $? > {left}.tmp; "
             f"stty -a >> {left}.tmp; mv {left}.tmp {left}; sleep 20"
         )

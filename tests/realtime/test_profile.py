@@ -11,12 +11,12 @@ from gate.errors import ModelError
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.engine import open_detector, open_gate
-from realtime.learn_correct import Corrector, correction_of
-from realtime.learn_examples import SHUT
-from realtime.learn_teach import teach
-from realtime.profile import load_profile, memory_path, save_profile
-from realtime.profile_detector import WINDOW_HOPS, ProfileDetector
-from realtime.teaching import TeachingNotes
+from realtime.learn.correct import Corrector, correction_of
+from realtime.learn.examples import SHUT
+from realtime.learn.profile import load_profile, memory_path, save_profile
+from realtime.learn.profile_detector import WINDOW_HOPS, ProfileDetector
+from realtime.learn.teach import teach
+from realtime.learn.remarks import TeachingNotes
 
 
 @pytest.fixture(scope="module")
@@ -245,10 +245,10 @@ def test_a_correction_leaves_alone_what_was_right(profile):
 
 
 def test_the_live_key_labels_learns_saves_and_undoes(profile, tmp_path):
-    from realtime.audio_path import AudioPath
-    from realtime.detector_budget import BudgetedDetector
-    from realtime.live_correct import LiveCorrections
-    from realtime.shared_state import SharedState
+    from realtime.live.audio_path import AudioPath
+    from realtime.live.correct import LiveCorrections
+    from realtime.live.detector_budget import BudgetedDetector
+    from realtime.live.shared_state import SharedState
 
     state = SharedState()
     try:
@@ -290,8 +290,8 @@ def test_a_gate_without_a_profile_cannot_be_corrected():
     from types import SimpleNamespace
 
     from gate.errors import GateError
-    from realtime.live_correct import LiveCorrections
-    from realtime.shared_state import SharedState
+    from realtime.live.correct import LiveCorrections
+    from realtime.live.shared_state import SharedState
 
     state = SharedState()
     try:

@@ -16,7 +16,7 @@ from gate.metrics import hop_labels
 from gate.signal_metrics import weighted_energy
 from realtime.files import AudioReader
 from realtime.labels import read_labels
-from realtime.teaching import TeachingError, TeachingNotes
+from realtime.learn.remarks import TeachingError, TeachingNotes
 
 OPEN, SHUT, UNKNOWN = 1, 0, -1
 """Labels of a hop."""

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from realtime.live_status import log_line, snapshot
+from realtime.live.status import log_line, snapshot
 
 
 class LogView:

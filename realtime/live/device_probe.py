@@ -1,6 +1,6 @@
 """Looks at the devices from a fresh process: PortAudio sees new ones only when it starts.
 
-``python -m realtime.device_probe`` prints them as JSON.
+``python -m realtime.live.device_probe`` prints them as JSON.
 """
 
 import json
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 
-from realtime.devices import Device, query_devices, quiet
+from realtime.live.devices import Device, query_devices, quiet
 
 _TIMEOUT_S = 10.0
 
@@ -22,7 +22,7 @@ def probe_devices():
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "realtime.device_probe"],
+            [sys.executable, "-m", "realtime.live.device_probe"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,

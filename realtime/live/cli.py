@@ -82,11 +82,11 @@ def _main(args):
     if args.log_every is not None and not 0.1 <= args.log_every <= 3600:
         raise ConfigError(f"log_every={args.log_every:g} must be from 0.1 to 3600 s")
     config = read_config(args)
-    from realtime.live_session import LiveSession
+    from realtime.live.session import LiveSession
 
     microphone = None
     if args.virtual_mic:
-        from realtime.virtual_mic import VirtualMic
+        from realtime.live.virtual_mic import VirtualMic
 
         microphone = VirtualMic()
         config = replace(config, live=microphone.settings(config.live))
@@ -145,7 +145,7 @@ def read_config(args):
 
 
 def _list_devices(args):
-    from realtime.devices import devices_table, query_devices, quiet
+    from realtime.live.devices import devices_table, query_devices, quiet
 
     with quiet():
         devices = query_devices()

@@ -106,7 +106,7 @@ def _output(path):
 
 def _read_examples(args, notes):
     """All recordings that the options name, in order."""
-    from realtime.learn_examples import OPEN, SHUT, read_labelled, read_multitrack, read_recording
+    from realtime.learn.examples import OPEN, SHUT, read_labelled, read_multitrack, read_recording
 
     if len(args.mix) != len(args.target_stem):
         raise ConfigError(
@@ -137,9 +137,9 @@ def _read_examples(args, notes):
 
 def _finish(recordings, detector, args, output, name, notes):
     """Teach, save, draw, tell."""
-    from realtime.learn_report import describe, plot_lesson
-    from realtime.learn_teach import teach
-    from realtime.profile import save_profile
+    from realtime.learn.profile import save_profile
+    from realtime.learn.report import describe, plot_lesson
+    from realtime.learn.teach import teach
 
     if args.seed < 0:
         raise ConfigError(f"seed={args.seed} must be >= 0")
@@ -174,7 +174,7 @@ def _detector(model):
 
 
 def _teach(args):
-    from realtime.teaching import TeachingNotes
+    from realtime.learn.remarks import TeachingNotes
 
     output = _output(args.output)
     if not (args.open or args.recording or args.target_stem):
@@ -190,8 +190,8 @@ def _teach(args):
 
 
 def _update(args):
-    from realtime.profile import load_profile
-    from realtime.teaching import TeachingNotes
+    from realtime.learn.profile import load_profile
+    from realtime.learn.remarks import TeachingNotes
 
     profile = load_profile(args.profile)
     if not profile.memory:
@@ -204,9 +204,9 @@ def _update(args):
 
 
 def _merge(args):
-    from realtime.learn_merge import merge_examples
-    from realtime.profile import load_profile
-    from realtime.teaching import TeachingNotes
+    from realtime.learn.merge import merge_examples
+    from realtime.learn.profile import load_profile
+    from realtime.learn.remarks import TeachingNotes
 
     if len(args.profiles) < 2:
         raise ConfigError("merge needs at least two profiles")
@@ -221,8 +221,8 @@ def _merge(args):
 
 
 def _inspect(args):
-    from realtime.learn_report import describe
-    from realtime.profile import load_profile
+    from realtime.learn.profile import load_profile
+    from realtime.learn.report import describe
 
     profile = load_profile(args.profile)
     print("\n".join(describe(profile)))
@@ -233,8 +233,8 @@ def _inspect(args):
 def _export(args):
     import json
 
-    from realtime.learn_report import settings_table
-    from realtime.profile import load_profile
+    from realtime.learn.profile import load_profile
+    from realtime.learn.report import settings_table
 
     profile = load_profile(args.profile)
     if args.json:

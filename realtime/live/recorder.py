@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import AudioFileError
-from realtime.shared_state import hop_to_dict
-from realtime.trace import COLUMNS
+from realtime.batch.trace import COLUMNS
+from realtime.live.shared_state import hop_to_dict
 
 _PERIOD_S = 0.25
 _LONGEST_BYTES = 2_000_000_000  # a WAV header counts to 4 GB

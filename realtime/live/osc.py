@@ -11,7 +11,7 @@ import time
 
 from gate.errors import ConfigError, GateError
 from gate.settings import CHOICES, RANGES
-from realtime.live_status import snapshot
+from realtime.live.status import snapshot
 
 _LEARNABLE = ("attack_ms", "hold_ms", "release_ms", "presence_threshold", "presence_hysteresis")
 _SUBSCRIPTION_S = 60.0

@@ -80,7 +80,7 @@ def _main(args):
 
 def _plan(args):
     """The jobs, with outputs decided and clashes refused before anything is written."""
-    from realtime.batch import BatchJob
+    from realtime.batch.gate_file import BatchJob
     from realtime.files import AUDIO_SUFFIXES, expand_inputs
     from realtime.models import sample_path
 
@@ -158,7 +158,7 @@ def _run_all(jobs, config, args):
 
 def gate_one(job, config, detailed=False, progress=None):
     """Gate one file; returns its report, or the line that says what is wrong."""
-    from realtime.batch import gate_file
+    from realtime.batch.gate_file import gate_file
 
     started = time.perf_counter()
     try:

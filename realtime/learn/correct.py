@@ -10,7 +10,7 @@ import threading
 import numpy as np
 
 from gate.errors import ConfigError, GateError
-from realtime.learn_examples import (
+from realtime.learn.examples import (
     FINE_PER_HOP,
     OPEN,
     SHUT,
@@ -20,8 +20,8 @@ from realtime.learn_examples import (
     pack_energy,
     pack_log_mel,
 )
-from realtime.learn_teach import Refitter
-from realtime.profile import save_profile
+from realtime.learn.profile import save_profile
+from realtime.learn.teach import Refitter
 
 _MIN_HOPS = 20
 

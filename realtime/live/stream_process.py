@@ -16,16 +16,16 @@ import time
 
 from gate.errors import ConfigError, DeviceError, GateError, ModelError
 from gate.settings import GateSettings
-from realtime.audio_path import AudioPath
-from realtime.detector_budget import BudgetedDetector, budget_seconds
-from realtime.device_probe import probe_devices
-from realtime.devices import choose_devices, explain, load_portaudio, query_devices
 from realtime.engine import open_detector, open_gate
-from realtime.live_correct import LiveCorrections
-from realtime.live_settings import LiveSettings
-from realtime.record_ring import RecordRing
-from realtime.shared_state import STATUS, SharedState
-from realtime.split_stream import SplitStream
+from realtime.live.audio_path import AudioPath
+from realtime.live.correct import LiveCorrections
+from realtime.live.detector_budget import BudgetedDetector, budget_seconds
+from realtime.live.device_probe import probe_devices
+from realtime.live.devices import choose_devices, explain, load_portaudio, query_devices
+from realtime.live.record_ring import RecordRing
+from realtime.live.settings import LiveSettings
+from realtime.live.shared_state import STATUS, SharedState
+from realtime.live.split_stream import SplitStream
 
 EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
 _SILENT_DEVICE_S = 3.0

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from realtime.shared_state import STATUS
+from realtime.live.shared_state import STATUS
 
 _LOAD_SECONDS = 5.0
 

@@ -3,10 +3,10 @@
 from collections import deque
 
 from gate.errors import GateError
-from realtime.learn_correct import Corrector
-from realtime.profile import save_profile
-from realtime.profile_detector import WINDOW_HOPS, ProfileDetector
-from realtime.shared_state import HOP_FIELDS
+from realtime.learn.correct import Corrector
+from realtime.learn.profile import save_profile
+from realtime.learn.profile_detector import WINDOW_HOPS, ProfileDetector
+from realtime.live.shared_state import HOP_FIELDS
 
 _OPEN_SHARE = 0.1  # of the last two seconds: from here on, what was wrong was opening
 

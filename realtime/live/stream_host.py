@@ -6,9 +6,9 @@ import threading
 import time
 
 from gate.errors import ConfigError, DeviceError, GateError, ModelError
-from realtime.record_ring import RecordRing
-from realtime.shared_state import STATUS, SharedState
-from realtime.stream_process import EXIT_LOST, EXIT_STOPPED, run_stream
+from realtime.live.record_ring import RecordRing
+from realtime.live.shared_state import STATUS, SharedState
+from realtime.live.stream_process import EXIT_LOST, EXIT_STOPPED, run_stream
 
 _ERRORS = {"config": ConfigError, "model": ModelError, "device": DeviceError}
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0

@@ -15,8 +15,8 @@ import numpy as np
 
 from gate.errors import ModelError
 from realtime.files import write_text
-from realtime.learn_examples import FINE_PER_HOP, Recording
-from realtime.learn_head import HeadShape
+from realtime.learn.examples import FINE_PER_HOP, Recording
+from realtime.learn.head import HeadShape
 
 FORMAT, VERSION = "exemplar-gate-profile", 1
 

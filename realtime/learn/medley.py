@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime.learn_examples import (
+from realtime.learn.examples import (
     FINE_PER_HOP,
     OPEN,
     SHUT,

@@ -37,7 +37,7 @@ class Summary:
 
     Parameters
     ----------
-    job : realtime.batch.BatchJob
+    job : realtime.batch.gate_file.BatchJob
     info : realtime.files.AudioInfo
     settings : GateSettings
     """

@@ -3,8 +3,8 @@
 import numpy as np
 
 from gate.detector import Detection, DetectorInfo
-from realtime.learn_head import running_means, sigmoid
-from realtime.profile import check_detector
+from realtime.learn.head import running_means, sigmoid
+from realtime.learn.profile import check_detector
 
 WINDOW_HOPS = 200  # what `recent` remembers: two seconds
 
@@ -52,7 +52,7 @@ class ProfileDetector:
     Parameters
     ----------
     detector : Detector
-    profile : realtime.profile.Profile
+    profile : realtime.learn.profile.Profile
     where : str
         Name of the profile's file, for messages.
     remember : bool

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import AudioFileError
+from realtime.batch.report import Summary, counts
+from realtime.batch.trace import TraceWriter
 from realtime.engine import open_gate
 from realtime.files import AudioReader, AudioWriter
-from realtime.report import Summary, counts
-from realtime.trace import TraceWriter
 
 _CHUNK_SECONDS = 5.0
 
@@ -94,7 +94,7 @@ def gate_file(job, config, progress=None, detailed=False):
             trace = stack.enter_context(TraceWriter(job.trace_path, len(processor.lanes)))
             listeners.append(trace)
         if job.plot:
-            from realtime.plot import PlotData
+            from realtime.batch.plot import PlotData
 
             plot = PlotData(info)
             listeners.append(plot.hop)

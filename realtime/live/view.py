@@ -6,9 +6,9 @@ import time
 from collections import deque
 
 from gate.errors import GateError
-from realtime.live_keyboard import Keyboard
-from realtime.live_panels import hops_needed, screen
-from realtime.live_status import snapshot
+from realtime.live.keyboard import Keyboard
+from realtime.live.panels import hops_needed, screen
+from realtime.live.status import snapshot
 
 _PERIOD_S = 0.1
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gate.metrics import measure, roc_auc, segments_of
-from realtime.learn_examples import (
+from realtime.learn.examples import (
     FINE_PER_HOP,
     HOP_S,
     OPEN,
@@ -19,7 +19,7 @@ from realtime.learn_examples import (
     check_sides,
     unpack_log_mel,
 )
-from realtime.learn_gate import (
+from realtime.learn.gate_fit import (
     GateFit,
     GateFitter,
     as_mapping,
@@ -29,10 +29,10 @@ from realtime.learn_gate import (
     fit_key,
     key_levels,
 )
-from realtime.learn_head import Basis, HeadShape, fit_logistic, log_loss
-from realtime.learn_medley import MedleyMaker, Unit, split_folds
-from realtime.profile import Profile
-from realtime.teaching import TeachingError
+from realtime.learn.head import Basis, HeadShape, fit_logistic, log_loss
+from realtime.learn.medley import MedleyMaker, Unit, split_folds
+from realtime.learn.profile import Profile
+from realtime.learn.remarks import TeachingError
 
 PENALTIES = (0.03, 0.3, 2.0)
 _RANK = 160

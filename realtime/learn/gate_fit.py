@@ -14,8 +14,8 @@ import numpy as np
 from gate.features import LogMel, MelSettings
 from gate.key import band_partition
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss
-from realtime.learn_examples import FINE_PER_HOP, HOP_S
-from realtime.learn_head import balanced
+from realtime.learn.examples import FINE_PER_HOP, HOP_S
+from realtime.learn.head import balanced
 
 GRIDS = {
     "presence_threshold": None,  # from the scores

@@ -4,10 +4,10 @@ import contextlib
 import signal
 import threading
 
-from realtime.config_watch import ConfigWatch
-from realtime.live_control import LiveControl
-from realtime.live_log import JsonView, LogView
-from realtime.stream_host import StreamHost
+from realtime.live.config_watch import ConfigWatch
+from realtime.live.control import LiveControl
+from realtime.live.log import JsonView, LogView
+from realtime.live.stream_host import StreamHost
 
 
 class LiveSession:
@@ -55,7 +55,7 @@ class LiveSession:
         state = self.host.state
         period = {} if log_period_s is None else {"period_s": log_period_s}
         if kind == "screen":
-            from realtime.live_view import ScreenView
+            from realtime.live.view import ScreenView
 
             self._view = ScreenView(state, self.control)
         elif kind == "json":
@@ -80,7 +80,7 @@ class LiveSession:
         with contextlib.ExitStack() as parts:
             parts.callback(self.host.close)
             if self._config.live.record is not None:
-                from realtime.recorder import Recorder
+                from realtime.live.recorder import Recorder
 
                 recorder = Recorder(self.host.ring, self.host.state, self._config.live, self._say)
                 recorder.start()
@@ -97,7 +97,7 @@ class LiveSession:
                 watch.start()
                 parts.callback(watch.stop)
             if self._config.osc.port is not None or self._config.osc.send_to is not None:
-                from realtime.osc import OscServer
+                from realtime.live.osc import OscServer
 
                 osc = OscServer(self._config.osc, self.host.state, self.control, self._say)
                 osc.start()

@@ -3,7 +3,7 @@
 import numpy as np
 from rich.text import Text
 
-from realtime.shared_state import HOP_FIELDS
+from realtime.live.shared_state import HOP_FIELDS
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _LOW_DB = -80.0

@@ -1,0 +1,1 @@
+"""Gating audio files: `gate-batch`."""

@@ -1,0 +1,1 @@
+"""Gates taught by example: `gate-learn`, profiles, correction while running."""

@@ -1,0 +1,1 @@
+"""Gating a microphone: `gate-live`."""
