@@ -148,7 +148,10 @@ def train(args, factory, settings, network=None, opinions=True):
     pool.clear()
     small = replace(factory, n_rooms=0, synthetic_rounds=3, n_noises=4, seed=factory.seed + 99)
     with PoolFiller(factory, pool) as filler:
-        dev = build_dev_set(small.library("dev"), small.library("train", "only"))
+        n_mixtures = 24 if opinions else 3
+        dev = build_dev_set(
+            small.library("dev"), small.library("train", "only"), n_mixtures=n_mixtures
+        )
         filler.wait(settings.batch_size)
         names = json.loads((pool.folder / "names.json").read_text(encoding="utf-8"))
         counts = {"n_speakers": len(names["speakers"]), "n_events": len(names["events"])}

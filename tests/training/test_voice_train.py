@@ -7,12 +7,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 pytest.importorskip("sklearn")
 
-from training import cli
-from training.voice_calibrate import Limits, fit_slope_offset, fold_in, reliability
-from training.voice_evaluate import GateChoice, Heard, ask, gains, judge
-from training.voice_network import VoiceNet, VoiceSettings
-from training.voice_pool import ItemPool
-from training.voice_train import Trainer, TrainSettings, key_loss, load_average, presence_loss
+from training import cli  # noqa: E402
+from training.voice_calibrate import Limits, fit_slope_offset, fold_in, reliability  # noqa: E402
+from training.voice_evaluate import GateChoice, Heard, ask, gains, judge  # noqa: E402
+from training.voice_network import VoiceNet, VoiceSettings  # noqa: E402
+from training.voice_pool import ItemPool  # noqa: E402
+from training.voice_train import Trainer, TrainSettings, key_loss, load_average, presence_loss  # noqa: E402
 
 SMALL = VoiceSettings(gru_sizes=(8,), embedding_size=16, n_speakers=2, n_events=2)
 
