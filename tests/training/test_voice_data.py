@@ -9,16 +9,16 @@ pytest.importorskip("torch")
 pytest.importorskip("scipy")
 pytest.importorskip("soxr")
 
-from gate.errors import ConfigError  # noqa: E402
-from gate.signal_metrics import weighted_energy  # noqa: E402
-from training import augment  # noqa: E402
-from training.labels import close_gaps, drop_short, runs, speech_labels  # noqa: E402
-from training.nonspeech import HUMAN, OTHER, RATE, synthetic_clips  # noqa: E402
-from training.sources import Corpus, build_cache, read_manifest  # noqa: E402
-from training.voice_library import Library, is_held_out  # noqa: E402
-from training.voice_mixer import CLASSES, MixSettings, VoiceMixer, fine_energy  # noqa: E402
-from training.voice_pool import ItemPool  # noqa: E402
-from training.voice_smoke import write_corpus  # noqa: E402
+from gate.errors import ConfigError
+from gate.signal_metrics import weighted_energy
+from training import augment
+from training.labels import close_gaps, drop_short, runs, speech_labels
+from training.nonspeech import HUMAN, OTHER, RATE, synthetic_clips
+from training.sources import Corpus, build_cache, read_manifest
+from training.voice_library import Library, is_held_out
+from training.voice_mixer import CLASSES, MixSettings, VoiceMixer, fine_energy
+from training.voice_pool import ItemPool
+from training.voice_smoke import write_corpus
 
 
 @pytest.fixture(scope="module")
