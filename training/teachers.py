@@ -24,7 +24,7 @@ def silero_model_path():
     """Path of the ONNX file in the installed ``silero-vad`` package."""
     spec = importlib.util.find_spec("silero_vad")
     if spec is None:
-        raise ConfigError("teacher=silero must be installed: pip install silero-vad")
+        raise ConfigError("teacher=silero must be installed: pip install --no-deps silero-vad")
     return Path(spec.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
 
 
