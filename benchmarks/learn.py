@@ -27,8 +27,8 @@ from gate.settings import GateSettings
 from realtime.engine import open_detector
 from realtime.learn.examples import OPEN, SHUT, from_samples, unpack_log_mel
 from realtime.learn.profile_detector import ProfileDetector
-from realtime.learn.teach import teach
 from realtime.learn.remarks import TeachingNotes
+from realtime.learn.teach import teach
 
 SECONDS = (5.0, 10.0, 30.0, 60.0)
 STANDARD_S = 30.0

@@ -25,8 +25,8 @@ from realtime.learn.examples import SHUT, from_samples
 from realtime.learn.head import balanced, fit_logistic
 from realtime.learn.medley import MedleyMaker, split_folds
 from realtime.learn.profile import load_profile, save_profile
-from realtime.learn.teach import teach
 from realtime.learn.remarks import TeachingNotes
+from realtime.learn.teach import teach
 from realtime.models import find_model
 from realtime.onnx_detector import OnnxDetector
 from training.voice_export import DetectorCard, export_voice

@@ -1,15 +1,15 @@
-"""The best model from bal_train alone: cross-fitted members, an ensemble, one distilled student.
+"""The best model from bal_train alone: networks cross-fitted on five folds, their mean exported.
 
 1. Every member architecture is trained once on each four of five folds, on the target and, at a
    small weight, on all other classes; mixup, label smoothing and weight averaging hold it back.
    Each clip then has scores from members that never saw it: thresholds and every choice rest on
    these *out-of-fold* scores.
-2. The ensemble is the mean over folds and architectures.
-3. The student learns the ensemble's answers to mixed clips, and is what is exported.
+2. The mean over folds and architectures is what is exported, as one graph.
 
 The eval part takes no part in any of this.
 """
 
+import copy
 import dataclasses
 import json
 import time
@@ -18,19 +18,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from training import audioset_data
 from training.audioset_best_net import BestNet, BestNetSettings
 from training.audioset_metrics import choose_thresholds, evaluate
 from training.audioset_models import scale_bytes
-from training.audioset_related import pool_linear_softmax
+from training.audioset_related import pool_linear_softmax, to_logit
 from training.audioset_train import row_mask
 
 
 @dataclass(frozen=True)
 class BestSettings:
-    """How a member or the student is trained.
+    """How a member is trained.
 
     Attributes
     ----------
@@ -50,16 +51,16 @@ class BestSettings:
     """
 
     net: BestNetSettings = field(default_factory=BestNetSettings)
-    epochs: int = 9
-    batch_size: int = 256
-    learning_rate: float = 1e-3
+    epochs: int = 14
+    batch_size: int = 512
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
     mixup: float = 1.0
     smoothing: float = 0.05
     others_weight: float = 0.2
     rows_weight: float = 0.3
     crop: float = 0.1
-    average: float = 0.995
+    average: float = 0.99
 
 
 N_FOLDS = 5
@@ -85,14 +86,7 @@ def _label_loss(clip, rows, mask, targets, settings):
     return loss + settings.rows_weight * functional.binary_cross_entropy(pooled, main)
 
 
-def _teacher_loss(clip, rows, mask, taught):
-    clip_probability, row_probability = taught
-    loss = functional.binary_cross_entropy_with_logits(clip[:, 0], clip_probability)
-    by_row = functional.binary_cross_entropy_with_logits(rows, row_probability, reduction="none")
-    return loss + (by_row * mask).sum() / mask.sum()
-
-
-def train_net(settings, clips, targets, seed, teacher=None, progress=None):
+def train_net(settings, clips, targets, seed, progress=None):
     """Train one network.
 
     Parameters
@@ -100,10 +94,8 @@ def train_net(settings, clips, targets, seed, teacher=None, progress=None):
     settings : BestSettings
     clips : ClipSet
     targets : ndarray, shape (n, n_classes), float32
-        The target first. Unused where there is a teacher.
+        The target first.
     seed : int
-    teacher : callable or None
-        Maps ``(x, mask)`` of a mixed batch to probabilities ``(clip, rows)``.
     progress : callable or None
         Called with ``(epoch, mean loss)``.
 
@@ -144,10 +136,7 @@ def train_net(settings, clips, targets, seed, teacher=None, progress=None):
                 x, mask, y = _mix(x, mask, y, settings.mixup, rng)
             with torch.autocast("cpu", torch.bfloat16):
                 clip, rows = net(x, mask)
-            if teacher is None:
-                loss = _label_loss(clip, rows, mask, y, settings)
-            else:
-                loss = _teacher_loss(clip, rows, mask, teacher(x, mask))
+            loss = _label_loss(clip, rows, mask, y, settings)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -208,26 +197,29 @@ def load_net(path):
     return net.eval()
 
 
-def mean_of(nets, n_asked=3, seed=0):
-    """A teacher: the mean probabilities ``(clip, rows)`` of networks on a batch.
+class Ensemble(nn.Module):
+    """The mean probabilities of networks, as logits, with the interface of `BestNet`.
 
-    Each batch asks `n_asked` of them, drawn anew: on average the answer of all at a fraction of
-    the time.
+    Of each network's clip outputs only the target's is kept.
     """
-    rng = np.random.default_rng(seed)
 
-    @torch.no_grad()
-    def teach(x, mask):
-        asked = rng.choice(len(nets), min(n_asked, len(nets)), replace=False)
-        clip = rows = 0.0
-        with torch.autocast("cpu", torch.bfloat16):
-            for i in asked:
-                c, r = nets[i](x, mask)
-                clip = clip + torch.sigmoid(c[:, 0]) / len(asked)
-                rows = rows + torch.sigmoid(r) / len(asked)
-        return clip, rows
+    def __init__(self, nets):
+        super().__init__()
+        self.nets = nn.ModuleList(copy.deepcopy(net) for net in nets)
+        for net in self.nets:
+            net.clip.weight = nn.Parameter(net.clip.weight[:1].clone())
+            net.clip.bias = nn.Parameter(net.clip.bias[:1].clone())
 
-    return teach
+    def forward(self, x, mask):  # noqa: D102
+        answers = [net(x, mask) for net in self.nets]
+        clip, rows = (sum(torch.sigmoid(a) for a in part) / len(answers) for part in zip(*answers))  # noqa: B905
+        return to_logit(clip), to_logit(rows)
+
+
+def load_ensemble(folder, n_members):
+    """The ensemble that `cross_fit` left in `folder`."""
+    paths = [f"member{m}-fold{k}.pt" for m in range(n_members) for k in range(N_FOLDS)]
+    return Ensemble([load_net(Path(folder) / path) for path in paths]).eval()
 
 
 def cross_fit(members, clips, targets, folder, say=print):
@@ -261,18 +253,11 @@ def cross_fit(members, clips, targets, folder, say=print):
 
 def members(fast=False):
     """Settings of the ensemble's architectures."""
-    return [BestSettings(epochs=1 if fast else 9)]
-
-
-def student(fast=False):
-    """Settings of the distilled network."""
-    return BestSettings(
-        net=BestNetSettings(n_classes=1), epochs=1 if fast else 8, smoothing=0.0, others_weight=0.0
-    )
+    return [BestSettings(epochs=1)] if fast else [BestSettings()]
 
 
 def train_best(args, target="Speech"):
-    """Train ensemble and student, choose thresholds, then score eval, once.
+    """Train the ensemble, choose thresholds, then score eval, once.
 
     Everything is kept under ``RUNS/best``; what is there is not made again.
 
@@ -285,8 +270,7 @@ def train_best(args, target="Speech"):
     Returns
     -------
     record : dict
-        ``thresholds``, ``out_of_fold`` (each member and their mean), ``eval`` (ensemble and
-        student), ``seconds``.
+        ``thresholds``, ``out_of_fold`` (each member and their mean), ``eval``, ``seconds``.
     """
     torch.set_num_threads(1)
     folder = Path(args.runs) / ("best-fast" if args.fast else "best")
@@ -312,38 +296,23 @@ def train_best(args, target="Speech"):
             "mean": evaluate(truth, pooled, *thresholds),
         },
     }
-    path = folder / "student.pt"
-    if not path.exists():
-        teacher = mean_of(nets)
-        net = train_net(
-            student(args.fast),
-            clips,
-            targets,
-            0,
-            teacher,
-            lambda epoch, loss: print(f"student epoch {epoch + 1}: {loss:.4f}"),
-        )
-        save_net(path, net)
-    record["eval"] = score_best(args, nets, load_net(path), thresholds, classes, target)
+    record["eval"] = score_best(args, Ensemble(nets).eval(), thresholds, classes, target)
     record["seconds"] = round(time.perf_counter() - started, 1)
     summary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
 
 
-def score_best(args, nets, student_net, thresholds, classes, target):
-    """Figures on eval of the ensemble and the student, clips and seconds."""
+def score_best(args, net, thresholds, classes, target):
+    """Figures on eval, clips and seconds."""
     from training.audioset_metrics import per_second_roc_auc
 
     clips = audioset_data.load_part(args.data, "eval", Path(args.runs) / "cache")
     truth, _ = audioset_data.select_target(clips, classes, target)
-    strong = audioset_data.load_strong_speech(args.data) if target == "Speech" else None
-    figures = {}
-    for name, group in (("ensemble", nets), ("student", [student_net])):
-        answers = [predict_net(net, clips) for net in group]
-        clip, rows = (np.mean(part, axis=0) for part in zip(*answers, strict=True))
-        figures[name] = evaluate(truth, clip, *thresholds)
-        if strong:
-            figures[name]["per_second_roc_auc"], figures[name]["n_strong_clips"] = (
-                per_second_roc_auc(clips.video_ids, rows, clips.lengths, *strong)
-            )
+    clip, rows = predict_net(net, clips)
+    figures = evaluate(truth, clip, *thresholds)
+    if target == "Speech":
+        strong = audioset_data.load_strong_speech(args.data)
+        figures["per_second_roc_auc"], figures["n_strong_clips"] = per_second_roc_auc(
+            clips.video_ids, rows, clips.lengths, *strong
+        )
     return figures

@@ -1,7 +1,8 @@
-"""The network of the best model: local convolution, attention between rows, attention pooling.
+"""The networks of the best model: a row-wise trunk, evidence a row, attention pooling.
 
-It has no learned positions and no fixed length: neighbours meet in the convolution, everything
-else in the attention, so one row, ten or an hour of them go through the same weights.
+The evidence of a row is read *before* anything mixes rows, so it can only tell what that second
+holds. For the clip, rows may attend to each other (`blocks`) and are pooled by attention. There
+are no learned positions and no fixed length: one row, ten or an hour go through the same weights.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ class BestNetSettings:
     Attributes
     ----------
     width : int
-        Channels.
+        Channels of the row-wise trunk.
     blocks : int
-        Attention blocks; 0 leaves the convolution alone.
+        Attention blocks between rows, for the clip only; 0 for none.
+    conv : bool
+        A residual convolution over neighbouring rows before them, for the clip only.
     heads : int
         Of the attention blocks, and of the pooling.
     dropout : float
@@ -31,29 +34,12 @@ class BestNetSettings:
         Classes a clip; the first is the target, the rest only help in training.
     """
 
-    width: int = 192
-    blocks: int = 2
+    width: int = 256
+    blocks: int = 0
+    conv: bool = False
     heads: int = 4
-    dropout: float = 0.3
+    dropout: float = 0.4
     n_classes: int = 527
-
-
-class ClipDropout(nn.Module):
-    """Dropout of channels, the same for all rows of a clip.
-
-    A tenth of the random numbers of ordinary dropout, which were a fifth of the training time.
-    """
-
-    def __init__(self, p):
-        super().__init__()
-        self.p = p
-
-    def forward(self, h):
-        """Any shape (N, T, C)."""
-        if not self.training or not self.p:
-            return h
-        kept = torch.rand(h.shape[0], 1, h.shape[2], device=h.device) >= self.p
-        return h * (kept.to(h.dtype) / (1.0 - self.p))
 
 
 class RowAttention(nn.Module):
@@ -68,7 +54,7 @@ class RowAttention(nn.Module):
         self.norm_mlp = nn.LayerNorm(width)
         self.widen = nn.Linear(width, 2 * width)
         self.narrow = nn.Linear(2 * width, width)
-        self.dropout = ClipDropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, h, bias):
         """Shapes (N, T, width) and (N, 1, 1, T); bias is large and negative on padding."""
@@ -95,8 +81,12 @@ class BestNet(nn.Module):
         self.settings = settings
         self.inp = nn.Linear(N_DIMS, width)
         self.norm_in = nn.LayerNorm(width)
-        self.local = nn.Linear(3 * width, width)
-        self.norm_local = nn.LayerNorm(width)
+        self.hidden = nn.Linear(width, width)
+        self.norm_hidden = nn.LayerNorm(width)
+        self.row = nn.Linear(width, 1)
+        if settings.conv:
+            self.local = nn.Linear(3 * width, width)
+            self.norm_local = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(
             RowAttention(width, settings.heads, settings.dropout / 2)
             for _ in range(settings.blocks)
@@ -104,20 +94,22 @@ class BestNet(nn.Module):
         self.norm_out = nn.LayerNorm(width)
         self.attend = nn.Linear(width, settings.heads)
         self.clip = nn.Linear(settings.heads * width, settings.n_classes)
-        self.row = nn.Linear(width, 1)
-        self.dropout = ClipDropout(settings.dropout)
-        self.dropout_pooled = nn.Dropout(settings.dropout)
+        self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, x, mask):  # noqa: D102
         real = mask[..., None]
-        h = self.dropout(functional.gelu(self.norm_in(self.inp(x)))) * real
-        padded = functional.pad(h, (0, 0, 1, 1))
-        near = torch.cat([padded[:, :-2], h, padded[:, 2:]], -1)
-        h = (h + self.dropout(functional.gelu(self.norm_local(self.local(near))))) * real
+        h = self.dropout(functional.gelu(self.norm_in(self.inp(x))))
+        h = self.dropout(functional.gelu(self.norm_hidden(self.hidden(h)))) * real
+        rows = self.row(h)[..., 0]
+        if self.settings.conv:
+            padded = functional.pad(h, (0, 0, 1, 1))
+            near = torch.cat([padded[:, :-2], h, padded[:, 2:]], -1)
+            h = (h + self.dropout(functional.gelu(self.norm_local(self.local(near))))) * real
         bias = (~mask).float()[:, None, None] * _OFF
         for block in self.blocks:
             h = block(h, bias)
-        h = self.norm_out(h)
+        if self.settings.blocks:
+            h = self.norm_out(h)
         weight = self.attend(h).float().masked_fill(~real, _OFF).softmax(1)
         pooled = (weight.to(h.dtype).transpose(1, 2) @ h).flatten(1)
-        return self.clip(self.dropout_pooled(pooled)).float(), self.row(h)[..., 0].float()
+        return self.clip(self.dropout(pooled)).float(), rows.float()

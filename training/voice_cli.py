@@ -191,8 +191,7 @@ def hear_dev(args, factory):
 
 
 def _evaluation_set(data, split, n_mixtures):
-    # The evaluation set is the benchmark's own, so that both measure the same thing. Looked up
-    # by name: nothing else in this package leans on the benchmarks.
+    # The evaluation set is the benchmark's own, so that both measure the same thing.
     from benchmarks.mixtures import evaluation_set
 
     return evaluation_set(

@@ -93,7 +93,7 @@ def metadata(net, card, mel):
     }
 
 
-def build_model(net, card, mel=MelSettings()):  # noqa: B008 (frozen)
+def build_model(net, card, mel=MelSettings()):
     """The whole ONNX model of a `VoiceNet`, checked for form only."""
     if mel.n_mels != net.settings.n_mels:
         raise ConfigError(f"n_mels={mel.n_mels} must equal the network's {net.settings.n_mels}")
@@ -108,7 +108,7 @@ def build_model(net, card, mel=MelSettings()):  # noqa: B008 (frozen)
     return model
 
 
-def example_features(n_hops=300, seed=0, mel=MelSettings()):  # noqa: B008 (frozen)
+def example_features(n_hops=300, seed=0, mel=MelSettings()):
     """Log-mel of seeded sound, (n_hops, n_mels): bursts of tones and noise, then silence."""
     rng = np.random.default_rng(seed)
     n = n_hops * mel.hop_length
@@ -211,7 +211,7 @@ def check_session(session, net, features):
     }
 
 
-def export_voice(net, path, card, features=None, mel=MelSettings()):  # noqa: B008 (frozen)
+def export_voice(net, path, card, features=None, mel=MelSettings()):
     """Write ``path`` (.onnx) and its reference ``path`` (.npz); refuse on any miss.
 
     Parameters

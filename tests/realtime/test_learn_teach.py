@@ -21,8 +21,8 @@ from realtime.learn.gate_fit import GateFit, GateFitter, curve, decide, open_hop
 from realtime.learn.head import Basis, fit_logistic, log_loss, running_means
 from realtime.learn.medley import MedleyMaker, split_folds
 from realtime.learn.profile_detector import ProfileDetector
-from realtime.learn.teach import Refitter, teach
 from realtime.learn.remarks import TeachingError, TeachingNotes
+from realtime.learn.teach import Refitter, teach
 
 
 @pytest.fixture(scope="module")

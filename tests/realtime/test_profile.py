@@ -15,8 +15,8 @@ from realtime.learn.correct import Corrector, correction_of
 from realtime.learn.examples import SHUT
 from realtime.learn.profile import load_profile, memory_path, save_profile
 from realtime.learn.profile_detector import WINDOW_HOPS, ProfileDetector
-from realtime.learn.teach import teach
 from realtime.learn.remarks import TeachingNotes
+from realtime.learn.teach import teach
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from gate.errors import ModelError  # noqa: E402
 from realtime.learn.medley import split_folds  # noqa: E402
 from realtime.learn.profile import load_profile  # noqa: E402
 from realtime.learn.profile_detector import ProfileDetector  # noqa: E402
-from realtime.learn.teach import teach  # noqa: E402
 from realtime.learn.remarks import TeachingNotes  # noqa: E402
+from realtime.learn.teach import teach  # noqa: E402
 from realtime.onnx_detector import OnnxDetector  # noqa: E402
 from training.adapt import AdaptSettings, adapt, fine_tune, network_from_onnx  # noqa: E402
 from training.voice_export import DetectorCard, export_voice  # noqa: E402
