@@ -41,7 +41,9 @@ def add_parser(subparsers):
     )
     what = parser.add_argument_group("what to do (default: one run)").add_mutually_exclusive_group()
     what.add_argument("--sweep", choices=SWEEPS, metavar="NAME", help=", ".join(SWEEPS))
-    what.add_argument("--best", action="store_true", help="train the best model (folds, student)")
+    what.add_argument(
+        "--best", action="store_true", help="train the best model (mean of five folds)"
+    )
     what.add_argument("--export", action="store_true", help="write models/audioset-speech.*")
     what.add_argument(
         "--report", action="store_true", help="run what is missing and write the report"

@@ -1,4 +1,4 @@
-"""Writes the distilled student as ``models/audioset-speech.onnx`` with card and reference."""
+"""Writes the ensemble as ``models/audioset-speech.onnx`` with card and reference."""
 
 import json
 from pathlib import Path
@@ -102,15 +102,15 @@ def export_head(net, path, metadata):
 
 
 def export_best(args):
-    """Export the student that `train_best` left under ``RUNS/best``; writes the card too."""
-    from training.audioset_best import load_net
+    """Export the ensemble that `train_best` left under ``RUNS/best``; writes the card too."""
+    from training.audioset_best import load_ensemble
     from training.audioset_card import write_card
 
     folder = Path(args.runs) / ("best-fast" if args.fast else "best")
     if not (folder / "best.json").is_file():
         raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
     record = json.loads((folder / "best.json").read_text(encoding="utf-8"))
-    net = load_net(folder / "student.pt")
+    net = load_ensemble(folder, len(record["out_of_fold"]) - 1)
     path = Path(args.models) / f"{NAME}.onnx"
     thresholds = record["thresholds"]
     export_head(

@@ -21,7 +21,8 @@ TRIALS = {
     "base": BASE,
     "no other classes": replace(BASE, others_weight=0.0),
     "other classes at full weight": replace(BASE, others_weight=1.0),
-    "no attention between rows": replace(BASE, net=BestNetSettings(width=256, blocks=0)),
+    "attention between rows": replace(BASE, net=BestNetSettings(blocks=2)),
+    "local convolution": replace(BASE, net=BestNetSettings(conv=True)),
     "no mixup": replace(BASE, mixup=0.0),
     "no row loss": replace(BASE, rows_weight=0.0),
 }
