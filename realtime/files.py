@@ -8,6 +8,7 @@ here: what the gate leaves alone comes out bit for bit.
 import contextlib
 import os
 import re
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,6 +168,11 @@ def _promised_bytes(log):
     return None if streamed or held >= promised else (promised, held)
 
 
+def partial_name(path):
+    """A name beside `path` that no other process, on no other machine, writes to."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+
+
 class AudioWriter:
     """Writes a file like another one, beside its final name; `commit` renames it.
 
@@ -189,7 +195,7 @@ class AudioWriter:
     def __init__(self, path, info, tags=None):
         self.path = Path(path)
         self._info = info
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._partial = partial_name(self.path)
         self._bits = info.bits
         size = info.frames * info.channels * (self._bits or 32) // 8
         major = "RF64" if info.format in ("WAV", "WAVEX") and size > _RF64_BYTES else info.format

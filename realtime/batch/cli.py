@@ -6,7 +6,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from gate.errors import AudioFileError, ConfigError, GateError
+from gate.errors import AudioFileError, ConfigError
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
 
 PROG = "gate-batch"
@@ -36,6 +36,13 @@ def build_parser():
                         "Audacity label track")  # fmt: skip
     parser.add_argument("--key-input", metavar="FILE", help="external key of the same sample rate")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="files at once, 1 to 64")
+    parser.add_argument("--backend", choices=("loky", "dask"), default="loky",
+                        help="who runs them: processes of this machine (default) or a Dask "
+                        "cluster (extra [cluster])")  # fmt: skip
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://HOST:PORT")
+    parser.add_argument("--resume", action="store_true",
+                        help="skip what an earlier run with --resume finished from the same "
+                        "inputs with the same settings")  # fmt: skip
     parser.add_argument(
         "--allow-truncated", action="store_true", help="gate what is left of a cut-off file"
     )
@@ -51,10 +58,12 @@ def main(argv=None):
 
 
 def _main(args):
+    from realtime.batch.pool import check_backend
     from realtime.engine import open_detector
 
     if not 1 <= args.jobs <= 64:
         raise ConfigError(f"jobs={args.jobs} must be from 1 to 64")
+    check_backend(args.backend, args.scheduler)
     config = config_from_args(args)
     # What is wrong with the detector is wrong with every file: find out first.
     detector = open_detector(config.engine.model, config.engine.profile)
@@ -64,8 +73,18 @@ def _main(args):
         if path is not None and not Path(path).is_file():
             raise AudioFileError(f"{path}: no such file (--{name.replace('_', '-')})")
     jobs = _plan(args)
+    finished, planned = None, len(jobs)
+    if args.resume:
+        from realtime.batch.resume import Finished, settings_hash
+
+        output = Path(args.output)
+        folder = output.parent if jobs[0].output == output else output
+        finished = Finished(folder, settings_hash(config, jobs[0]))
+        jobs = [job for job in jobs if not finished.has(job)]
+        if len(jobs) < planned and not args.quiet:
+            print(f"{planned - len(jobs)} of {planned} files were finished before")
     started = time.perf_counter()
-    reports, failures = _run_all(jobs, config, args)
+    reports, failures = _run_all(jobs, config, args, finished) if jobs else ([], [])
     if args.report:
         _write_report(Path(args.report), config, reports, failures)
     if not args.quiet and len(jobs) > 1:
@@ -120,8 +139,10 @@ def _plan(args):
     return jobs
 
 
-def _run_all(jobs, config, args):
+def _run_all(jobs, config, args, finished=None):
     """Gate all files; a bad one is told and does not stop the rest."""
+    from realtime.batch.pool import gate_one, run_dask, run_pool
+
     reports, failures = [], []
     detailed = bool(args.report)
     n_jobs = min(args.jobs, len(jobs))
@@ -133,47 +154,28 @@ def _run_all(jobs, config, args):
                 progress.say(f"{PROG}: error: {outcome}", error=True)
             else:
                 reports.append(outcome)
+                if finished is not None:
+                    finished.add(job)
                 progress.say(_line(job, outcome))
 
-        if n_jobs == 1:
+        if args.backend == "dask":
+            outcomes = run_dask(jobs, config, detailed, args.scheduler)
+        elif n_jobs > 1:
+            outcomes = run_pool(jobs, config, detailed, n_jobs)
+        else:
+            outcomes = None
             for job in jobs:
                 with progress.file(job) as advance:
                     outcome = gate_one(job, config, detailed, advance)
                 settle(job, outcome)
-        else:
-            import multiprocessing
-            from concurrent.futures import ProcessPoolExecutor, as_completed
-
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(n_jobs, mp_context=context) as pool:
-                futures = {pool.submit(gate_one, job, config, detailed): job for job in jobs}
-                progress.files(len(jobs))
-                for future in as_completed(futures):
-                    settle(futures[future], future.result())
-                    progress.file_done()
+        if outcomes is not None:
+            progress.files(len(jobs))
+            for job, outcome in outcomes:
+                settle(job, outcome)
+                progress.file_done()
     order = {str(job.source): index for index, job in enumerate(jobs)}
     reports.sort(key=lambda report: order[report["file"]])
     return reports, failures
-
-
-def gate_one(job, config, detailed=False, progress=None):
-    """Gate one file; returns its report, or the line that says what is wrong."""
-    from realtime.batch.gate_file import gate_file
-
-    started = time.perf_counter()
-    try:
-        report = gate_file(job, config, progress, detailed)
-    except GateError as error:
-        return str(error)
-    except OSError as error:
-        return f"{error.filename or job.source}: {error.strerror or error}"
-    elapsed = time.perf_counter() - started
-    return {
-        "file": str(job.source),
-        "output": str(job.output),
-        "times_real_time": round(report["seconds"] / elapsed, 1),
-        **report,
-    }
 
 
 def _line(job, report):

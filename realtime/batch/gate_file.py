@@ -74,7 +74,7 @@ def gate_file(job, config, progress=None, detailed=False):
     GateError
         One line; no partial output is left.
     """
-    _check_outputs(job)
+    check_outputs(job)
     with ExitStack() as stack:
         reader = stack.enter_context(AudioReader(job.source, job.allow_truncated))
         info = reader.info
@@ -114,8 +114,13 @@ def gate_file(job, config, progress=None, detailed=False):
     return report
 
 
-def _check_outputs(job):
-    """Never over the input, and over nothing else without being told."""
+def check_outputs(job):
+    """Refuse to write over the input, and over anything else without being told.
+
+    Raises
+    ------
+    AudioFileError
+    """
     if job.output.exists() and job.source.exists() and job.output.samefile(job.source):
         raise AudioFileError(f"{job.output}: is the input; choose another output")
     wanted = [job.output]

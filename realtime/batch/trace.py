@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from gate.errors import AudioFileError
+from realtime.files import partial_name
 
 COLUMNS = (
     "time_s", "input_dbfs", "key_level_dbfs", "presence", "open", "gain_db",
@@ -26,7 +27,7 @@ class TraceWriter:
 
     def __init__(self, path, lanes=1):
         self.path = Path(path)
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._partial = partial_name(self.path)
         self._lanes = lanes
         try:
             self._file = self._partial.open("w", encoding="utf-8", newline="")
