@@ -3,6 +3,7 @@
 A file is shipped by its path, so all workers must see the same file system.
 """
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,8 @@ def check_backend(backend, scheduler):
         return
     if not scheduler:
         raise ConfigError("backend=dask needs --scheduler tcp://HOST:PORT")
+    if not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d{1,5}", scheduler):
+        raise ConfigError(f"scheduler={scheduler} must be tcp://HOST:PORT")
     try:
         import distributed  # noqa: F401
     except ImportError:

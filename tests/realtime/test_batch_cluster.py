@@ -56,6 +56,7 @@ def test_resume_skips_what_is_finished_and_only_that(folder, capsys):
     ("options", "code", "message"),
     [
         (["--backend", "dask"], 2, "backend=dask needs --scheduler"),
+        (["--backend", "dask", "--scheduler", "foo"], 2, "scheduler=foo must be tcp://HOST:PORT"),
         (["--scheduler", "tcp://127.0.0.1:1"], 2, "needs --backend dask"),
     ],
 )
