@@ -7,7 +7,17 @@ from benchmarks.machine import one_line
 from benchmarks.quality import GROUP_ORDER
 from gate.errors import ConfigError
 
-SECTIONS = ("quality", "cost", "latency", "throughput", "channels", "cluster", "instructions")
+SECTIONS = (
+    "quality",
+    "cost",
+    "latency",
+    "throughput",
+    "channels",
+    "cluster",
+    "instructions",
+    "learn",
+    "ballistics",
+)
 """Order of `RESULTS.md`."""
 
 
