@@ -145,7 +145,7 @@ CHANGES = [
     {"range_db": 0.0},
     {"bypass": True},
     {"mode": "duck"},
-    {"lookahead_ms": 20.0},
+    {"lookahead_ms": 5.0},  # a quarter of the sine's period
     {"key_listen": True},
     {"key": "off"},
     {"stereo_link": "independent"},
