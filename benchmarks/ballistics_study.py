@@ -21,7 +21,6 @@ import torch
 from benchmarks.mixtures import Mixer
 from gate.errors import ConfigError, GateError
 from gate.signal_metrics import LossWeights
-from realtime.onnx_detector import OnnxDetector
 from training.ballistics import GRID_S
 from training.gate_loss import (
     WEIGHTS,
@@ -32,30 +31,19 @@ from training.gate_loss import (
     gated_signal_loss,
     split_by_threshold,
 )
-from training.voice_evaluate import ask, hear, key_error_db, key_levels, level_changes
+from training.voice_evaluate import (
+    OnnxNet,
+    ask,
+    hear,
+    key_error_db,
+    key_levels,
+    level_changes,
+)
 
 BANDS_HZ = tuple(itertools.product((125.0, 200.0, 300.0, 500.0), (1500.0, 2500.0, 4000.0, 7500.0)))
 """Fixed keys that are tried, lower and upper edge."""
 
 _REFINE = (0.5, 0.7, 1.0, 1.4, 2.0)
-
-
-class DetectorAsNet:
-    """An ONNX detector that is called like the network it came from."""
-
-    def __init__(self, path):
-        self.detector = OnnxDetector(path)
-
-    def __call__(self, features):
-        """Outputs of a sequence (1, T, n_mels) from a reset."""
-        self.detector.reset()
-        found = self.detector.process(features[0].numpy())
-        presence, key = (
-            torch.logit(torch.from_numpy(np.array(a)), eps=1e-7)[None]
-            for a in (found.presence, found.key)
-        )
-        ballistics = torch.from_numpy(np.array(found.ballistics))[None]
-        return {"presence_logits": presence, "key_logits": key, "ballistics": ballistics}
 
 
 @dataclass(frozen=True)
@@ -278,7 +266,7 @@ def main(argv=None):
 
 def _run(args):
     torch.set_num_threads(1)
-    net = DetectorAsNet(args.model)
+    net = OnnxNet(args.model)
     info = net.detector.info
     threshold = info.presence_threshold.get(args.target, 0.5)
     settings = GateLossSettings(
