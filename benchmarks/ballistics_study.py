@@ -3,12 +3,13 @@
 The gated-signal loss on seeded mixtures whose parts are known, with everything learned, against
 the best fixed attack, hold and release and the best fixed key band, both found by grid search on
 the dev split. Threshold and range are drawn at random for every mixture, some times over, the
-same for all; voice below the threshold is not wanted (`training.gate_loss.split_by_threshold`).
-Intervals are 95 % bootstrap intervals over mixtures (the five ratios of one mixture
-are drawn together). Also prints how far the key level is from the voice's own level, and how
-many presence decisions change with the recording's level.
+same for all; voice below the threshold is not wanted
+(`training.voice.gate_loss.split_by_threshold`). Intervals are 95 % bootstrap intervals over
+mixtures (the five ratios of one mixture are drawn together). Also prints how far the key level is from the
+voice's own level, and how many presence decisions change with the recording's level.
 
-The gate here is the batched twin of the shipped one (`training.gate_loss`, held to it by tests).
+The gate here is the batched twin of the shipped one (`training.voice.gate_loss`), held to it by
+tests.
 """
 
 import argparse
@@ -21,8 +22,16 @@ import torch
 from benchmarks.mixtures import Mixer
 from gate.errors import ConfigError, GateError
 from gate.signal_metrics import LossWeights
-from training.ballistics import GRID_S
-from training.gate_loss import (
+from training.voice.ballistics import GRID_S
+from training.voice.evaluate import (
+    OnnxNet,
+    ask,
+    hear,
+    key_error_db,
+    key_levels,
+    level_changes,
+)
+from training.voice.gate_loss import (
     WEIGHTS,
     GateLossSettings,
     UserSettings,
@@ -30,14 +39,6 @@ from training.gate_loss import (
     gate_loss,
     gated_signal_loss,
     split_by_threshold,
-)
-from training.voice_evaluate import (
-    OnnxNet,
-    ask,
-    hear,
-    key_error_db,
-    key_levels,
-    level_changes,
 )
 
 BANDS_HZ = tuple(itertools.product((125.0, 200.0, 300.0, 500.0), (1500.0, 2500.0, 4000.0, 7500.0)))
@@ -67,7 +68,7 @@ class Material:
 
     Parameters
     ----------
-    recordings : list of training.voice_evaluate.Heard
+    recordings : list of training.voice.evaluate.Heard
         After `ask`; mixtures of one length, their parts known.
     settings : GateLossSettings
     columns : list of int

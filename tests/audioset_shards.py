@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from training.tfrecord import write_record
+from training.audioset.tfrecord import write_record
 
 
 def _varint(value):

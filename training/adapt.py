@@ -29,8 +29,8 @@ from realtime.learn.remarks import TeachingNotes
 from realtime.learn.teach import teach
 from realtime.models import find_model
 from realtime.onnx_detector import OnnxDetector
-from training.voice_export import DetectorCard, export_voice
-from training.voice_network import VoiceNet, VoiceSettings
+from training.voice.export import DetectorCard, export_voice
+from training.voice.network import VoiceNet, VoiceSettings
 
 _MATCH = 1e-3  # largest difference between the ONNX file and the network read from it
 _PENALTY = 0.1

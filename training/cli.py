@@ -14,14 +14,14 @@ from gate.errors import ConfigError, GateError
 COMMANDS = {
     "adapt": ("training.adapt", "fine-tune the live detector on the examples of a profile"),
     "audioset": (
-        "training.audioset_cli",
+        "training.audioset.cli",
         "train, sweep, report and export on AudioSet's released embeddings",
     ),
     "import-vggish": (
-        "training.vggish_cli",
+        "training.audioset.vggish_cli",
         "convert the public VGGish weights to one ONNX file for live use",
     ),
-    "voice": ("training.voice_cli", "train, evaluate and export the live voice detector"),
+    "voice": ("training.voice.cli", "train, evaluate and export the live voice detector"),
 }
 """Subcommand -> (module, one-line help)."""
 

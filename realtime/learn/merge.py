@@ -33,9 +33,7 @@ def merge_examples(profiles):
             label = np.where((known.label == OPEN) | (recording.label == OPEN), OPEN, label)
             merged[recording.fingerprint] = replace(known, label=label.astype(np.int8))
     recordings = list(merged.values())
-    opens = {
-        row.tobytes() for r in recordings for row in r.log_mel[(r.label == OPEN) & r.sounding]
-    }
+    opens = {row.tobytes() for r in recordings for row in r.log_mel[(r.label == OPEN) & r.sounding]}
     result = []
     for recording in recordings:
         shut = recording.label == SHUT

@@ -203,4 +203,3 @@ class ProfileDetector:
             setattr(self, name, getattr(prepared, name))
         self._presence = np.zeros((1, 1), np.float32)
         self._found = self._detection = None
-

@@ -146,9 +146,7 @@ def teach(recordings, detector, notes, name=None, seed=0, checked=False):
     fitter = GateFitter(presence, hops.wanted, hops.unwanted, None, hops.label[once], counted)
     fit, loss = fitter.search()
     is_open = _decide_honestly(hops, presence, counted, fit)
-    head = fit_logistic(
-        coordinates[known], hops.label[known], hops.weight[known], penalty
-    )
+    head = fit_logistic(coordinates[known], hops.label[known], hops.weight[known], penalty)
     coefficients, bias = basis.unfold(*head)
     detector.reset()
     key, classic = _fit_key_and_classic(recordings, seed)

@@ -88,9 +88,7 @@ class BudgetedDetector:
 
     def fork(self):
         """Another one with its own debt."""
-        twin = BudgetedDetector(
-            self._detector.fork(), self._budget_s, self.overruns, self._clock
-        )
+        twin = BudgetedDetector(self._detector.fork(), self._budget_s, self.overruns, self._clock)
         twin._probation = self._probation
         return twin
 

@@ -40,9 +40,7 @@ class LiveSession:
         self._view = None
         self.control = LiveControl(config, say=self._say)
         self._microphone = microphone
-        self.host = StreamHost(
-            self._job, self.control.hear, record=config.live.record is not None
-        )
+        self.host = StreamHost(self._job, self.control.hear, record=config.live.record is not None)
         self.control.host = self.host
         self._make_view(view, log_period_s)
 

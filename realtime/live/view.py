@@ -89,6 +89,4 @@ class ScreenView:
         hops, row = self._state.hops_since(-hops_needed(size.width))
         with self._adding:
             events = list(self._events)
-        return screen(
-            status, self._control.stream, hops, row, events, size.width, size.height
-        )
+        return screen(status, self._control.stream, hops, row, events, size.width, size.height)

@@ -13,9 +13,9 @@ from gate.features import MelSettings, log_mel_spectrogram  # noqa: E402
 from gate.processor import GateProcessor  # noqa: E402
 from realtime import vggish_worker  # noqa: E402
 from realtime.vggish_worker import VggishDetector  # noqa: E402
-from training import vggish  # noqa: E402
-from training.audioset_best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset_export import export_head  # noqa: E402
+from training.audioset import vggish  # noqa: E402
+from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
+from training.audioset.export import export_head  # noqa: E402
 
 
 @pytest.fixture(scope="module")

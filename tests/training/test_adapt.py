@@ -18,8 +18,8 @@ from realtime.learn.remarks import TeachingNotes  # noqa: E402
 from realtime.learn.teach import teach  # noqa: E402
 from realtime.onnx_detector import OnnxDetector  # noqa: E402
 from training.adapt import AdaptSettings, adapt, fine_tune, network_from_onnx  # noqa: E402
-from training.voice_export import DetectorCard, export_voice  # noqa: E402
-from training.voice_network import VoiceNet, VoiceSettings  # noqa: E402
+from training.voice.export import DetectorCard, export_voice  # noqa: E402
+from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
 
 QUICK = AdaptSettings(steps=12, batch_size=4, n_hops=100)
 

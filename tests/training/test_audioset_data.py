@@ -3,8 +3,8 @@ import pytest
 from audioset_shards import make_clips, sequence_example, write_data
 
 from gate.errors import ConfigError
-from training import audioset_data
-from training.tfrecord import (
+from training.audioset import data as audioset_data
+from training.audioset.tfrecord import (
     RecordError,
     crc32c,
     parse_sequence_example,

@@ -11,10 +11,12 @@ for name in ("onnx", "sklearn", "matplotlib", "scipy"):
 from audioset_shards import write_data  # noqa: E402
 
 from gate.errors import ConfigError, ModelError  # noqa: E402
-from training import audioset_best, audioset_export, audioset_report, raw_frontends  # noqa: E402
-from training import audioset_sweeps as sweeps  # noqa: E402
-from training.audioset_best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset_export import Head, export_head, open_head, reference_input, run_head  # noqa: E402
+from training.audioset import best as audioset_best  # noqa: E402
+from training.audioset import export as audioset_export  # noqa: E402
+from training.audioset import raw_frontends, sweeps  # noqa: E402
+from training.audioset import report as audioset_report  # noqa: E402
+from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
+from training.audioset.export import Head, export_head, open_head, reference_input, run_head  # noqa: E402
 
 SHIPPED = Path(__file__).parents[2] / "models" / "audioset-speech.onnx"
 TINY = BestNetSettings(width=16, blocks=1, heads=2, n_classes=1)

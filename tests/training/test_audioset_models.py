@@ -4,10 +4,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
 
 from gate.errors import ConfigError  # noqa: E402
-from training.audioset_best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset_models import ARCHITECTURES, PAPER, Lstm, build, scale_bytes  # noqa: E402
-from training.audioset_related import pool_linear_softmax  # noqa: E402
-from training.audioset_train import class_logit, row_mask  # noqa: E402
+from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
+from training.audioset.models import ARCHITECTURES, PAPER, Lstm, build, scale_bytes  # noqa: E402
+from training.audioset.related import pool_linear_softmax  # noqa: E402
+from training.audioset.train import class_logit, row_mask  # noqa: E402
 
 SMALL = {"vgg": {"channels": 2}, "multi-level": {"width": 16}, "gated-conv": {"width": 16}}
 

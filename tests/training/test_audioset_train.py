@@ -9,10 +9,14 @@ pytest.importorskip("sklearn", reason="scikit-learn (extra [training]) is not in
 from audioset_shards import write_data  # noqa: E402
 
 from gate.errors import ConfigError  # noqa: E402
-from training import audioset_best, audioset_data, audioset_sweeps, audioset_train, cli  # noqa: E402
-from training.audioset_best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset_metrics import choose_thresholds, evaluate, per_second_roc_auc  # noqa: E402
-from training.audioset_train import RunSettings, augment_positives  # noqa: E402
+from training import cli  # noqa: E402
+from training.audioset import best as audioset_best  # noqa: E402
+from training.audioset import data as audioset_data  # noqa: E402
+from training.audioset import sweeps as audioset_sweeps  # noqa: E402
+from training.audioset import train as audioset_train  # noqa: E402
+from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
+from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc  # noqa: E402
+from training.audioset.train import RunSettings, augment_positives  # noqa: E402
 
 
 @pytest.fixture(scope="module")

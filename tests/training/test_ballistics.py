@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
 
 from benchmarks.ballistics_study import interval  # noqa: E402
-from training.ballistics import (  # noqa: E402
+from training.voice.ballistics import (  # noqa: E402
     Answers,
     BallisticsSettings,
     best_fixed,
@@ -15,8 +15,8 @@ from training.ballistics import (  # noqa: E402
     fixed_losses,
     learned_losses,
 )
-from training.gate_loss import GateLossSettings, UserSettings  # noqa: E402
-from training.voice_network import VoiceNet, VoiceSettings  # noqa: E402
+from training.voice.gate_loss import GateLossSettings, UserSettings  # noqa: E402
+from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
 
 SETTINGS = VoiceSettings(gru_sizes=(8,), embedding_size=4, embed_all_layers=False)
 

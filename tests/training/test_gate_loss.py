@@ -12,7 +12,7 @@ from gate.envelope import Envelope  # noqa: E402
 from gate.signal_metrics import LossWeights  # noqa: E402
 from gate.signal_metrics import gated_signal_loss as reference_loss  # noqa: E402
 from gate.units import db_to_gain  # noqa: E402
-from training.gate_loss import (  # noqa: E402
+from training.voice.gate_loss import (  # noqa: E402
     GateLossSettings,
     UserSettings,
     draw_user_settings,

@@ -9,7 +9,8 @@ import onnxruntime  # noqa: E402
 
 from gate.errors import ConfigError, ModelError  # noqa: E402
 from gate.features import VGGISH_LOG_OFFSET, MelSettings, log_mel_spectrogram, mel_filterbank  # noqa: E402
-from training import cli, vggish  # noqa: E402
+from training import cli  # noqa: E402
+from training.audioset import vggish  # noqa: E402
 
 YAMNET = Path(__file__).parents[3] / "shared" / "data" / "yamnet"
 SMALL = ((2, 3, 4, 4, 5, 6), 8)

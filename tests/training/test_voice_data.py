@@ -11,14 +11,14 @@ pytest.importorskip("soxr")
 
 from gate.errors import ConfigError
 from gate.signal_metrics import weighted_energy
-from training import augment
-from training.labels import close_gaps, drop_short, runs, speech_labels
-from training.nonspeech import HUMAN, OTHER, RATE, synthetic_clips
-from training.sources import Corpus, build_cache, read_manifest
-from training.voice_library import Library, is_held_out
-from training.voice_mixer import CLASSES, MixSettings, VoiceMixer, fine_energy
-from training.voice_pool import ItemPool
-from training.voice_smoke import write_corpus
+from training.voice import augment
+from training.voice.labels import close_gaps, drop_short, runs, speech_labels
+from training.voice.library import Library, is_held_out
+from training.voice.mixer import CLASSES, MixSettings, VoiceMixer, fine_energy
+from training.voice.nonspeech import HUMAN, OTHER, RATE, synthetic_clips
+from training.voice.pool import ItemPool
+from training.voice.smoke import write_corpus
+from training.voice.sources import Corpus, build_cache, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_every_made_sound_is_finite_and_loud():
 
 
 def test_parts_add_up_to_the_mixture(library, monkeypatch):
-    monkeypatch.setattr("training.voice_mixer.damage", lambda rng, samples: samples)
+    monkeypatch.setattr("training.voice.mixer.damage", lambda rng, samples: samples)
     made = mixer(library, 4)
     for _ in range(6):
         x, s, n, _, _ = made.render()

@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
 pytest.importorskip("onnx", reason="onnx is in the [training] extra")
 
-import training.voice_graph as voice_graph  # noqa: E402
+import training.voice.graph as voice_graph  # noqa: E402
 from gate.errors import ConfigError, ModelError  # noqa: E402
 from gate.features import MelSettings  # noqa: E402
-from training.voice_export import (  # noqa: E402
+from training.voice.export import (  # noqa: E402
     DetectorCard,
     build_model,
     example_features,
@@ -22,8 +22,8 @@ from training.voice_export import (  # noqa: E402
     run_stream,
     run_torch,
 )
-from training.voice_graph import OUTPUTS  # noqa: E402
-from training.voice_network import VoiceNet, VoiceSettings  # noqa: E402
+from training.voice.graph import OUTPUTS  # noqa: E402
+from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
 
 CARD = DetectorCard(
     name="voice",

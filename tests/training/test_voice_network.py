@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
 
 from gate.errors import ConfigError  # noqa: E402
 from gate.features import log_mel_spectrogram  # noqa: E402
-from training.voice_network import VoiceNet, VoiceSettings, running_level  # noqa: E402
+from training.voice.network import VoiceNet, VoiceSettings, running_level  # noqa: E402
 
 TRUNKS = {
     "default": VoiceSettings(),

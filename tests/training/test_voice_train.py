@@ -8,11 +8,11 @@ pytest.importorskip("scipy")
 pytest.importorskip("sklearn")
 
 from training import cli  # noqa: E402
-from training.voice_calibrate import Limits, fit_slope_offset, fold_in, reliability  # noqa: E402
-from training.voice_evaluate import GateChoice, Heard, ask, gains, judge  # noqa: E402
-from training.voice_network import VoiceNet, VoiceSettings  # noqa: E402
-from training.voice_pool import ItemPool  # noqa: E402
-from training.voice_train import Trainer, TrainSettings, key_loss, load_average, presence_loss  # noqa: E402
+from training.voice.calibrate import Limits, fit_slope_offset, fold_in, reliability  # noqa: E402
+from training.voice.evaluate import GateChoice, Heard, ask, gains, judge  # noqa: E402
+from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
+from training.voice.pool import ItemPool  # noqa: E402
+from training.voice.train import Trainer, TrainSettings, key_loss, load_average, presence_loss  # noqa: E402
 
 SMALL = VoiceSettings(gru_sizes=(8,), embedding_size=16, n_speakers=2, n_events=2)
 

@@ -3,7 +3,7 @@
 1. Presence of ``speech`` is calibrated: two numbers (slope and offset of the logit) are fitted on
    the dev mixtures and folded into the network's last layer, so nothing is added to the graph.
 2. Thresholds to open and to stay open are chosen on dev under the limits of `Limits`.
-3. Attack, hold and release are fitted with those thresholds (`training.ballistics`).
+3. Attack, hold and release are fitted with those thresholds (`training.voice.ballistics`).
 """
 
 import itertools
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from gate.metrics import hop_labels
-from training.voice_evaluate import GateChoice, ask, judge, print_table
+from training.voice.evaluate import GateChoice, ask, judge, print_table
 
 _CLEAN_TO_10DB = ("clean", "20 dB", "10 dB")
 
@@ -189,7 +189,7 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
     net : VoiceNet
     recordings : list of Heard
         The dev set.
-    pool : training.voice_pool.ItemPool
+    pool : training.voice.pool.ItemPool
         Items to fit the ballistics on.
     print_line : callable
     n_items : int
@@ -201,7 +201,7 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
         Ready for JSON: ``presence``, ``presence_threshold``, ``presence_hysteresis``,
         ``ballistics``, ``table``.
     """
-    from training.ballistics import (
+    from training.voice.ballistics import (
         BallisticsSettings,
         GateLossSettings,
         collect,
@@ -241,7 +241,7 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
 
 def calibrate_smoke(trainer):
     """What `calibrate_network` does, on a few items of the pool and without thresholds."""
-    from training.ballistics import BallisticsSettings, collect, fit_ballistics, pool_batches
+    from training.voice.ballistics import BallisticsSettings, collect, fit_ballistics, pool_batches
 
     net = trainer.average.eval()
     answers = collect(net, pool_batches(trainer.pool, 16, 8))

@@ -2,8 +2,8 @@
 
 The evaluation set is the benchmark's (`benchmarks.mixtures`): mixtures clean to 0 dB, recordings
 without speech. The network runs once a recording; any number of gate settings is then tried on
-what it said, by the batched twin of the shipped gate (`training.gate_loss`), which tests hold to
-`gate.control` and `gate.envelope`.
+what it said, by the batched twin of the shipped gate (`training.voice.gate_loss`), which tests
+hold to `gate.control` and `gate.envelope`.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from gate.key import band_partition
 from gate.metrics import Tally, measure, segments_of
 from gate.settings import GateSettings
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
-from training.gate_loss import GateLossSettings, UserSettings, gate_gain
+from training.voice.gate_loss import GateLossSettings, UserSettings, gate_gain
 
 _HOP_S = 0.01
 _SHIPPED = GateSettings()

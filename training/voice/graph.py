@@ -12,7 +12,7 @@ Many channels go through one call: the number of channels B is that of the state
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from training.voice_network import BALLISTICS
+from training.voice.network import BALLISTICS
 
 OUTPUTS = ("embedding", "presence", "key", "ballistics")
 """The graph's outputs beside ``state_out``."""

@@ -100,7 +100,7 @@ def parse_options(pairs):
 
 
 def _run_settings(args):
-    from training.audioset_train import RunSettings
+    from training.audioset.train import RunSettings
 
     given = {
         field.name: getattr(args, field.name)
@@ -118,8 +118,9 @@ def _run_settings(args):
 def _one_run(args):
     import torch
 
-    from training import audioset_data, audioset_train
-    from training.audioset_metrics import evaluate
+    from training.audioset import data as audioset_data
+    from training.audioset import train as audioset_train
+    from training.audioset.metrics import evaluate
 
     torch.set_num_threads(1)
     settings = _run_settings(args)
@@ -150,7 +151,7 @@ def _one_run(args):
         scores, _ = audioset_train.predict(model, clips.embeddings, clips.lengths)
         report["eval"] = evaluate(targets, scores)
     if args.plot:
-        from training.audioset_plots import plot_loss_curves
+        from training.audioset.plots import plot_loss_curves
 
         plot_loss_curves(args.plot, {settings.arch: result.history}, settings.arch)
     print(json.dumps(report, indent=2))
@@ -168,7 +169,7 @@ def run_sweeps(names, args):
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
 
-    from training import audioset_sweeps as sweeps
+    from training.audioset import sweeps
 
     store, cache = sweeps.RunStore(Path(args.runs) / "store"), Path(args.runs) / "cache"
     named = []
@@ -203,15 +204,15 @@ def run(args):
         names = [n for n in SWEEPS if n != "all"] if args.sweep == "all" else [args.sweep]
         run_sweeps(names, args)
     elif args.best:
-        from training.audioset_best import train_best
+        from training.audioset.best import train_best
 
         train_best(args)
     elif args.export:
-        from training.audioset_export import export_best
+        from training.audioset.export import export_best
 
         export_best(args)
     elif args.report:
-        from training.audioset_report import make_report
+        from training.audioset.report import make_report
 
         make_report(args)
     else:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from gate.errors import ConfigError
-from training import audioset_data, audioset_models
-from training.audioset_metrics import evaluate
+from training.audioset import data as audioset_data
+from training.audioset import models as audioset_models
+from training.audioset.metrics import evaluate
 
 OPTIMISERS = {
     "adam": torch.optim.Adam,
@@ -28,7 +29,7 @@ class RunSettings:
     Attributes
     ----------
     arch : str
-        Key of `audioset_models.ARCHITECTURES`; `options` are its keyword arguments.
+        Key of `training.audioset.models.ARCHITECTURES`; `options` are its keyword arguments.
     loss : {"bce", "ce"}
         One output with binary cross-entropy, or two with cross-entropy.
     optimiser : {"adam", "rmsprop", "adagrad"}
@@ -93,8 +94,8 @@ class RunResult:
     best_epoch : int
         Of the lowest validation loss; the model is from there.
     validation, eval : dict
-        The figures of `audioset_metrics.evaluate` at a threshold of 0.5; `eval` is empty until
-        a final model is scored.
+        The figures of `training.audioset.metrics.evaluate` at a threshold of 0.5; `eval` is empty
+        until a final model is scored.
     seconds : float
         Processor time of the training.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError, ModelError
-from training.audioset_models import scale_bytes
+from training.audioset.models import scale_bytes
 from training.onnx_write import to_onnx
 
 NAME = "audioset-speech"
@@ -103,8 +103,8 @@ def export_head(net, path, metadata):
 
 def export_best(args):
     """Export the ensemble that `train_best` left under ``RUNS/best``; writes the card too."""
-    from training.audioset_best import load_ensemble
-    from training.audioset_card import write_card
+    from training.audioset.best import load_ensemble
+    from training.audioset.card import write_card
 
     folder = Path(args.runs) / ("best-fast" if args.fast else "best")
     if not (folder / "best.json").is_file():

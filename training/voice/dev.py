@@ -1,6 +1,6 @@
 """A quick look at the dev set while training: the network's presence against a threshold.
 
-No key level, hold or ballistics here; `training.voice_evaluate` measures the gate itself.
+No key level, hold or ballistics here; `training.voice.evaluate` measures the gate itself.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from gate.features import LogMel
-from training.labels import LabelSettings, close_gaps
-from training.voice_library import loud_rms
+from training.voice.labels import LabelSettings, close_gaps
+from training.voice.library import loud_rms
 
 _HOP = 160
 
@@ -59,8 +59,8 @@ def build_dev_set(library, held_out=None, seed=5, n_mixtures=24, snrs_db=(None, 
 
     Parameters
     ----------
-    library : training.voice_library.Library
-    held_out : training.voice_library.Library or None
+    library : training.voice.library.Library
+    held_out : training.voice.library.Library or None
         Another source of unwanted sounds.
     seed : int
     n_mixtures : int

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 import torch
 
-from training.gate_loss import (
+from training.voice.gate_loss import (
     GateLossSettings,
     UserSettings,
     band_level_db,
@@ -126,7 +126,7 @@ class Answers:
 
 
 def pool_batches(pool, n_items, batch_size=32, seed=0):
-    """Batches of `n_items` items drawn without repetition from a `training.voice_pool.ItemPool`."""
+    """Batches of `n_items` items drawn without repetition from a `training.voice.pool.ItemPool`."""
     slots = np.random.default_rng(seed).permutation(pool.filled)[:n_items]
     for start in range(0, len(slots), batch_size):
         batch = pool.take(np.sort(slots[start : start + batch_size]))

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from training.augment import convolve, minimum_phase, random_response
-from training.labels import (
+from training.voice.augment import convolve, minimum_phase, random_response
+from training.voice.labels import (
     LabelSettings,
     energy_activity,
     hop_levels,
     sound_labels,
     speech_labels,
 )
-from training.nonspeech import synthetic_clips
-from training.rooms import measured_rooms, simulated_rooms
+from training.voice.nonspeech import synthetic_clips
+from training.voice.rooms import measured_rooms, simulated_rooms
 
 RATE = 16000
 _HOP = 160
@@ -119,17 +119,17 @@ class Library:
 
     Parameters
     ----------
-    corpus : training.sources.Corpus
+    corpus : training.voice.sources.Corpus
     split : str
         ``train`` or ``dev``.
     seed : int
         Of synthetic clips and rooms.
     opinions : tuple of dict
-        From `training.teachers.load_opinions`; may be empty.
+        From `training.voice.teachers.load_opinions`; may be empty.
     n_rooms : int
         Simulated rooms.
     synthetic_rounds : int
-        Of `training.nonspeech.synthetic_clips`; 0 for none.
+        Of `training.voice.nonspeech.synthetic_clips`; 0 for none.
     n_noises : int
         Made noises.
     held_out : {"without", "only", "with"}

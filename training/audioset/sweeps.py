@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import ConfigError
-from training.audioset_train import RunSettings
+from training.audioset.train import RunSettings
 
 TABLES = {
     "table1": "linear",
@@ -156,7 +156,7 @@ def experiment(name, store, fast=False):
     if name == "sanity":
         return [dataclasses.replace(s, split="eval") for s in winners()], False
     if name == "related":
-        from training.audioset_models import RELATED
+        from training.audioset.models import RELATED
 
         base = RunSettings(epochs=10, patience=2)
         runs = [
@@ -174,8 +174,9 @@ def execute(settings, data, cache, score):
     """Train one run; returns its record and, if scored, its eval scores."""
     import torch
 
-    from training import audioset_data, audioset_train
-    from training.audioset_metrics import evaluate
+    from training.audioset import data as audioset_data
+    from training.audioset import train as audioset_train
+    from training.audioset.metrics import evaluate
 
     torch.set_num_threads(1)
     train, validation = audioset_train.prepare(settings, data, cache)

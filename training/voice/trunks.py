@@ -1,4 +1,4 @@
-"""Compares trunks of the voice network by size and by time: ``python -m training.voice_trunks``.
+"""Compares trunks of the voice network by size and by time: ``python -m training.voice.trunks``.
 
 The weights are random: time does not depend on them. Prints a Markdown table with the median of
 a hop's time in onnxruntime, one thread, called with numpy arrays and with bound buffers, and the
@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 
-from training.voice_export import (
+from training.voice.export import (
     OUTPUTS,
     DetectorCard,
     build_model,
@@ -19,7 +19,7 @@ from training.voice_export import (
     example_features,
     open_session,
 )
-from training.voice_network import VoiceNet, VoiceSettings
+from training.voice.network import VoiceNet, VoiceSettings
 
 TRUNKS = {
     "GRU 64": VoiceSettings(gru_sizes=(64,)),

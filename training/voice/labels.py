@@ -1,8 +1,8 @@
 """Frame labels of a clean recording: where does the wanted sound, sound?
 
 A recording's own energy is on time to the hop but takes hum and key clicks between words for
-speech; a teacher (see `training.teachers`) knows speech but is late. Together: energy draws the
-edges, the teacher says which stretches count. One label a hop of 10 ms.
+speech; a teacher (see `training.voice.teachers`) knows speech but is late. Together: energy draws
+the edges, the teacher says which stretches count. One label a hop of 10 ms.
 """
 
 from dataclasses import dataclass

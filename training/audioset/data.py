@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import ConfigError, GateError
-from training.tfrecord import RecordError, parse_sequence_example, read_records
+from training.audioset.tfrecord import RecordError, parse_sequence_example, read_records
 
 DEFAULT_DATA = "../shared/data/audioset"
 N_ROWS = 10

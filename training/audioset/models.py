@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError
-from training.audioset_related import (
+from training.audioset.related import (
     BiLstmSegmenter,
     GatedConvAttention,
     MultiLevelAttention,

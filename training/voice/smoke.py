@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.nonspeech import HUMAN, OTHER, RATE
+from training.voice.nonspeech import HUMAN, OTHER, RATE
 
 _COLUMNS = ("split", "kind", "source", "file", "sec", "sr_src", "speaker", "cls", "lang", "licence")
 

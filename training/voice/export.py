@@ -13,7 +13,7 @@ from onnx import helper
 
 from gate.errors import ConfigError, ModelError
 from gate.features import MelSettings, log_mel_spectrogram
-from training.voice_graph import OUTPUTS, build_graph
+from training.voice.graph import OUTPUTS, build_graph
 
 FORMAT = "exemplar-gate-detector"
 FORMAT_VERSION = "1"

@@ -11,9 +11,9 @@ from scipy.fft import irfft, rfft
 from gate.features import LogMel
 from gate.key import band_partition
 from gate.signal_metrics import a_weighting
-from training.augment import convolve, damage, minimum_phase, random_response
-from training.labels import hop_levels
-from training.voice_library import loud_rms
+from training.voice.augment import convolve, damage, minimum_phase, random_response
+from training.voice.labels import hop_levels
+from training.voice.library import loud_rms
 
 CLASSES = ("speech", "sung", "music", "human_nonspeech", "noise")
 RATE = 16000
@@ -103,7 +103,7 @@ class VoiceMixer:
 
     Parameters
     ----------
-    library : training.voice_library.Library
+    library : training.voice.library.Library
     settings : MixSettings
     seed : int or sequence of int
     """

@@ -30,7 +30,7 @@ def add_parser(subparsers):
 
 def run(args):
     """Convert; returns the exit code."""
-    from training import vggish
+    from training.audioset import vggish
 
     network = vggish.load_vggish(args.weights)
     model = vggish.VggishToBytes(network, *vggish.load_pca(args.pca))

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from training.voice_mixer import CLASSES
-from training.voice_network import VoiceNet, VoiceSettings
+from training.voice.mixer import CLASSES
+from training.voice.network import VoiceNet, VoiceSettings
 
 _KEY_FLOOR = 1e-13
 _KEY_STRIDE = 5  # neighbouring hops have much the same key: the loss looks at one in five
@@ -165,7 +165,7 @@ class Trainer:
 
     Parameters
     ----------
-    pool : training.voice_pool.ItemPool
+    pool : training.voice.pool.ItemPool
     folder : path-like
         For checkpoints, the log and the curves.
     network, settings : VoiceSettings, TrainSettings

@@ -62,7 +62,7 @@ def write_card(path, onnx_path, net, record):
     path, onnx_path : path-like
     net : Ensemble
     record : dict
-        Of `audioset_best.train_best`.
+        Of `training.audioset.best.train_best`.
     """
     text = _CARD.format(
         parameters=sum(p.numel() for p in net.parameters()),

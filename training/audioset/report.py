@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import ConfigError
-from training import audioset_sweeps as sweeps
-from training.audioset_metrics import METRICS, evaluate, per_second_roc_auc
-from training.audioset_plots import plot_loss_curves
+from training.audioset import sweeps
+from training.audioset.metrics import METRICS, evaluate, per_second_roc_auc
+from training.audioset.plots import plot_loss_curves
 
 PAPER_BEST = 0.81
 """Highest micro-F1 in the paper, the one figure of it that is known here."""
@@ -316,11 +316,11 @@ def finished_runs(names, args):
 
 def make_report(args):
     """Run everything that is missing, then write report, figures and CSV."""
-    from training.audioset_best import train_best
-    from training.audioset_cli import SWEEPS, run_sweeps
-    from training.audioset_data import ClassList, load_part, load_strong_speech, select_target
-    from training.audioset_export import export_best
-    from training.raw_frontends import run_frontends
+    from training.audioset.best import train_best
+    from training.audioset.cli import SWEEPS, run_sweeps
+    from training.audioset.data import ClassList, load_part, load_strong_speech, select_target
+    from training.audioset.export import export_best
+    from training.audioset.raw_frontends import run_frontends
 
     started = time.perf_counter()
     names = [n for n in SWEEPS if n != "all"]

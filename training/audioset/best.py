@@ -21,12 +21,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training import audioset_data
-from training.audioset_best_net import BestNet, BestNetSettings
-from training.audioset_metrics import choose_thresholds, evaluate
-from training.audioset_models import scale_bytes
-from training.audioset_related import pool_linear_softmax, to_logit
-from training.audioset_train import row_mask
+from training.audioset import data as audioset_data
+from training.audioset.best_net import BestNet, BestNetSettings
+from training.audioset.metrics import choose_thresholds, evaluate
+from training.audioset.models import scale_bytes
+from training.audioset.related import pool_linear_softmax, to_logit
+from training.audioset.train import row_mask
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def train_best(args, target="Speech"):
 
 def score_best(args, net, thresholds, classes, target):
     """Figures on eval, clips and seconds."""
-    from training.audioset_metrics import per_second_roc_auc
+    from training.audioset.metrics import per_second_roc_auc
 
     clips = audioset_data.load_part(args.data, "eval", Path(args.runs) / "cache")
     truth, _ = audioset_data.select_target(clips, classes, target)

@@ -1,6 +1,6 @@
 """Trials of the best model's settings on the validation fifth, as a Markdown table.
 
-``python -m training.audioset_trials``: each trial trains one `BestNet` on four fifths of
+``python -m training.audioset.trials``: each trial trains one `BestNet` on four fifths of
 bal_train and prints its figures on the last fifth. The eval part is not read.
 """
 
@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from training import audioset_data
-from training.audioset_best import BestSettings, label_matrix, predict_net, train_net
-from training.audioset_best_net import BestNetSettings
-from training.audioset_metrics import METRICS, choose_thresholds, evaluate
+from training.audioset import data as audioset_data
+from training.audioset.best import BestSettings, label_matrix, predict_net, train_net
+from training.audioset.best_net import BestNetSettings
+from training.audioset.metrics import METRICS, choose_thresholds, evaluate
 
 BASE = BestSettings()
 TRIALS = {

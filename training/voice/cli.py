@@ -35,9 +35,9 @@ class MixerFactory:
     n_hops, seed : int
     n_rooms, synthetic_rounds, n_noises : int
     held_out : str
-        See `training.voice_library.Library`.
+        See `training.voice.library.Library`.
     snr_db : tuple of float
-        See `training.voice_mixer.MixSettings`.
+        See `training.voice.mixer.MixSettings`.
     """
 
     cache: str
@@ -51,9 +51,9 @@ class MixerFactory:
 
     def library(self, split="train", held_out=None):
         """The sounds of a split."""
-        from training.sources import Corpus
-        from training.teachers import load_opinions
-        from training.voice_library import Library
+        from training.voice.library import Library
+        from training.voice.sources import Corpus
+        from training.voice.teachers import load_opinions
 
         cache = Path(self.cache)
         opinions = load_opinions(cache / "teachers.npz")
@@ -64,7 +64,7 @@ class MixerFactory:
 
     def __call__(self):
         """A mixer of the train split."""
-        from training.voice_mixer import MixSettings, VoiceMixer
+        from training.voice.mixer import MixSettings, VoiceMixer
 
         return VoiceMixer(
             self.library(), MixSettings(n_hops=self.n_hops, snr_db=self.snr_db), [self.seed, 1]
@@ -131,14 +131,14 @@ def train(args, factory, settings, network=None, opinions=True):
 
     Returns
     -------
-    training.voice_train.Trainer
+    training.voice.train.Trainer
     """
-    from training.sources import build_cache
-    from training.teachers import teach
-    from training.voice_dev import build_dev_set, look
-    from training.voice_network import VoiceSettings
-    from training.voice_pool import ItemPool, PoolFiller
-    from training.voice_train import Trainer
+    from training.voice.dev import build_dev_set, look
+    from training.voice.network import VoiceSettings
+    from training.voice.pool import ItemPool, PoolFiller
+    from training.voice.sources import build_cache
+    from training.voice.teachers import teach
+    from training.voice.train import Trainer
 
     run, cache = Path(args.run), Path(factory.cache)
     corpus = build_cache(args.data, cache, workers=max(1, min(2, os.cpu_count() or 1)))
@@ -172,7 +172,7 @@ def train(args, factory, settings, network=None, opinions=True):
 
 def hear_dev(args, factory):
     """The dev recordings: the benchmark's and the sounds held out of training."""
-    from training.voice_evaluate import hear, hear_sound
+    from training.voice.evaluate import hear, hear_sound
 
     recordings = [hear(clip) for clip in _evaluation_set(args.data, "dev", args.mixtures)]
     held = replace(factory, n_rooms=0, synthetic_rounds=6, n_noises=1, seed=98)
@@ -194,18 +194,16 @@ def _evaluation_set(data, split, n_mixtures):
     # The evaluation set is the benchmark's own, so that both measure the same thing.
     from benchmarks.mixtures import evaluation_set
 
-    return evaluation_set(
-        data, split, n_mixtures=n_mixtures
-    )
+    return evaluation_set(data, split, n_mixtures=n_mixtures)
 
 
 def calibrate(args, factory):
     """Calibrate the newest checkpoint; writes ``calibrated.pt`` and ``calibration.json``."""
     import torch
 
-    from training.voice_calibrate import calibrate_network
-    from training.voice_pool import ItemPool
-    from training.voice_train import load_average
+    from training.voice.calibrate import calibrate_network
+    from training.voice.pool import ItemPool
+    from training.voice.train import load_average
 
     run = Path(args.run)
     torch.set_num_threads(args.threads)
@@ -221,8 +219,8 @@ def calibrate(args, factory):
 
 def export(args):
     """Check the calibrated network and write the detector."""
-    from training.voice_export import DetectorCard, export_voice
-    from training.voice_train import load_average
+    from training.voice.export import DetectorCard, export_voice
+    from training.voice.train import load_average
 
     run = Path(args.run)
     if not (run / "calibrated.pt").is_file():
@@ -244,7 +242,7 @@ def export(args):
 
 def evaluate(args):
     """Print the figures of an exported detector."""
-    from training.voice_evaluate import (
+    from training.voice.evaluate import (
         GateChoice,
         OnnxNet,
         ask,
@@ -272,9 +270,9 @@ def evaluate(args):
 
 def smoke(args):
     """Manifest to export on synthetic sound, in about a minute."""
-    from training.voice_network import VoiceSettings
-    from training.voice_smoke import write_corpus
-    from training.voice_train import TrainSettings
+    from training.voice.network import VoiceSettings
+    from training.voice.smoke import write_corpus
+    from training.voice.train import TrainSettings
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -285,7 +283,7 @@ def smoke(args):
         settings = TrainSettings(minutes=0.08, batch_size=4, evaluate_minutes=1.0, seed=args.seed)
         network = VoiceSettings(gru_sizes=(16,), embedding_size=128)
         trainer = train(args, factory, settings, network, opinions=False)
-        from training.voice_calibrate import calibrate_smoke
+        from training.voice.calibrate import calibrate_smoke
 
         report = calibrate_smoke(trainer)
         (folder / "run" / "calibration.json").write_text(json.dumps(report), encoding="utf-8")
@@ -305,7 +303,7 @@ def run(args):
     if args.max_snr_db is not None:
         factory = replace(factory, snr_db=(-5.0, args.max_snr_db))
     if args.action == "train":
-        from training.voice_train import TrainSettings
+        from training.voice.train import TrainSettings
 
         settings = TrainSettings(
             minutes=args.minutes, batch_size=args.batch_size, learning_rate=args.learning_rate,

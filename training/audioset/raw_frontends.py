@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from gate.errors import ConfigError
 from gate.features import MelSettings, log_mel_spectrogram, mel_centres_hz
-from training.audioset_metrics import evaluate
+from training.audioset.metrics import evaluate
 
 SAMPLE_RATE = 16000
 HOP = 160

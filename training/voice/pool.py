@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import GateError
-from training.voice_mixer import CLASSES
+from training.voice.mixer import CLASSES
 
 _STEP_DB, _FLOOR_DB = 0.5, -127.5
 _WEIGHT_STEP = 1.0 / 32.0
@@ -92,7 +92,7 @@ class ItemPool:
         self._count[0] = 0
 
     def put(self, item):
-        """Store an item (see `training.voice_mixer.VoiceMixer.item`), over the oldest."""
+        """Store an item (see `training.voice.mixer.VoiceMixer.item`), over the oldest."""
         slot = self.made % self.capacity
         for name, array in self._arrays.items():
             value = item[name]

@@ -1,0 +1,1 @@
+"""Classifiers on AudioSet's released embeddings: `gate-train audioset`."""

@@ -1,0 +1,1 @@
+"""The live voice detector, from mixing to export: `gate-train voice`."""
