@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from gate.errors import AudioFileError, ConfigError
@@ -58,7 +58,7 @@ def main(argv=None):
 
 
 def _main(args):
-    from realtime.batch.pool import check_backend
+    from realtime.batch.cluster import check_backend
     from realtime.engine import open_detector
 
     if not 1 <= args.jobs <= 64:
@@ -73,18 +73,13 @@ def _main(args):
         if path is not None and not Path(path).is_file():
             raise AudioFileError(f"{path}: no such file (--{name.replace('_', '-')})")
     jobs = _plan(args)
-    finished, planned = None, len(jobs)
+    journal, planned = None, len(jobs)
     if args.resume:
-        from realtime.batch.resume import Finished, settings_hash
-
-        output = Path(args.output)
-        folder = output.parent if jobs[0].output == output else output
-        finished = Finished(folder, settings_hash(config, jobs[0]))
-        jobs = [job for job in jobs if not finished.has(job)]
+        journal, jobs = _take_up(jobs, config, args)
         if len(jobs) < planned and not args.quiet:
             print(f"{planned - len(jobs)} of {planned} files were finished before")
     started = time.perf_counter()
-    reports, failures = _run_all(jobs, config, args, finished) if jobs else ([], [])
+    reports, failures = _run_all(jobs, config, args, journal) if jobs else ([], [])
     if args.report:
         _write_report(Path(args.report), config, reports, failures)
     if not args.quiet and len(jobs) > 1:
@@ -139,43 +134,78 @@ def _plan(args):
     return jobs
 
 
-def _run_all(jobs, config, args, finished=None):
-    """Gate all files; a bad one is told and does not stop the rest."""
-    from realtime.batch.pool import gate_one, run_dask, run_pool
+def _take_up(jobs, config, args):
+    """The journal of the output folder, and the jobs that are left to do."""
+    from realtime.batch.leftovers import remove_leftovers
+    from realtime.batch.resume import Journal, settings_hash
 
-    reports, failures = [], []
-    detailed = bool(args.report)
-    n_jobs = min(args.jobs, len(jobs))
-    with _progress(args) as progress:
+    output = Path(args.output)
+    folder = output.parent if jobs[0].output == output else output
+    journal = Journal(folder, settings_hash(config, jobs[0]))
+    left = journal.left_to_do(jobs)
+    remove_leftovers(left)
+    return journal, left
+
+
+def _run_all(jobs, config, args, journal=None):
+    """Gate all files; a bad one is told and does not stop the rest."""
+    from realtime.batch.gate_file import check_outputs
+    from realtime.batch.progress import make_progress
+
+    reports, failures, begun = [], [], set()
+    with make_progress(args.quiet) as progress:
+
+        def admit(job):
+            check_outputs(job)
+            if journal is not None and job.source.exists():
+                journal.begin(job)
+                begun.add(job)
+            return replace(job, overwrite=True)
 
         def settle(job, outcome):
-            if isinstance(outcome, str):
+            failed = isinstance(outcome, str)
+            if failed:
                 failures.append({"file": str(job.source), "error": outcome})
                 progress.say(f"{PROG}: error: {outcome}", error=True)
             else:
                 reports.append(outcome)
-                if finished is not None:
-                    finished.add(job)
                 progress.say(_line(job, outcome))
+            if job in begun:
+                journal.end(job, not failed)
 
-        if args.backend == "dask":
-            outcomes = run_dask(jobs, config, detailed, args.scheduler)
-        elif n_jobs > 1:
-            outcomes = run_pool(jobs, config, detailed, n_jobs)
-        else:
-            outcomes = None
-            for job in jobs:
-                with progress.file(job) as advance:
-                    outcome = gate_one(job, config, detailed, advance)
-                settle(job, outcome)
-        if outcomes is not None:
-            progress.files(len(jobs))
-            for job, outcome in outcomes:
-                settle(job, outcome)
-                progress.file_done()
+        for job, outcome in _outcomes(jobs, config, args, admit, progress):
+            settle(job, outcome)
     order = {str(job.source): index for index, job in enumerate(jobs)}
     reports.sort(key=lambda report: order[report["file"]])
     return reports, failures
+
+
+def _outcomes(jobs, config, args, admit, progress):
+    """(job, report or error line) as files finish, by the engine that was asked for."""
+    from realtime.batch.pool import gate_one, run_pool
+
+    detailed, n_jobs = bool(args.report), min(args.jobs, len(jobs))
+    if args.backend == "loky" and n_jobs == 1:
+        for job in jobs:
+            try:
+                admitted = admit(job)
+            except AudioFileError as error:
+                yield job, str(error)
+                continue
+            with progress.file(job) as advance:
+                outcome = gate_one(admitted, config, detailed, advance)
+            yield job, outcome
+        return
+    if args.backend == "dask":
+        from realtime.batch.cluster import run_dask
+
+        outcomes = run_dask(jobs, config, detailed, args.scheduler, admit)
+    else:
+        outcomes = run_pool(jobs, config, detailed, n_jobs, admit)
+    progress.files(len(jobs))
+    for job, outcome in outcomes:
+        yield job, outcome
+        progress.file_done()
 
 
 def _line(job, report):
@@ -203,95 +233,6 @@ def _write_report(path, config, reports, failures):
         "failed": failures,
     }
     write_text(path, json.dumps(tree, indent=2) + "\n")
-
-
-class _Silent:
-    """Progress for pipes and ``--quiet``."""
-
-    def __init__(self, quiet):
-        self._quiet = quiet
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
-
-    def say(self, text, error=False):
-        if error or not self._quiet:
-            print(text, file=sys.stderr if error else sys.stdout, flush=True)
-
-    def file(self, job):
-        return nullcontext()
-
-    def files(self, total):
-        pass
-
-    def file_done(self):
-        pass
-
-
-class _Bars(_Silent):
-    """Progress on a terminal."""
-
-    def __init__(self):
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        super().__init__(quiet=False)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-
-    def __enter__(self):
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._progress.stop()
-
-    def say(self, text, error=False):
-        self._progress.stop()
-        super().say(text, error)
-        self._progress.start()
-
-    def file(self, job):
-        task = self._progress.add_task(job.source.name, total=_seconds(job.source))
-
-        class Task:
-            def __enter__(_):
-                return lambda seconds: self._progress.update(task, completed=seconds)
-
-            def __exit__(_, *exc):
-                self._progress.remove_task(task)
-
-        return Task()
-
-    def files(self, total):
-        self._all = self._progress.add_task("files", total=total)
-
-    def file_done(self):
-        self._progress.advance(self._all)
-
-
-def _seconds(path):
-    import soundfile
-
-    try:
-        return soundfile.info(path).duration
-    except (soundfile.LibsndfileError, TypeError):
-        return None
-
-
-def _progress(args):
-    if args.quiet or not sys.stderr.isatty():
-        return _Silent(args.quiet)
-    return _Bars()
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ class BatchJob:
         """Where the picture goes."""
         return self.output.with_name(self.output.name + ".png")
 
+    @property
+    def outputs(self):
+        """All files that it writes."""
+        asked = [(True, self.output), (self.trace, self.trace_path), (self.plot, self.plot_path)]
+        return [path for wanted, path in asked if wanted]
+
 
 def gate_file(job, config, progress=None, detailed=False):
     """Gate a file into another of the same length, rate, channels and sample format.
@@ -123,10 +129,7 @@ def check_outputs(job):
     """
     if job.output.exists() and job.source.exists() and job.output.samefile(job.source):
         raise AudioFileError(f"{job.output}: is the input; choose another output")
-    wanted = [job.output]
-    wanted += [job.trace_path] if job.trace else []
-    wanted += [job.plot_path] if job.plot else []
-    for path in wanted:
+    for path in job.outputs:
         if path.exists() and not job.overwrite:
             raise AudioFileError(f"{path}: exists already (--overwrite replaces it)")
 

@@ -9,6 +9,7 @@ import numpy as np
 from gate.decimator import Decimator
 from gate.errors import GateError
 from gate.features import LogMel, hz_to_mel, mel_centres_hz
+from realtime.files import partial_name
 
 _COLUMNS = 2400
 _COLOURS = {"dry": "#b8bec8", "gated": "#1f6f8b", "gain": "#d1495b", "level": "#3d5a80"}
@@ -125,7 +126,7 @@ class PlotData:
         level.legend(loc="lower right", fontsize=8)
         self._draw_spectrogram(band, hops)
         band.set_xlabel("time, s")
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial = partial_name(path)
         try:
             figure.savefig(partial, dpi=110, format="png")
             os.replace(partial, path)

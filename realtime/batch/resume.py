@@ -1,13 +1,20 @@
-"""Which files an earlier run finished: one JSON line each in the output folder."""
+"""What earlier runs did: a journal in the output folder, a JSON line whenever a file begins,
+is finished, or fails.
+
+A file that began and did neither was under way when its run was killed: what is at its output
+is ours, whole or not there (outputs are renamed into place), and is gated again.
+"""
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from realtime.engine import NO_MODEL
 from realtime.models import find_model
 
-STATE_NAME = ".gate-batch.jsonl"
+JOURNAL_NAME = ".gate-batch.jsonl"
+BEGUN, FINISHED, FAILED = "begun", "finished", "failed"
 
 
 def settings_hash(config, job):
@@ -29,46 +36,73 @@ def settings_hash(config, job):
     return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
 
 
-class Finished:
-    """The state file.
+class Journal:
+    """The journal of an output folder.
 
     Parameters
     ----------
     folder : Path
-        Output folder.
     settings : str
         From `settings_hash`.
     """
 
     def __init__(self, folder, settings):
         self._folder, self._settings = Path(folder), settings
-        self._path = self._folder / STATE_NAME
-        self._lines = {}
-        self._whole = True
+        self._path = self._folder / JOURNAL_NAME
+        self._entries = {}
+        self._inputs = {}
+        self._cut_off = False
         if self._path.is_file():
             text = self._path.read_text(encoding="utf-8", errors="replace")
-            self._whole = not text or text.endswith("\n")
+            self._cut_off = bool(text) and not text.endswith("\n")
             for line in text.splitlines():
                 try:
                     entry = json.loads(line)
-                    self._lines[entry["output"]] = entry["input"]
+                    self._entries[entry["output"]] = entry
                 except (ValueError, KeyError, TypeError):
                     continue  # a line cut off when the run was killed
 
-    def has(self, job):
-        """Whether the job's output is there, from this input with these settings."""
+    def left_to_do(self, jobs):
+        """The jobs that are not finished; those that were under way may overwrite."""
+        left = [job for job in jobs if not self._is_finished(job)]
+        return [replace(job, overwrite=True) if self._was_begun(job) else job for job in left]
+
+    def begin(self, job):
+        """Record that a file is begun."""
+        self._inputs[job] = self._input(job)
+        self._write(job, BEGUN)
+
+    def end(self, job, done):
+        """Record that a file that was begun is finished, or has failed."""
+        source = self._inputs.pop(job)  # as it was then: one that has changed is gated again
+        if done:
+            self._write(job, FINISHED, input=source, sizes=self._sizes(job))
+        else:
+            self._write(job, FAILED)
+
+    def _write(self, job, state, **more):
+        entry = {"output": self._name(job), "state": state, **more}
+        self._append(json.dumps(entry) + "\n")
+
+    def _append(self, line):
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("\n" + line if self._cut_off else line)
+        self._cut_off = False
+
+    def _is_finished(self, job):
+        entry = self._entries.get(self._name(job), {})
         try:
-            return job.output.is_file() and self._lines.get(self._name(job)) == self._input(job)
+            return (
+                entry.get("state") == FINISHED
+                and entry.get("input") == self._input(job)
+                and entry.get("sizes") == self._sizes(job)
+            )
         except OSError:
             return False
 
-    def add(self, job):
-        """Record a finished file."""
-        entry = {"output": self._name(job), "input": self._input(job)}
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(("" if self._whole else "\n") + json.dumps(entry) + "\n")
-        self._whole = True
+    def _was_begun(self, job):
+        return self._entries.get(self._name(job), {}).get("state") == BEGUN
 
     def _name(self, job):
         return job.output.relative_to(self._folder).as_posix()
@@ -76,3 +110,7 @@ class Finished:
     def _input(self, job):
         state = job.source.stat()
         return [state.st_size, state.st_mtime_ns, self._settings]
+
+    @staticmethod
+    def _sizes(job):
+        return [path.stat().st_size for path in job.outputs]

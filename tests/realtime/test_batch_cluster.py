@@ -1,10 +1,11 @@
-"""`gate-batch` over several processes, some of which die; and taken up again."""
+"""`gate-batch` over several processes, some of which die."""
 
+import json
 import os
 import re
 import signal
 import threading
-import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,41 +16,67 @@ from tiny_model import tiny_model
 from realtime.batch.cli import main
 
 N_FILES = 8
+DEADLY = "2.wav"
 
 
-@pytest.fixture
-def folder(tmp_path):
-    tiny_model(tmp_path / "tiny.onnx")
-    (tmp_path / "in").mkdir()
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Eight files of 30 s, and what one process makes of them."""
+    folder = tmp_path_factory.mktemp("sources")
+    tiny_model(folder / "tiny.onnx")
+    (folder / "in").mkdir()
     block = np.tile(speech_and_noise(48000, 2.0), (15, 1))
     for k in range(N_FILES):
-        soundfile.write(tmp_path / "in" / f"{k}.wav", np.roll(block, 1000 * k, axis=0), 48000)
-    return tmp_path
+        soundfile.write(folder / "in" / f"{k}.wav", np.roll(block, 1000 * k, axis=0), 48000)
+    assert run(folder, folder / "alone", "--quiet") == 0
+    return folder
 
 
-def run(folder, out, *more):
-    return main([str(folder / "in"), "-o", str(folder / out), "--model",
-                 str(folder / "tiny.onnx"), *map(str, more)])  # fmt: skip
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers on loopback, with two threads each: a death hits up to two files."""
+    pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=2, host="127.0.0.1", dashboard_address=":0"
+    ) as found:
+        yield found
 
 
-def outputs(folder, out):
-    return {p.name: p.read_bytes() for p in (folder / out).glob("*.wav")}
+def run(sources, out, *more):
+    return main([str(sources / "in"), "-o", str(out), "--model", str(sources / "tiny.onnx"),
+                 *map(str, more)])  # fmt: skip
 
 
-def test_resume_skips_what_is_finished_and_only_that(folder, capsys):
-    assert run(folder, "out", "--resume") == 0
-    stamps = {p.name: p.stat().st_mtime_ns for p in (folder / "out").glob("*.wav")}
-    (folder / "out" / "3.wav").unlink()
-    with (folder / "out" / ".gate-batch.jsonl").open("a") as file:
-        file.write('{"output": "4.w')  # a run killed while it wrote
-    capsys.readouterr()
-    assert run(folder, "out", "--resume") == 0
-    assert "7 of 8 files were finished before" in capsys.readouterr().out
-    after = {p.name: p.stat().st_mtime_ns for p in (folder / "out").glob("*.wav")}
-    assert {name for name in after if after[name] != stamps[name]} == {"3.wav"}
-    assert run(folder, "out", "--resume", "--quiet") == 0
-    assert run(folder, "out", "--resume", "--threshold-db", "-30", "--overwrite") == 0
-    assert "finished before" not in capsys.readouterr().out
+def outputs(folder):
+    return {p.name: p.read_bytes() for p in folder.glob("*.wav")}
+
+
+@contextmanager
+def killing(out, name, times):
+    """Kill the processes that gate files of a name; yields the list of those killed."""
+    killed, stop = [], threading.Event()
+    partial = re.compile(rf"\.{name}\.(\d+)-\w+\.partial")
+
+    def watch():
+        seen = set()
+        while not stop.wait(0.002) and len(killed) < times:
+            for found in filter(None, map(partial.fullmatch, os.listdir(out))):
+                if found[0] not in seen:
+                    seen.add(found[0])
+                    os.kill(int(found[1]), signal.SIGKILL)
+                    killed.append(int(found[1]))
+                    break
+
+    out.mkdir()
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        stop.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -60,46 +87,65 @@ def test_resume_skips_what_is_finished_and_only_that(folder, capsys):
         (["--scheduler", "tcp://127.0.0.1:1"], 2, "needs --backend dask"),
     ],
 )
-def test_what_cannot_work_is_one_line(folder, capsys, options, code, message):
-    assert run(folder, "out", *options) == code
+def test_what_cannot_work_is_one_line(sources, tmp_path, capsys, options, code, message):
+    if "dask" in options:
+        pytest.importorskip("distributed", reason="distributed is not installed")
+    assert run(sources, tmp_path / "out", *options) == code
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
 
-def test_a_worker_of_a_cluster_dies_and_nothing_is_lost_or_written_twice(folder, capsys):
-    pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
-    from distributed import LocalCluster
-
-    assert run(folder, "alone", "--quiet") == 0
-    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = root
-    try:
-        cluster = LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-        )
-    finally:
-        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
-    killed = []
-
-    def kill_one():
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            found = list((folder / "out").glob(".*.partial")) if (folder / "out").exists() else []
-            for path in found:
-                pid = int(re.search(r"\.(\d+)-\w+\.partial$", path.name)[1])
-                os.kill(pid, signal.SIGKILL)
-                killed.append(path.name)
-                return
-            time.sleep(0.002)
-
-    with cluster:
-        thread = threading.Thread(target=kill_one)
-        thread.start()
-        code = run(folder, "out", "--backend", "dask", "--scheduler", cluster.scheduler_address)
-        thread.join()
-    assert killed, "no worker was caught at work"
+def test_a_worker_dies_and_nothing_is_lost_or_written_twice(sources, cluster, tmp_path, capsys):
+    out = tmp_path / "out"
+    with killing(out, r"\d\.wav", times=1) as killed:
+        code = run(sources, out, "--backend", "dask", "--scheduler", cluster.scheduler_address)
+    assert len(killed) == 1, "no worker was caught at work"
     assert code == 0
     said = re.findall(r"^(\d)\.wav -> ", capsys.readouterr().out, re.M)
     assert sorted(said) == sorted(map(str, range(N_FILES)))
-    assert outputs(folder, "out") == outputs(folder, "alone")
+    assert outputs(out) == outputs(sources / "alone")
+    assert not list(out.glob(".*.partial"))
+
+
+def check_one_is_lost(sources, out, report, captured):
+    assert captured.err.count("\n") == 1
+    assert f"{DEADLY}: the " in captured.err and "that gated it died, twice" in captured.err
+    alone = outputs(sources / "alone")
+    del alone[DEADLY]
+    assert outputs(out) == alone
+    assert not list(out.glob(".*.partial"))
+    tree = json.loads(report.read_text())
+    assert len(tree["files"]) == N_FILES - 1
+    assert [os.path.basename(entry["file"]) for entry in tree["failed"]] == [DEADLY]
+
+
+def test_a_file_that_kills_its_workers_costs_itself_only(sources, cluster, tmp_path, capsys):
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    with killing(out, re.escape(DEADLY), times=10) as killed:
+        code = run(sources, out, "--backend", "dask", "--scheduler", cluster.scheduler_address,
+                   "--report", report)  # fmt: skip
+    assert code == 1
+    assert len(killed) == 2
+    check_one_is_lost(sources, out, report, capsys.readouterr())
+
+
+def test_on_this_machine_too(sources, tmp_path, capsys):
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    with killing(out, re.escape(DEADLY), times=10) as killed:
+        code = run(sources, out, "--jobs", 2, "--report", report)
+    assert code == 1
+    assert len(killed) == 2
+    check_one_is_lost(sources, out, report, capsys.readouterr())
+
+
+def test_a_cluster_without_workers_is_one_line(sources, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("realtime.batch.cluster._CONNECT_S", 1.0)
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=":0") as empty:
+        address = empty.scheduler_address
+        assert run(sources, tmp_path / "out", "--backend", "dask", "--scheduler", address) == 1
+    assert f"scheduler={address}: has no workers" in capsys.readouterr().err
+    assert run(sources, tmp_path / "out", "--backend", "dask", "--scheduler", address) == 1
+    assert f"scheduler={address}: nothing answers there" in capsys.readouterr().err
