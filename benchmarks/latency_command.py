@@ -1,0 +1,119 @@
+"""`gate-bench latency`: the tables and charts of `benchmarks.latency`."""
+
+from benchmarks import charts, tables
+from benchmarks import latency as latency_runs
+from benchmarks.machine import describe
+from benchmarks.part import Part
+
+
+def latency(args, config, command, say):
+    """Block times, stages, deadlines, and how late the gate opens."""
+    seconds = 2.0 if args.quick else args.seconds
+    runs = []
+    for rate in latency_runs.RATES:
+        say(f"latency: {rate} Hz back to back")
+        runs.append(latency_runs.run_blocks(config, rate, 100, seconds))
+    paced_rates = (48000,) if args.quick else (48000, 192000)
+    for rate in paced_rates:
+        conditions = [(True, 0), (False, 0), (True, args.load)]
+        for gc_on, load in conditions:
+            say(f"latency: {rate} Hz at the real pace, gc {gc_on}, load {load}")
+            runs.append(latency_runs.run_blocks(config, rate, 100, seconds, True, gc_on, load))
+    sizes = latency_runs.BLOCK_SIZES[::4] if args.quick else latency_runs.BLOCK_SIZES
+    by_size = []
+    for size in sizes:
+        say(f"latency: blocks of {size}")
+        by_size.append(latency_runs.run_blocks(config, 48000, size, seconds / 2))
+    say("latency: stages")
+    stages = {
+        rate: latency_runs.stage_times(config, rate, seconds / 2) for rate in latency_runs.RATES
+    }
+    body = "\n\n".join(
+        [
+            "### Blocks of 100 samples",
+            _latency_table(runs),
+            "A block misses its deadline when it is not done before the next is due; at the real "
+            "pace that counts waking up late. *Busy* means that other processes compute all the "
+            "time.",
+            "### Block sizes at 48 kHz, back to back",
+            _latency_table(by_size),
+            "### By stage, median µs a hop of 10 ms",
+            tables.table(
+                ["rate, Hz", *latency_runs.STAGES, "other", "total", "% of a core"],
+                [
+                    [rate, *(tables.number(v) for v in row.values()),
+                     tables.number(row["total"] / 100.0, 2)]
+                    for rate, row in stages.items()
+                ],
+            ),
+            "### Delay",
+            _delay_table(config, say),
+        ]
+    )  # fmt: skip
+    data = {
+        "meta": describe(command),
+        "runs": [_run_data(run) for run in [*runs, *by_size]],
+        "stages_us_per_hop": stages,
+    }
+
+    def make_charts():
+        result = []
+        for run in (runs[-1], runs[3]):
+            pace = "at the real pace, busy" if run.loaded else "back to back"
+            title = f"{run.sample_rate} Hz, blocks of {run.block_size}, {pace}"
+            result += [
+                charts.as_html(charts.histogram_chart(run.block_us, run.deadline_us, title)),
+                charts.as_html(
+                    charts.timeline_chart(
+                        run.block_us, run.deadline_us, run.block_size / run.sample_rate, title
+                    )
+                ),
+            ]
+        return result
+
+    return Part("latency", "Latency", body, data, make_charts)
+
+
+def _run_data(run):
+    p50, p99, p999, worst = run.percentiles()
+    return {
+        "sample_rate": run.sample_rate, "block_size": run.block_size, "paced": run.paced,
+        "gc": run.gc_on, "load": run.loaded, "blocks": len(run.block_us), "p50_us": p50,
+        "p99_us": p99, "p999_us": p999, "max_us": worst, "deadline_us": run.deadline_us,
+        "misses": run.misses, "share": run.share,
+    }  # fmt: skip
+
+
+def _latency_table(runs):
+    rows = []
+    for run in runs:
+        p50, p99, p999, worst = run.percentiles()
+        how = "real pace" if run.paced else "back to back"
+        how += "" if run.gc_on else ", gc off"
+        how += ", busy" if run.loaded else ""
+        rows.append(
+            [f"{run.sample_rate} Hz, {how}", run.block_size, f"{len(run.block_us):,}",
+             f"{run.deadline_us:,.0f}", tables.number(p50), tables.number(p99),
+             tables.number(p999), tables.number(worst, 0), run.misses,
+             tables.number(100 * run.share, 2)]
+        )  # fmt: skip
+    header = ["run", "block", "blocks", "deadline µs", "p50 µs", "p99", "p99.9", "max", "misses",
+              "% of real time"]  # fmt: skip
+    return tables.table(header, rows)
+
+
+def _delay_table(config, say):
+    rows = []
+    for rate in latency_runs.RATES:
+        say(f"latency: delay at {rate} Hz")
+        measured, declared = latency_runs.algorithmic_latency(config, rate)
+        summary = latency_runs.onset_latency(config, rate).summary()
+        rows.append(
+            [f"{rate} Hz", measured, declared, tables.number(summary["onset_p50_ms"], 1),
+             tables.number(summary["onset_p90_ms"], 1), tables.number(100 * summary["fec"], 2)]
+        )  # fmt: skip
+    header = ["rate", "impulse delay, samples", "declared", "onset to open p50, ms", "p90",
+              "FEC %"]  # fmt: skip
+    return tables.table(header, rows) + (
+        "\n\nOnsets are those of the words in the sample talk (`models/sample/talk.flac`)."
+    )
