@@ -29,14 +29,22 @@ def as_html(figure):
 def roc_chart(comparison, group):
     """ROC of the presence scores, pooled over a group."""
     figure, axes = _figure(6, 5)
+    lines = []
     for system in comparison.systems:
         results = [r for r in comparison.of(system.name, group) if r.score is not None]
         labels = np.concatenate([r.label for r in results]) if results else np.zeros(0, bool)
         if labels.size == 0 or labels.all() or not labels.any():
             continue
         false_rate, true_rate, _ = roc_curve(np.concatenate([r.score for r in results]), labels)
+        for line in lines:  # rules of one detector have one curve
+            if np.array_equal(line[1], false_rate) and np.array_equal(line[2], true_rate):
+                line[0] += f", {system.name}"
+                break
+        else:
+            lines.append([system.name, false_rate, true_rate])
+    for name, false_rate, true_rate in lines:
         keep = np.unique(np.linspace(0, len(false_rate) - 1, 400).astype(int))
-        axes.plot(100 * false_rate[keep], 100 * true_rate[keep], label=system.name, lw=1.3)
+        axes.plot(100 * false_rate[keep], 100 * true_rate[keep], label=name, lw=1.3)
     axes.set(xlabel="unwanted hops taken for wanted, %", ylabel="wanted hops found, %",
              title=f"ROC of presence, {group}", xlim=(0, 60), ylim=(40, 100))  # fmt: skip
     axes.grid(alpha=0.3)

@@ -23,8 +23,14 @@ def _labelled_names(table):
         reader = csv.DictReader(file)
         missing = {"file", "start_s", "end_s"} - set(reader.fieldnames or [])
         if missing:
-            raise ConfigError(f"{table}: column {sorted(missing)[0]!r} is missing")
-        return list(dict.fromkeys(row["file"] for row in reader if row["file"]))
+            raise ConfigError(
+                f"{table}: column {sorted(missing)[0]!r} is missing (file,start_s,end_s)"
+            )
+        names = list(dict.fromkeys(row["file"] for row in reader if row["file"]))
+    read_labels(table)  # a line that breaks a rule is told before anything is run
+    if not names:
+        raise ConfigError(f"{table}: names no recording")
+    return names
 
 
 def _find(name, folder):
@@ -41,6 +47,54 @@ def _load(path, labels, name):
     return Loaded(Sound(samples), rate, segments)
 
 
+def find_labelled(folder, labels=None):
+    """Recordings with labels, and those without.
+
+    Parameters
+    ----------
+    folder : path-like
+    labels : path-like, optional
+        The CSV file; by default ``LABELS.csv`` or ``labels.csv`` in the folder, and label tracks
+        beside the recordings where there is neither.
+
+    Returns
+    -------
+    found : list of (Path, Path, str or None)
+        Recording, label file, and name in it.
+    left_out : list of Path
+        Recordings of the folder without labels.
+
+    Raises
+    ------
+    ConfigError
+        Where there are no labels.
+    AudioFileError
+        Where a label breaks a rule, or a labelled recording is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ConfigError(f"labelled={folder} must be a folder")
+    beside = [folder / name for name in ("LABELS.csv", "labels.csv") if (folder / name).is_file()]
+    table = Path(labels) if labels else (beside[0] if beside else None)
+    recordings = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    if table is not None:
+        if not table.is_file():
+            raise ConfigError(f"labels={table} must be a file")
+        found = [(_find(name, folder), table, name) for name in _labelled_names(table)]
+    else:
+        tracks = [(path, path.with_suffix(".txt")) for path in recordings]
+        found = [(path, track, None) for path, track in tracks if track.is_file()]
+        for _, track, _ in found:
+            read_labels(track)
+    if not found:
+        raise ConfigError(
+            f"{folder}: no labels.csv (file,start_s,end_s), and no recording with an Audacity "
+            "label track beside it (talk.wav, talk.txt)"
+        )
+    taken = {path.resolve() for path, _, _ in found}
+    return found, [path for path in recordings if path.resolve() not in taken]
+
+
 def labelled_clips(folder, group="recording", labels=None):
     """Clips of a folder with labels.
 
@@ -50,39 +104,17 @@ def labelled_clips(folder, group="recording", labels=None):
     group : str
         The table's row that they count in.
     labels : path-like, optional
-        The CSV file; by default ``LABELS.csv`` or ``labels.csv`` in the folder, and label tracks
-        beside the recordings where there is neither.
+        See `find_labelled`, also for what is raised.
 
     Returns
     -------
     list of Clip
-
-    Raises
-    ------
-    ConfigError
-        Where there are no labels.
-    AudioFileError
-        Where a labelled recording is missing; a label that breaks a rule shows when the clip
-        is loaded.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ConfigError(f"labelled={folder} must be a folder")
-    beside = [folder / name for name in ("LABELS.csv", "labels.csv") if (folder / name).is_file()]
-    table = Path(labels) if labels else (beside[0] if beside else None)
-    if table is not None:
-        if not table.is_file():
-            raise ConfigError(f"labels={table} must be a file")
-        found = [(_find(name, folder), table, name) for name in _labelled_names(table)]
-    else:
-        found = [
-            (path, path.with_suffix(".txt"), None)
-            for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() in AUDIO_SUFFIXES and path.with_suffix(".txt").is_file()
-        ]
-    if not found:
-        raise ConfigError(f"{folder}: no labels.csv, and no recording with a label track beside it")
-    return [
-        Clip(path.stem, group, path.stem, functools.partial(_load, path, source, name))
-        for path, source, name in found
-    ]
+    found, _ = find_labelled(folder, labels)
+    clips = []
+    for path, source, name in found:
+        inside = path.is_relative_to(folder)
+        title = (path.relative_to(folder) if inside else Path(path.name)).as_posix()
+        load = functools.partial(_load, path, source, name)
+        clips.append(Clip(title, group, title, load))
+    return clips

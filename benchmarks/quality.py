@@ -76,9 +76,11 @@ class Comparison:
         }
 
     def worst(self, system, count=10):
-        """Names of the clips on which a system did worst, with their errors."""
-        order = sorted(self.results[system], key=lambda r: -r.error)
-        return [(r.name, r.group, r.error) for r in order[:count]]
+        """Name, group and error of the clips on which a system did worst, one a cluster."""
+        found = {}
+        for r in sorted(self.results[system], key=lambda r: -r.error):
+            found.setdefault(r.cluster, (r.name, r.group, r.error))
+        return list(found.values())[:count]
 
 
 def judge(clip, loaded, answer, system, energies=None):

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 
 from benchmarks import charts, tables
-from benchmarks.labelled import labelled_clips
+from benchmarks.labelled import find_labelled, labelled_clips
 from benchmarks.machine import describe
 from benchmarks.mixtures import evaluation_set
 from benchmarks.part import Part
@@ -76,6 +76,7 @@ def run_quality(args, config, command, progress=None):
         "clips": {group: len(comparison.of(first, group)) for group in comparison.groups},
         "systems": [_described(system) for system in comparison.systems],
         "missing": missing,
+        "left_out": _left_out(args),
         "groups": {
             group: {
                 system: {name: _plain(figure) for name, figure in row.items()}
@@ -89,6 +90,13 @@ def run_quality(args, config, command, progress=None):
         "worst": comparison.worst(first),
     }
     return comparison, figures, report, clips
+
+
+def _left_out(args):
+    """Names of the user's recordings that have no labels."""
+    if not args.labelled:
+        return []
+    return [path.name for path in find_labelled(args.labelled, args.labels)[1]]
 
 
 def _differences(comparison, seed):
@@ -137,6 +145,9 @@ def markdown(figures, report):
         ],
     )  # fmt: skip
     missing = "".join(f"\nNot run: {name} ({why})." for name, why in report["missing"].items())
+    left_out = report["left_out"]
+    if left_out:
+        counts += f" (without labels, and left out: {_some(left_out)})"
     parts = [] if not report["differences"] else [
         f"### Gated-signal loss against {report['systems'][0]['name']}, paired",
         _difference_table(report["differences"]),
@@ -151,6 +162,12 @@ def markdown(figures, report):
             tables.group_tables(figures),
         ]
     )
+
+
+def _some(names, most=5):
+    """A few of the names."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _difference_table(differences):

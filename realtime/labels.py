@@ -39,10 +39,10 @@ def read_labels(path, name=None):
     lines = text.splitlines()
     header = next(csv.reader(lines[:1]), [])
     if {"start_s", "end_s"} <= set(header):
-        rows = list(csv.DictReader(lines))
+        rows = [(n + 2, row) for n, row in enumerate(csv.DictReader(lines))]
         if name is not None and "file" in header:
-            rows = [row for row in rows if _same_file(row["file"] or "", name)]
-        pairs = [(row["start_s"], row["end_s"], n + 2) for n, row in enumerate(rows)]
+            rows = [(n, row) for n, row in rows if _same_file(row["file"] or "", name)]
+        pairs = [(row["start_s"], row["end_s"], n) for n, row in rows]
     else:
         # Audacity writes the frequency range of a label on a line of its own after a backslash.
         pairs = [

@@ -7,7 +7,7 @@ pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the corpus")
 
 from synthetic import make_corpus, words
 
-from benchmarks.labelled import labelled_clips
+from benchmarks.labelled import find_labelled, labelled_clips
 from benchmarks.mixtures import (
     Mixer,
     active_rms,
@@ -136,3 +136,18 @@ def test_bad_labels_are_named(tmp_path):
     (tmp_path / "labels.csv").write_text("file,start_s,end_s\ngone.wav,0,1\n")
     with pytest.raises(AudioFileError, match=r"gone.wav: named in the labels"):
         labelled_clips(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,start_s,end_s\n")
+    with pytest.raises(ConfigError, match=r"labels.csv: names no recording"):
+        labelled_clips(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,start_s,end_s\na.wav,0,1\nb.wav,two,3\n")
+    with pytest.raises(AudioFileError, match=r"labels.csv, line 3: must be"):
+        labelled_clips(tmp_path)
+
+
+def test_recordings_without_labels_are_told(tmp_path):
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "b.txt").write_text("")  # nothing wanted in it
+    found, left_out = find_labelled(tmp_path)
+    assert [path.name for path, _, _ in found] == ["b.wav"]
+    assert [path.name for path in left_out] == ["a.wav"]
