@@ -129,3 +129,16 @@ def growth_chart(x, series, xlabel, ylabel, title):
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
+
+
+def task_chart(names, values):
+    """A dot a method for each task."""
+    figure, axes = _figure(8, 1 + 0.25 * len(names))
+    for method, row in values.items():
+        axes.plot(row, range(len(names)), "o", label=method, ms=5)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="balanced accuracy", xlim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure

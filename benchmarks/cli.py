@@ -20,12 +20,12 @@ _HELP = {
     "channels": "1 to 32 microphones: a gate each, a process each, one detector call for all",
     "cluster": "the same files on a Dask cluster on loopback, with one and with two workers",
     "instructions": "instructions executed, against the committed baseline",
-    "all": "every one of these (--quick: in five minutes)",
     "learn": "gates taught by example, on other recordings",
+    "all": "every one of these (--quick: in five minutes)",
     "compare": "two JSON files of earlier runs: do they agree within their intervals?",
     "report": "one HTML file from JSON files of earlier runs",
 }
-_ALL = ("quality", "cost", "latency", "throughput", "channels", "cluster", "instructions")
+_ALL = ("quality", "cost", "latency", "throughput", "channels", "cluster", "instructions", "learn")
 
 
 def build_parser():
@@ -34,8 +34,6 @@ def build_parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _HELP.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == "learn":
-            continue  # has a command line of its own: see main
         if name == "report":
             sub.add_argument("inputs", nargs="+", metavar="JSON", help="files made with --json")
             sub.add_argument("-o", "--output", required=True, metavar="HTML")
@@ -44,8 +42,14 @@ def build_parser():
             sub.add_argument("inputs", nargs=2, metavar="JSON", help="files made with --json")
             continue
         _add_common(sub)
+        if name in ("quality", "learn", "all"):
+            _add_corpus(sub)
         if name in ("quality", "all"):
             _add_quality(sub)
+        if name in ("learn", "all"):
+            sub.add_argument(
+                "--only", metavar="TEXT", help="taught tasks whose name or group has this"
+            )
         if name in ("quality", "cost", "all"):
             sub.add_argument(
                 "--peers", default="all", metavar="LIST",
@@ -82,19 +86,23 @@ def _add_common(sub):
     sub.add_argument("-q", "--quiet", action="store_true", help="no progress on standard error")
 
 
-def _add_quality(sub):
-    group = sub.add_argument_group("recordings")
+def _add_corpus(sub):
+    group = sub.add_argument_group("corpus")
     group.add_argument("--data", default=DATA, metavar="DIR",
                        help=f"voice corpus with MANIFEST.csv (default {DATA})")  # fmt: skip
     group.add_argument("--split", choices=("dev", "test"), default="dev",
                        help="of the corpus; choose on dev, judge once on test")  # fmt: skip
+    group.add_argument("--seed", type=int, default=0, help="of mixtures, tasks and bootstrap")
+
+
+def _add_quality(sub):
+    group = sub.add_argument_group("quality")
     group.add_argument("--labelled", metavar="DIR",
                        help="your own recordings instead: labels.csv (file,start_s,end_s) or "
                        "Audacity label tracks beside them")  # fmt: skip
     group.add_argument("--labels", metavar="FILE", help="the label file, if elsewhere")
     group.add_argument("--mixtures", type=int, default=40, metavar="N",
                        help="mixtures a ratio, 1 to 1000 (default 40)")  # fmt: skip
-    group.add_argument("--seed", type=int, default=0, help="of mixtures and bootstrap")
     group.add_argument("--cache", metavar="DIR", help="keep the peers' decisions here")
     group.add_argument("--jobs", type=int, default=1, metavar="N",
                        help="processes, 1 to 64 (default 1)")  # fmt: skip
@@ -107,10 +115,6 @@ def _add_quality(sub):
 def main(argv=None):
     """Entry point; returns the exit code: 2 usage or bad setting, 1 failure."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv[:1] == ["learn"]:
-        from benchmarks import learn
-
-        return learn.main(argv[1:])
     args = build_parser().parse_args(argv)
     return run(PROG, lambda: _main(args, argv))
 
@@ -124,6 +128,7 @@ def _main(args, argv):
     from benchmarks.cost_command import cost
     from benchmarks.instructions_command import count_instructions
     from benchmarks.latency_command import latency
+    from benchmarks.learn_command import learn
     from benchmarks.quality_command import quality
     from benchmarks.tables import write_section
     from benchmarks.throughput_command import channels, cluster, throughput
@@ -136,6 +141,7 @@ def _main(args, argv):
         "channels": channels,
         "cluster": cluster,
         "instructions": count_instructions,
+        "learn": learn,
     }
     config = config_from_args(args)
     command = _repeatable(argv)
@@ -187,6 +193,8 @@ def _not_now(name, args):
     """Why ``all`` leaves a part out, or an empty string."""
     if name == "quality" and not args.labelled and not Path(args.data, "MANIFEST.csv").is_file():
         return f"no corpus at {args.data}; name one with --data, or recordings with --labelled"
+    if name == "learn" and not Path(args.data, "MANIFEST.csv").is_file():
+        return f"no corpus at {args.data}; name one with --data"
     if name == "cluster" and importlib.util.find_spec("distributed") is None:
         return "Dask is not installed (extra [cluster])"
     if name == "instructions":

@@ -1,4 +1,4 @@
-"""`gate-bench learn`: teach gates by example, test them on other recordings, compare.
+"""Teach gates by example, test them on other recordings, compare.
 
 Every task of `benchmarks.learn_tasks` is taught with 5, 10, 30 and 60 s a side and tested once,
 through the gate itself (16 kHz, default threshold and range). Wanted and unwanted time is the
@@ -9,18 +9,15 @@ Beside the taught gate: the untaught default; a level gate with the best thresho
 for the examples; and a nearest-centroid rule on the same embedding, in the same gate.
 """
 
-import argparse
-import json
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.learn_tasks import RATE, make_tasks, performance, teaching, test_scene
+from benchmarks.learn_tasks import RATE, performance, teaching, test_scene
 from gate.detector import NoDetector
-from gate.errors import ConfigError, GateError
+from gate.errors import GateError
 from gate.metrics import measure, merge_segments, open_segments
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
@@ -211,102 +208,3 @@ def block_cost(model, seconds=20.0, rounds=7):
             n_blocks = len(audio) / 100
             best[i] = min(best[i], 1e6 * (time.process_time() - started) / n_blocks)
     return tuple(best)
-
-
-def report(results, costs=None):
-    """The tables as Markdown lines."""
-    lines = ["| task | taught | centroid | default | level | onset p50 / p95 ms | estimate |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
-    for task, result in results:
-        row = [f"{result[m].balanced_accuracy:.3f}" for m in METHODS]
-        taught = result["taught"]
-        star = " *" if task.seen else ""
-        lines.append(
-            f"| {task.name}{star} | {' | '.join(row)} | {taught.onset_p50_ms:.0f} / "
-            f"{taught.onset_p95_ms:.0f} | {result['cross_validated']:.3f} |"
-        )
-    for label, chosen in (
-        ("mean of all", results),
-        ("mean without *", [r for r in results if not r[0].seen]),
-        ("mean of speakers", [r for r in results if r[0].group == "speaker"]),
-    ):
-        if not chosen:
-            continue
-        row = [f"{_mean(chosen, m):.3f}" for m in METHODS]
-        onset = np.nanmean([r["taught"].onset_p50_ms for _, r in chosen])
-        estimate = np.mean([r["cross_validated"] for _, r in chosen])
-        lines.append(f"| **{label}** | {' | '.join(row)} | {onset:.0f} | {estimate:.3f} |")
-    amounts = [a for a in SECONDS if a in results[0][1]]
-    row = " | ".join(f"{_mean(results, a):.3f}" for a in amounts)
-    lines += ["", "* the detector's training had these recordings, without the task's labels.", "",
-              "| seconds a side | " + " | ".join(f"{a:g}" for a in amounts) + " |",
-              "|---|" + "---|" * len(amounts), f"| taught, mean of all | {row} |", ""]  # fmt: skip
-    spent = [r["teach_cpu_s"] for _, r in results]
-    lines.append(f"Teaching, {2 * STANDARD_S:g} s of examples: {np.mean(spent):.2f} s of CPU time, "
-                 f"at most {max(spent):.2f} s.")  # fmt: skip
-    if costs:
-        plain, taught = costs
-        lines.append(f"A block of 100 at 48 kHz: {plain:.1f} us without, {taught:.1f} us with a "
-                     f"profile ({100 * (taught / plain - 1):+.1f} %).")  # fmt: skip
-    return lines
-
-
-def _mean(results, key):
-    """Mean balanced accuracy; what could not be taught counts as a coin."""
-    return float(np.mean([r[key].balanced_accuracy if r[key] else 0.5 for _, r in results]))
-
-
-def add_options(parser):
-    """Options of the command."""
-    parser.add_argument("--data", default="../shared/data/voice", help="the voice corpus")
-    parser.add_argument("--split", choices=("dev", "test"), default="test")
-    parser.add_argument("--model", default="voice", metavar="NAME|FILE", help="detector")
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
-    parser.add_argument("--only", metavar="TEXT", help="tasks whose name or group has this")
-    parser.add_argument("--quick", action="store_true", help="30 s a side only, no block cost")
-    return parser
-
-
-def run(args):
-    """Run the benchmark; returns the exit code."""
-    tasks = make_tasks(args.data, args.split)
-    if args.only:
-        tasks = [t for t in tasks if args.only in t.name or args.only == t.group]
-    if not tasks:
-        raise ConfigError(f"only={args.only!r} matches no task")
-    results = []
-    for task in tasks:
-        result = run_task(task, args.model, (STANDARD_S,) if args.quick else SECONDS)
-        results.append((task, result))
-        print(f"{task.name}: {result['taught'].balanced_accuracy:.3f}", file=sys.stderr, flush=True)
-    costs = None if args.quick else block_cost(args.model)
-    print("\n".join(report(results, costs)))
-    if args.json:
-        tree = {
-            "split": args.split,
-            "tasks": [
-                {"name": t.name, "group": t.group, "seen": t.seen,
-                 **{str(k): vars(v) if isinstance(v, Score) else v for k, v in r.items()}}
-                for t, r in results
-            ],
-            "block_us": costs,
-        }  # fmt: skip
-        Path(args.json).write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
-    return 0
-
-
-def main(argv=None):
-    """``python -m benchmarks.learn``."""
-    parser = argparse.ArgumentParser(
-        prog="gate-bench learn", description="Teach gates by example and test them."
-    )
-    args = add_options(parser).parse_args(argv)
-    try:
-        return run(args)
-    except GateError as error:
-        print(f"gate-bench learn: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
