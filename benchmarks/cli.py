@@ -42,7 +42,7 @@ def build_parser():
             sub.add_argument("inputs", nargs=2, metavar="JSON", help="files made with --json")
             continue
         _add_common(sub)
-        if name in ("quality", "learn", "all"):
+        if name in ("quality", "latency", "learn", "all"):
             _add_corpus(sub)
         if name in ("quality", "all"):
             _add_quality(sub)

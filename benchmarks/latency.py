@@ -6,12 +6,14 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.mixtures import wanted_segments
-from benchmarks.signals import talk
-from gate.metrics import measure, open_segments
+from benchmarks.clips import resample
+from benchmarks.mixtures import Mixer
+from benchmarks.signals import SENTENCES_S, sample_talk, talk
+from gate.metrics import Tally, measure, open_segments
 from realtime.engine import open_gate
 
 RATES = (44100, 48000, 96000, 192000)
@@ -195,19 +197,44 @@ def algorithmic_latency(config, sample_rate):
     return int(np.argmax(np.abs(out[:, 0]))) - at, gate.latency_samples
 
 
-def onset_latency(config, sample_rate):
-    """Onset-to-open delays on the words of the sample talk.
+def words(folder, split, seed, count):
+    """Recordings with real words: clean ones of the corpus, else the sample talk's sentences.
+
+    Returns
+    -------
+    list of (ndarray, int, ndarray)
+        Samples, sample rate and wanted segments.
+    what : str
+        They in words.
+    """
+    if Path(folder, "MANIFEST.csv").is_file():
+        found = [clip.load() for clip in Mixer(folder, split, seed).clips(count, (None,))]
+        what = f"the words in {count} clean mixtures of the {split} split"
+        return [(f.sound.audio, f.sample_rate, f.segments) for f in found], what
+    samples, rate = sample_talk()
+    what = "the sentences of the sample talk (`models/sample/talk.flac`)"
+    return [(samples, rate, np.array(SENTENCES_S))], what
+
+
+def onset_latency(config, sample_rate, recordings):
+    """Onset-to-open delays at a sample rate.
+
+    Parameters
+    ----------
+    config : realtime.config.Config
+    sample_rate : int
+    recordings : list
+        From `words`.
 
     Returns
     -------
     gate.metrics.Tally
-        Its segments come from the recording's own energy.
     """
-    sound = talk(sample_rate, 18.0)[:, 0]
-    segments = wanted_segments(sound, sample_rate)
-    gate = _gate(config, sample_rate)
-    gain = gate.process_many(np.ones((len(sound), 1), np.float32), key=sound)[:, 0]
-    opened = open_segments(gain, sample_rate, config.gate.range_db)
-    duration = len(sound) / sample_rate
-    segments = segments[segments[:, 1] <= duration]
-    return measure(segments, opened, duration)
+    total = Tally()
+    for samples, rate, segments in recordings:
+        sound = resample(samples, rate, sample_rate)
+        gate = _gate(config, sample_rate)
+        gain = gate.process_many(np.ones((len(sound), 1), np.float32), key=sound)[:, 0]
+        opened = open_segments(gain, sample_rate, config.gate.range_db)
+        total = total + measure(segments, opened, len(sound) / sample_rate)
+    return total

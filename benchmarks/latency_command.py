@@ -47,11 +47,11 @@ def latency(args, config, command, say):
                 ],
             ),
             "### Delay",
-            _delay_table(config, say),
+            _delay_table(args, config, say),
         ]
     )  # fmt: skip
     data = {
-        "meta": describe(command),
+        "meta": describe(command, args.seed),
         "runs": [_run_data(run) for run in [*runs, *by_size]],
         "stages_us_per_hop": stages,
     }
@@ -102,18 +102,18 @@ def _latency_table(runs):
     return tables.table(header, rows)
 
 
-def _delay_table(config, say):
+def _delay_table(args, config, say):
+    n_mixtures = 4 if args.quick else 20
+    recordings, what = latency_runs.words(args.data, args.split, args.seed, n_mixtures)
     rows = []
     for rate in latency_runs.RATES:
         say(f"latency: delay at {rate} Hz")
         measured, declared = latency_runs.algorithmic_latency(config, rate)
-        summary = latency_runs.onset_latency(config, rate).summary()
+        summary = latency_runs.onset_latency(config, rate, recordings).summary()
         rows.append(
             [f"{rate} Hz", measured, declared, tables.number(summary["onset_p50_ms"], 1),
              tables.number(summary["onset_p90_ms"], 1), tables.number(100 * summary["fec"], 2)]
         )  # fmt: skip
     header = ["rate", "impulse delay, samples", "declared", "onset to open p50, ms", "p90",
               "FEC %"]  # fmt: skip
-    return tables.table(header, rows) + (
-        "\n\nOnsets are those of the words in the sample talk (`models/sample/talk.flac`)."
-    )
+    return tables.table(header, rows) + (f"\n\nOnsets are those of {what}.")

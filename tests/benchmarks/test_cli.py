@@ -89,7 +89,13 @@ def test_report_refuses_what_it_did_not_make(tmp_path, capsys):
 
 
 def test_the_latency_declared_is_the_latency_measured():
-    from benchmarks.latency import algorithmic_latency, onset_latency, run_blocks, stage_times
+    from benchmarks.latency import (
+        algorithmic_latency,
+        onset_latency,
+        run_blocks,
+        stage_times,
+        words,
+    )
 
     def config(**gate):
         level_gate = SimpleNamespace(model=None, profile=None)
@@ -100,8 +106,12 @@ def test_the_latency_declared_is_the_latency_measured():
     assert len(run.block_us) == pytest.approx(480, abs=2)
     assert run.percentiles()[0] <= run.percentiles()[3]
     assert run.deadline_us == pytest.approx(2083.3, abs=0.1)
-    tally = onset_latency(config(), 48000)
-    assert tally.n_segments > 2
+    recordings, what = words("nowhere", "dev", 0, 1)
+    assert "sample talk" in what
+    shipped = SimpleNamespace(model="voice", profile=None)
+    tally = onset_latency(SimpleNamespace(gate=GateSettings(), engine=shipped), 48000, recordings)
+    assert tally.n_segments == 4 and tally.n_missed == 0
+    assert np.median(tally.onset_delays_s) < 0.2
     stages = stage_times(config(), 48000, 0.5)
     parts = sum(v for k, v in stages.items() if k != "total")
     assert parts == pytest.approx(stages["total"])
