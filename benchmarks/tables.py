@@ -170,5 +170,6 @@ Every table here was printed by the command above it, and `gate-bench ... --writ
 How each gate was run is in `benchmarks/peers/`, what the columns mean in `gate/metrics.py` and
 `gate/signal_metrics.py`: FEC, MSC are the shares of wanted time cut at the front of a segment
 and inside it; OVER, NDS the shares of unwanted time passed right after a segment and elsewhere;
-± is half of a 95 % bootstrap interval over recordings.
+± is half of a 95 % bootstrap interval over recordings, left out where they are too much alike to
+tell.
 """
