@@ -5,8 +5,8 @@ the best fixed attack, hold and release and the best fixed key band, both found 
 the dev split. Threshold and range are drawn at random for every mixture, some times over, the
 same for all; voice below the threshold is not wanted
 (`training.voice.gate_loss.split_by_threshold`). Intervals are 95 % bootstrap intervals over
-mixtures (the five ratios of one mixture are drawn together). Also prints how far the key level is from the
-voice's own level, and how many presence decisions change with the recording's level.
+mixtures (the five ratios of one mixture are drawn together). Also prints how far the key level is
+from the voice's own level, and how many presence decisions change with the recording's level.
 
 The gate here is the batched twin of the shipped one (`training.voice.gate_loss`), held to it by
 tests.

@@ -14,8 +14,8 @@ from training.voice.labels import (
     sound_labels,
     speech_labels,
 )
-from training.voice.nonspeech import synthetic_clips
 from training.voice.rooms import measured_rooms, simulated_rooms
+from training.voice.synthetic import synthetic_clips
 
 RATE = 16000
 _HOP = 160
@@ -129,7 +129,7 @@ class Library:
     n_rooms : int
         Simulated rooms.
     synthetic_rounds : int
-        Of `training.voice.nonspeech.synthetic_clips`; 0 for none.
+        Of `training.voice.synthetic.synthetic_clips`; 0 for none.
     n_noises : int
         Made noises.
     held_out : {"without", "only", "with"}

@@ -3,7 +3,7 @@
 One item is some seconds of sound and what the network should say about every hop of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.fft import irfft, rfft
@@ -12,6 +12,7 @@ from gate.features import LogMel
 from gate.key import band_partition
 from gate.signal_metrics import a_weighting
 from training.voice.augment import convolve, damage, minimum_phase, random_response
+from training.voice.disguise import DisguiseSettings, disguise
 from training.voice.labels import hop_levels
 from training.voice.library import loud_rms
 
@@ -45,17 +46,20 @@ class MixSettings:
     onset_weight : float
     offset_hops, offset_weight : int, float
         The same after its end: closing late is the commonest fault.
+    disguise : DisguiseSettings
+        What is done to unwanted sounds.
     """
 
     n_hops: int = 800
-    shares: tuple = (0.46, 0.14, 0.32, 0.04, 0.04)
+    shares: tuple = (0.46, 0.12, 0.34, 0.04, 0.04)
     snr_db: tuple = (-5.0, 30.0)
     level_dbfs: tuple = (-60.0, -3.0)
     room_share: float = 0.5
     onset_hops: int = 8
-    onset_weight: float = 2.5
+    onset_weight: float = 3.5
     offset_hops: int = 20
     offset_weight: float = 1.5
+    disguise: DisguiseSettings = field(default_factory=DisguiseSettings)
 
 
 def resample_by(samples, factor):
@@ -222,13 +226,13 @@ class VoiceMixer:
             np.arange(len(label) * _HOP), np.arange(len(label)) * _HOP + _HOP / 2, smooth
         ).astype(np.float32)
 
-    def _repeat(self, layer, sound, rate_hz, rhythmic, same):
+    def _repeat(self, layer, sound, rate_hz, rhythmic, same, speed=(0.6, 1.6, 0.35)):
         """Fill a layer with events, a few a second."""
         rng, n_hops = self.rng, self.settings.n_hops
         spread = rng.uniform(0, 8)
         at = rng.uniform(0, min(n_hops, 200 / rate_hz))
         while at < n_hops:
-            samples, label, _ = self._clip(sound, n_hops, 0.6, 1.6, 0.35)
+            samples, label, _ = self._clip(sound, n_hops, *speed)
             if len(label):
                 layer.add(samples * 10.0 ** (rng.normal(0, spread) / 20.0), label, int(at))
             gap = 100.0 / rate_hz
@@ -250,7 +254,7 @@ class VoiceMixer:
         layer.event = sound.event
         at = 0
         while at < n_hops:
-            samples, label, _ = self._clip(sound, n_hops, 0.7, 1.5, 0.4)
+            samples, label, _ = self._clip(sound, n_hops, 0.5, 2.0, 0.6)
             if not len(label):
                 break
             layer.add(samples, label, at)
@@ -271,7 +275,8 @@ class VoiceMixer:
         layer = Layer(self.settings.n_hops, sound.kind)
         layer.event, layer.ambiguous_music = sound.event, sound.ambiguous_music
         rate = np.exp(rng.uniform(np.log(0.2), np.log(8.0)))
-        self._repeat(layer, sound, rate, rng.random() < 0.35, rng.random() < 0.6)
+        rhythmic, same = rng.random() < 0.35, rng.random() < 0.6
+        self._repeat(layer, sound, rate, rhythmic, same, (0.4, 2.2, 0.6))
         return layer
 
     def human(self):
@@ -295,7 +300,7 @@ class VoiceMixer:
         sound = self._one_of(self.library.music)
         layer = Layer(n_hops, "music")
         layer.event = sound.event
-        samples, label, _ = self._clip(sound, int(n_hops * 1.5), 0.75, 1.35, 0.4)
+        samples, label, _ = self._clip(sound, int(n_hops * 2), 0.6, 1.7, 0.5)
         start = int(self.rng.uniform(0, n_hops / 2)) if self.rng.random() < 0.3 else 0
         layer.add(samples, label, start)
         return layer
@@ -369,6 +374,11 @@ class VoiceMixer:
         floor.samples[:] = self._made_noise(n_hops * _HOP)
         layers.append(floor)
         levels.append((max(levels) if levels else 0.0) - rng.uniform(28, 90))
+        for layer in layers:
+            if layer.kind in ("noise", "music", "human_nonspeech"):
+                layer.samples, layer.active = disguise(
+                    rng, layer.samples, layer.active, settings.disguise
+                )
         self._set_levels(layers, levels)
         response = minimum_phase(random_response(rng)) if rng.random() < 0.7 else None
         rooms = [None, None]
@@ -381,6 +391,9 @@ class VoiceMixer:
             room = rooms[0 if layer.kind in ("speech", "sung") else 1]
             if room is not None:
                 chain.append(room)
+            unwanted = layer.kind not in ("speech", "sung", "floor")
+            if unwanted and rng.random() < settings.disguise.coloured:
+                chain.append(minimum_phase(random_response(rng)))
             if chain and layer.kind != "floor":
                 layer.samples = convolve(layer.samples, *chain)
         wanted = [layer.samples for layer in layers if layer.kind == "speech"]

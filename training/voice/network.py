@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError
+from training.voice.recurrent import gru_sequence
 
 CLASSES = ("speech", "sung", "music", "human_nonspeech", "noise")
 """Columns of `presence`; several may sound at once."""
@@ -155,6 +156,11 @@ class VoiceNet(nn.Module):
     settings : VoiceSettings
         Its shape.
 
+    Attributes
+    ----------
+    low_precision : bool
+        In training mode, multiply in bfloat16 (`training.voice.recurrent`).
+
     Notes
     -----
     The state is (1, B, `settings.state_size`), zeros at reset: running level, front context and
@@ -164,6 +170,7 @@ class VoiceNet(nn.Module):
     def __init__(self, settings=VoiceSettings()):
         super().__init__()
         s = self.settings = settings
+        self.low_precision = False
         # Typical mean and spread of the normalised log-mel; `fit_input` measures them.
         self.register_buffer("input_mean", torch.full((s.n_mels,), -1.5))
         self.register_buffer("input_scale", torch.full((s.n_mels,), 0.5))
@@ -292,13 +299,21 @@ class VoiceNet(nn.Module):
             hidden = torch.relu(self.front(hidden))
         layers = []
         for gru, gru_state in zip(self.grus, parts, strict=True):
-            hidden, gru_state = gru(hidden, gru_state.contiguous())
+            if self.training and self.low_precision:
+                hidden, gru_state = gru_sequence(
+                    gru, hidden.transpose(0, 1).contiguous(), gru_state[0]
+                )
+                hidden, gru_state = hidden.transpose(0, 1), gru_state.unsqueeze(0)
+            else:
+                hidden, gru_state = gru(hidden, gru_state.contiguous())
             states.append(gru_state)
             hidden = self.dropout(hidden)
             layers.append(hidden)
         if s.embed_all_layers:
             hidden = torch.cat(layers, dim=-1)
-        return self.activation(self.embed(hidden)), torch.cat(states, dim=-1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training and self.low_precision):
+            embedding = self.embed(hidden).float()
+        return self.activation(embedding), torch.cat(states, dim=-1)
 
     def read(self, embedding):
         """Heads on an embedding: dict of presence_logits, key_logits and ballistics."""

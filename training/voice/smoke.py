@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.voice.nonspeech import HUMAN, OTHER, RATE
+from training.voice.effects import OTHER
+from training.voice.nonspeech import HUMAN
+from training.voice.parts import RATE
 
 _COLUMNS = ("split", "kind", "source", "file", "sec", "sr_src", "speaker", "cls", "lang", "licence")
 
