@@ -50,7 +50,7 @@ class BallisticsSettings:
         With the calibrated presence threshold and hysteresis.
     attack_s, hold_s, release_s : tuple of float
         Bounds, seconds: (low, high). The loss puts no price on clicks, so the shortest attack
-        is one that does not click.
+        is one that hardly clicks; long holds keep false alarms open.
     grid_s : tuple of tuple of float
         Times of the start that are tried, within the bounds.
     steps, batch_size : int
@@ -66,8 +66,8 @@ class BallisticsSettings:
     """
 
     gate: GateLossSettings = field(default_factory=GateLossSettings)
-    attack_s: tuple = (0.002, 0.05)
-    hold_s: tuple = (0.001, 0.5)
+    attack_s: tuple = (0.0005, 0.05)
+    hold_s: tuple = (0.001, 0.25)
     release_s: tuple = (0.005, 0.1)
     grid_s: tuple = START_GRID_S
     steps: int = 800

@@ -83,8 +83,9 @@ class Limits:
     ----------
     open_share : dict of str to float
         Largest share of time open of recordings without speech, a group.
-    opens_per_minute : float
-        Of every group.
+    opens_per_minute, opens_weight : float
+        Of every group, and what breaking it counts beside the others: the pauses of speech are
+        open or shut by this, and each point of balanced accuracy that it costs is lost twice.
     onset_p50_ms, onset_p90_ms : float
         From clean down to 10 dB.
     """
@@ -94,6 +95,7 @@ class Limits:
         ("human_nonspeech", 0.04), ("held_cry", 0.05), ("held_synth", 0.05),
     )  # fmt: skip
     opens_per_minute: float = 30.0
+    opens_weight: float = 0.1
     onset_p50_ms: float = 20.0
     onset_p90_ms: float = 120.0
 
@@ -107,7 +109,8 @@ class Limits:
             if group in table:
                 total += _over(table[group]["open_share"], limit)
         for row in table.values():
-            total += _over(row["opens_per_minute"], self.opens_per_minute)
+            opens = _over(row["opens_per_minute"], self.opens_per_minute)
+            total += self.opens_weight * opens
         for group in _CLEAN_TO_10DB:
             if group in table:
                 total += _over(table[group]["onset_p50_ms"], self.onset_p50_ms)
@@ -125,7 +128,9 @@ def mean_accuracy(table):
     return float(np.nanmean(values))
 
 
-def choose_thresholds(recordings, limits=Limits(), opens=None, stays=None, fixed=(None,) * 3):
+def choose_thresholds(
+    recordings, limits=Limits(), opens=None, stays=None, fixed=(None,) * 3, columns=(0,)
+):
     """Search thresholds to open and to stay open.
 
     Parameters
@@ -137,19 +142,21 @@ def choose_thresholds(recordings, limits=Limits(), opens=None, stays=None, fixed
         Thresholds to try.
     fixed : tuple of float or None
         Ballistics to try them with; None for the learned ones.
+    columns : tuple of int
+        Presence columns of the target.
 
     Returns
     -------
     list of (score, GateChoice, table)
         Best first; the score is the mean balanced accuracy less a fifth of the excess.
     """
-    opens = np.arange(0.3, 0.96, 0.05) if opens is None else opens
-    stays = np.arange(0.15, 0.8, 0.1) if stays is None else stays
+    opens = np.arange(0.4, 0.86, 0.05) if opens is None else opens
+    stays = np.arange(0.2, 0.75, 0.1) if stays is None else stays
     found = []
     for open_at, stay_at in itertools.product(opens, stays):
         if stay_at > open_at:
             continue
-        choice = GateChoice(float(open_at), float(open_at - stay_at), fixed=fixed)
+        choice = GateChoice(float(open_at), float(open_at - stay_at), fixed=fixed, columns=columns)
         table = judge(recordings, choice).table()
         found.append((mean_accuracy(table) - 0.2 * limits.excess(table), choice, table))
     return sorted(found, key=lambda entry: -entry[0])
@@ -184,6 +191,9 @@ def calibrate_presence(net, recordings):
 def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
     """All three steps, in place.
 
+    Thresholds are chosen with fixed ballistics first, the ballistics fitted to them, and the
+    thresholds chosen again with those; then those of the target ``voice``.
+
     Parameters
     ----------
     net : VoiceNet
@@ -198,8 +208,8 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
     Returns
     -------
     dict
-        Ready for JSON: ``presence``, ``presence_threshold``, ``presence_hysteresis``,
-        ``ballistics``, ``table``.
+        Ready for JSON: ``presence``, ``presence_threshold`` and ``presence_hysteresis`` by
+        target, ``ballistics``, ``table``.
     """
     from training.voice.ballistics import (
         BallisticsSettings,
@@ -216,27 +226,40 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
         f"{presence['error_after']:.4f} after"
     )
     _, choice, _ = choose_thresholds(recordings, fixed=(0.001, 0.03, 0.005))[0]
+    print_line(_describe(choice))
     gate = GateLossSettings(
         presence_threshold=choice.presence_threshold,
         presence_hysteresis=choice.presence_hysteresis,
     )
     answers = collect(net, pool_batches(pool, n_items), unwanted=True)
     cut = len(answers) * 4 // 5
-    settings = BallisticsSettings(gate=gate, hold_s=(0.001, 0.25))
     fitted = fit_ballistics(
-        net, answers.pick(slice(0, cut)), answers.pick(slice(cut, None)), settings
+        net,
+        answers.pick(slice(0, cut)),
+        answers.pick(slice(cut, None)),
+        BallisticsSettings(gate=gate),
     )
     print_line(f"ballistics: {fitted}")
     ask(net, recordings)
-    verdict = judge(recordings, GateChoice(choice.presence_threshold, choice.presence_hysteresis))
-    print_table(verdict, print_line)
+    thresholds, hysteresis = {}, {}
+    for target, columns in (("voice", (0, 1)), ("speech", (0,))):
+        _, choice, table = choose_thresholds(recordings, columns=columns)[0]
+        thresholds[target] = round(choice.presence_threshold, 2)
+        hysteresis[target] = round(choice.presence_hysteresis, 2)
+        print_line(f"target {target}: {_describe(choice)}")
+        print_table(judge(recordings, choice), print_line)
     return {
         "presence": presence,
-        "presence_threshold": choice.presence_threshold,
-        "presence_hysteresis": choice.presence_hysteresis,
+        "presence_threshold": thresholds,
+        "presence_hysteresis": hysteresis,
         "ballistics": fitted,
-        "table": verdict.table(),
+        "table": table,
     }
+
+
+def _describe(choice):
+    stay = choice.presence_threshold - choice.presence_hysteresis
+    return f"presence {choice.presence_threshold:.2f} to open, {stay:.2f} to stay open"
 
 
 def calibrate_smoke(trainer):
@@ -256,4 +279,8 @@ def calibrate_smoke(trainer):
         {"network": net.settings.to_dict(), "average": net.state_dict()},
         trainer.folder / "calibrated.pt",
     )
-    return {"presence_threshold": 0.5, "presence_hysteresis": 0.2, "ballistics": fitted}
+    return {
+        "presence_threshold": {"speech": 0.5, "voice": 0.5},
+        "presence_hysteresis": {"speech": 0.2, "voice": 0.2},
+        "ballistics": fitted,
+    }

@@ -13,12 +13,14 @@ DEFAULT_DATA = "../shared/data/voice"
 DEFAULT_TEACHER = "../shared/data/yamnet"
 DEFAULT_RUN = "runs/voice"
 DEFAULT_MODEL = "models/voice.onnx"
+ACTIONS = ("train", "calibrate", "export", "build", "evaluate")
 
 EPILOG = """\
 examples:
   gate-train voice train --minutes 60          decode, mix and train; run again to resume
   gate-train voice calibrate                   calibrate, fit ballistics, choose thresholds (dev)
   gate-train voice export -o models/voice.onnx check and write the detector
+  gate-train voice build --minutes 150         train, calibrate and export, one after the other
   gate-train voice evaluate --split dev        figures of an exported detector
   gate-train voice --smoke                     all of it in a minute, on synthetic sound
 """
@@ -82,7 +84,7 @@ def add_parser(subparsers):
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("action", nargs="?", choices=("train", "calibrate", "export", "evaluate"))
+    parser.add_argument("action", nargs="?", choices=ACTIONS)
     parser.add_argument("--smoke", action="store_true", help="run everything on synthetic sound")
     parser.add_argument("--data", default=DEFAULT_DATA, help=f"corpus folder ({DEFAULT_DATA})")
     parser.add_argument("--teacher", default=DEFAULT_TEACHER, metavar="DIR",
@@ -91,8 +93,8 @@ def add_parser(subparsers):
                         help=f"checkpoints, cache and curves ({DEFAULT_RUN})")  # fmt: skip
     parser.add_argument("--cache", metavar="DIR", help="decoded audio (RUN/cache)")
     parser.add_argument("--minutes", type=float, default=60.0, help="of training (60)")
-    parser.add_argument("--batch-size", type=int, default=32, help="items of 8 s (32)")
-    parser.add_argument("--learning-rate", type=float, default=2.5e-3, help="at its peak (0.0025)")
+    parser.add_argument("--batch-size", type=int, default=96, help="items of 8 s (96)")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its peak (0.002)")
     parser.add_argument("--start", metavar="FILE", help="checkpoint whose weights to start from")
     parser.add_argument("--everything", action="store_true",
                         help="train on the sounds held out for choosing, too")  # fmt: skip
@@ -106,13 +108,15 @@ def add_parser(subparsers):
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE",
                         help=f"what evaluate measures ({DEFAULT_MODEL})")  # fmt: skip
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="to evaluate on")
+    parser.add_argument("--target", choices=("speech", "voice"), default="speech",
+                        help="what evaluate opens for (speech)")  # fmt: skip
     parser.add_argument("--mixtures", type=int, default=40, help="a ratio, to evaluate on (40)")
     return parser
 
 
 def _check(args):
     if not args.smoke and args.action is None:
-        raise ConfigError("action=None must be train, calibrate, export or evaluate (or --smoke)")
+        raise ConfigError(f"action=None must be one of {', '.join(ACTIONS)} (or --smoke)")
     for name in ("minutes", "batch_size", "learning_rate", "pool", "threads", "mixtures"):
         if not getattr(args, name) > 0:
             raise ConfigError(f"{name}={getattr(args, name)} must be > 0")
@@ -229,8 +233,8 @@ def export(args):
     card = DetectorCard(
         name="voice",
         targets={"speech": ["speech"], "voice": ["speech", "sung"]},
-        presence_threshold=dict.fromkeys(("speech", "voice"), report["presence_threshold"]),
-        presence_hysteresis=dict.fromkeys(("speech", "voice"), report["presence_hysteresis"]),
+        presence_threshold=report["presence_threshold"],
+        presence_hysteresis=report["presence_hysteresis"],
         licence="MIT",
         training_data="public recordings, by source in the model card (voice.md)",
     )
@@ -251,14 +255,24 @@ def evaluate(args):
         key_error_db,
         level_changes,
         print_table,
+        sung_recordings,
     )
 
     net = OnnxNet(args.model)
     info = net.detector.info
     clips = _evaluation_set(args.data, args.split, args.mixtures)
-    recordings = ask(net, [hear(clip) for clip in clips], together=1)
-    choice = GateChoice(info.presence_threshold["speech"], info.presence_hysteresis["speech"])
-    print(f"{args.model}, split {args.split}, presence {choice.presence_threshold:.2f} to open, "
+    recordings = [hear(clip) for clip in clips]
+    if args.target == "voice":
+        recordings += sung_recordings(args.data)
+    recordings = ask(net, recordings, together=1)
+    columns = tuple(info.classes.index(name) for name in info.targets[args.target])
+    choice = GateChoice(
+        info.presence_threshold[args.target],
+        info.presence_hysteresis[args.target],
+        columns=columns,
+    )
+    print(f"{args.model}, split {args.split}, target {args.target}: "
+          f"presence {choice.presence_threshold:.2f} to open, "
           f"{choice.presence_threshold - choice.presence_hysteresis:.2f} to stay open")  # fmt: skip
     print_table(judge(recordings, choice))
     errors = key_error_db(recordings)
@@ -302,7 +316,7 @@ def run(args):
         factory = replace(factory, held_out="with")
     if args.max_snr_db is not None:
         factory = replace(factory, snr_db=(-5.0, args.max_snr_db))
-    if args.action == "train":
+    if args.action in ("train", "build"):
         from training.voice.train import TrainSettings
 
         settings = TrainSettings(
@@ -310,11 +324,11 @@ def run(args):
             seed=args.seed, threads=args.threads,
         )  # fmt: skip
         trainer = train(args, factory, settings)
-        print(f"trained {trainer.step} steps; next: gate-train voice calibrate", file=sys.stderr)
-    elif args.action == "calibrate":
+        print(f"trained {trainer.step} steps", file=sys.stderr)
+    if args.action in ("calibrate", "build"):
         calibrate(args, factory)
-    elif args.action == "export":
+    if args.action in ("export", "build"):
         export(args)
-    else:
+    if args.action == "evaluate":
         evaluate(args)
     return 0

@@ -7,6 +7,7 @@ hold to `gate.control` and `gate.envelope`.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from gate.metrics import Tally, measure, segments_of
 from gate.settings import GateSettings
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
 from training.voice.gate_loss import GateLossSettings, UserSettings, gate_gain
+from training.voice.labels import runs, sound_labels
+from training.voice.sources import decode, read_manifest
 
 _HOP_S = 0.01
 _SHIPPED = GateSettings()
@@ -316,6 +319,24 @@ def hear_sound(samples, name, group):
     band_power = power @ band_partition().T
     nothing = np.zeros((0, 2))
     return Heard(name, group, name, len(samples) / 16000, nothing, features, band_power)
+
+
+def sung_recordings(folder):
+    """The corpus' sung notes, half a second of near silence around each; group ``sung``.
+
+    There are two minutes of them, of one singer, and all are in the train split.
+    """
+    recordings = []
+    for recording in read_manifest(folder):
+        if recording.kind != "voice_sung":
+            continue
+        note = decode(Path(folder) / recording.file)
+        note = np.pad(note[: len(note) // 160 * 160], 8000)
+        noise = np.random.default_rng(0).standard_normal(len(note))
+        heard = hear_sound((note + 1e-4 * noise).astype(np.float32), recording.file, "sung")
+        heard.segments = runs(sound_labels(note)) * _HOP_S
+        recordings.append(heard)
+    return recordings
 
 
 class OnnxNet:

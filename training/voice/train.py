@@ -59,8 +59,8 @@ class TrainSettings:
     """
 
     minutes: float = 60.0
-    batch_size: int = 32
-    learning_rate: float = 2.5e-3
+    batch_size: int = 96
+    learning_rate: float = 2e-3
     warmup_share: float = 0.05
     weight_decay: float = 0.01
     clip_norm: float = 1.0
