@@ -14,7 +14,7 @@ def count_instructions(args, config, command, say):
         baseline = instructions.read_baseline(args.baseline)
     tool = instructions.pick_tool(args.tool, baseline)
     model = config.engine.model or "none"
-    now = instructions.measure_all(tool, model, lambda name: say(f"instructions: {name}"))
+    now = instructions.measure_all(tool, model, lambda name: say(f"instructions: {name}"), baseline)
     if args.update_baseline:
         text = json.dumps(now, indent=1) + "\n"
         instructions.baseline_path().write_text(text, encoding="utf-8")
