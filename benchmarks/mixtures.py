@@ -127,7 +127,8 @@ def active_frames(samples, sample_rate):
 
 def wanted_segments(samples, sample_rate):
     """Segments in which clean speech sounds, shape (k, 2), seconds."""
-    segments = segments_of(active_frames(samples, sample_rate), 1.0 / _FRAME_S)
+    frames_per_s = sample_rate / round(_FRAME_S * sample_rate)
+    segments = segments_of(active_frames(samples, sample_rate), frames_per_s)
     return _without_blips(merge_segments(segments, MAX_PAUSE_S))
 
 

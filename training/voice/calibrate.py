@@ -168,24 +168,45 @@ def calibrate_presence(net, recordings):
     Returns
     -------
     dict
-        ``slope``, ``offset``, ``error_before``, ``error_after`` (expected calibration error) and
-        the ``reliability`` rows after.
+        ``slope``, ``offset``; ``error_before``, ``error_after`` (expected calibration error) and
+        ``error_held_out``, the error on each half of the recordings with the numbers fitted on
+        the other; the reliability rows ``before`` and ``after``.
     """
     logits, labels = speech_hops(recordings)
+    held_out = _held_out_error(recordings)
     slope, offset = fit_slope_offset(logits, labels)
     fold_in(net, slope, offset)
     for heard in recordings:
         presence = np.clip(heard.presence[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
         scaled = slope * np.log(presence / (1 - presence)) + offset
         heard.presence[:, 0] = 1.0 / (1.0 + np.exp(-scaled))
-    rows, after = reliability(slope * logits + offset, labels)
+    before, error_before = reliability(logits, labels)
+    after, error_after = reliability(slope * logits + offset, labels)
     return {
         "slope": slope,
         "offset": offset,
-        "error_before": reliability(logits, labels)[1],
-        "error_after": after,
-        "reliability": rows,
+        "error_before": error_before,
+        "error_after": error_after,
+        "error_held_out": held_out,
+        "before": before,
+        "after": after,
     }
+
+
+def _held_out_error(recordings):
+    """Calibration error on recordings that the numbers were not fitted on, mean of two halves."""
+    mixtures = [heard for heard in recordings if heard.s_level_db is not None]
+    clusters = sorted({heard.cluster for heard in mixtures})
+    halves = [
+        [heard for heard in mixtures if clusters.index(heard.cluster) % 2 == side]
+        for side in (0, 1)
+    ]
+    errors = []
+    for fitted, judged in (halves, halves[::-1]):
+        slope, offset = fit_slope_offset(*speech_hops(fitted))
+        logits, labels = speech_hops(judged)
+        errors.append(reliability(slope * logits + offset, labels)[1])
+    return float(np.mean(errors))
 
 
 def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
@@ -223,7 +244,7 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
     presence = calibrate_presence(net, recordings)
     print_line(
         f"calibration error {presence['error_before']:.4f} before, "
-        f"{presence['error_after']:.4f} after"
+        f"{presence['error_after']:.4f} after, {presence['error_held_out']:.4f} on held-out halves"
     )
     _, choice, _ = choose_thresholds(recordings, fixed=(0.001, 0.03, 0.005))[0]
     print_line(_describe(choice))

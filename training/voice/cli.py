@@ -202,10 +202,14 @@ def _evaluation_set(data, split, n_mixtures):
 
 
 def calibrate(args, factory):
-    """Calibrate the newest checkpoint; writes ``calibrated.pt`` and ``calibration.json``."""
+    """Calibrate the newest checkpoint.
+
+    Writes ``calibrated.pt``, ``calibration.json`` and ``reliability.png``.
+    """
     import torch
 
     from training.voice.calibrate import calibrate_network
+    from training.voice.plots import plot_reliability
     from training.voice.pool import ItemPool
     from training.voice.train import load_average
 
@@ -219,6 +223,9 @@ def calibrate(args, factory):
     torch.save({"network": net.settings.to_dict(), "average": net.state_dict()},
                run / "calibrated.pt")  # fmt: skip
     (run / "calibration.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    plot_reliability(
+        run / "reliability.png", report["presence"]["before"], report["presence"]["after"]
+    )
 
 
 def export(args):
