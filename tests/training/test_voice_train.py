@@ -7,12 +7,20 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 pytest.importorskip("sklearn")
 
+from gate.errors import ConfigError  # noqa: E402
 from training import cli  # noqa: E402
 from training.voice.calibrate import Limits, fit_slope_offset, fold_in, reliability  # noqa: E402
 from training.voice.evaluate import GateChoice, Heard, ask, gains, judge  # noqa: E402
 from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
 from training.voice.pool import ItemPool  # noqa: E402
-from training.voice.train import Trainer, TrainSettings, key_loss, load_average, presence_loss  # noqa: E402
+from training.voice.train import (  # noqa: E402
+    Trainer,
+    TrainSettings,
+    average_checkpoints,
+    key_loss,
+    load_average,
+    presence_loss,
+)
 
 SMALL = VoiceSettings(gru_sizes=(8,), embedding_size=16, n_speakers=2, n_events=2)
 
@@ -154,6 +162,29 @@ def test_asking_side_by_side_is_asking_one_by_one():
         np.testing.assert_allclose(key, entry.key, atol=1e-5)
 
 
+def test_the_mean_of_checkpoints_leaves_training_heads_out(tmp_path):
+    nets = [VoiceNet(VoiceSettings(gru_sizes=(8,), n_speakers=2 + k)) for k in (0, 1)]
+    paths = [tmp_path / f"{k}.pt" for k in (0, 1)]
+    for path, net in zip(paths, nets, strict=True):
+        torch.save({"network": net.settings.to_dict(), "average": net.state_dict()}, path)
+    average_checkpoints(paths, tmp_path / "run" / "checkpoint.pt")
+    mean = load_average(tmp_path / "run" / "checkpoint.pt")
+    assert mean.speaker is None
+    halfway = 0.5 * (nets[0].heads.weight + nets[1].heads.weight)
+    torch.testing.assert_close(mean.heads.weight, halfway)
+
+
+def test_only_networks_of_one_shape_have_a_mean(tmp_path):
+    for size in (8, 9):
+        net = VoiceNet(VoiceSettings(gru_sizes=(size,)))
+        torch.save(
+            {"network": net.settings.to_dict(), "average": net.state_dict()},
+            tmp_path / f"{size}.pt",
+        )
+    with pytest.raises(ConfigError, match=r"average=.*9\.pt must be a network of the shape"):
+        average_checkpoints([tmp_path / "8.pt", tmp_path / "9.pt"], tmp_path / "mean.pt")
+
+
 def test_smoke_runs_every_stage(capsys):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("soxr")
@@ -167,6 +198,7 @@ def test_smoke_runs_every_stage(capsys):
     [
         (["voice"], "action=None must be"),
         (["voice", "train", "--minutes", "0"], "minutes=0.0 must be > 0"),
+        (["voice", "average", "--of", "nowhere.pt"], "of=['nowhere.pt'] must name checkpoints"),
         (["voice", "export", "--run", "nowhere"], "run=nowhere must hold calibrated.pt"),
     ],
 )

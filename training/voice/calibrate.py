@@ -151,7 +151,7 @@ def choose_thresholds(
         Best first; the score is the mean balanced accuracy less a fifth of the excess.
     """
     opens = np.arange(0.4, 0.86, 0.05) if opens is None else opens
-    stays = np.arange(0.2, 0.75, 0.1) if stays is None else stays
+    stays = np.arange(0.3, 0.76, 0.05) if stays is None else stays
     found = []
     for open_at, stay_at in itertools.product(opens, stays):
         if stay_at > open_at:

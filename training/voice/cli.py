@@ -13,7 +13,7 @@ DEFAULT_DATA = "../shared/data/voice"
 DEFAULT_TEACHER = "../shared/data/yamnet"
 DEFAULT_RUN = "runs/voice"
 DEFAULT_MODEL = "models/voice.onnx"
-ACTIONS = ("train", "calibrate", "export", "build", "evaluate")
+ACTIONS = ("train", "average", "calibrate", "export", "build", "evaluate")
 
 EPILOG = """\
 examples:
@@ -96,6 +96,8 @@ def add_parser(subparsers):
     parser.add_argument("--batch-size", type=int, default=96, help="items of 8 s (96)")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its peak (0.002)")
     parser.add_argument("--start", metavar="FILE", help="checkpoint whose weights to start from")
+    parser.add_argument("--of", nargs="+", metavar="FILE",
+                        help="checkpoints whose mean `average` puts into RUN")  # fmt: skip
     parser.add_argument("--everything", action="store_true",
                         help="train on the sounds held out for choosing, too")  # fmt: skip
     parser.add_argument("--max-snr-db", type=float, help="of the mixtures, from -5 up (30)")
@@ -332,6 +334,12 @@ def run(args):
         )  # fmt: skip
         trainer = train(args, factory, settings)
         print(f"trained {trainer.step} steps", file=sys.stderr)
+    if args.action == "average":
+        from training.voice.train import average_checkpoints
+
+        if not args.of or not all(Path(path).is_file() for path in args.of):
+            raise ConfigError(f"of={args.of} must name checkpoints (--of A.pt B.pt)")
+        average_checkpoints(args.of, Path(args.run) / "checkpoint.pt")
     if args.action in ("calibrate", "build"):
         calibrate(args, factory)
     if args.action in ("export", "build"):

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from gate.errors import ConfigError
 from training.voice.mixer import CLASSES
 from training.voice.network import VoiceNet, VoiceSettings
 
@@ -379,3 +380,29 @@ def load_average(path):
     if net.settings.classes != CLASSES:
         raise ValueError(f"classes={net.settings.classes} must be {CLASSES}")
     return net.eval()
+
+
+def average_checkpoints(paths, path):
+    """Write the mean of the averaged weights of checkpoints, for calibration and export.
+
+    Runs that began from the same weights lie in one basin, and their mean is better than each
+    (Wortsman et al. 2022, "Model soups"). The heads that only training needs are left out.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+    path : path-like
+        The checkpoint to write.
+    """
+    states = [torch.load(one, weights_only=True) for one in paths]
+    network = {**states[0]["network"], "n_speakers": 0, "n_events": 0}
+    shapes = VoiceNet(VoiceSettings(**network)).state_dict()
+    for one, state in zip(paths, states, strict=True):
+        if any(state["average"][name].shape != value.shape for name, value in shapes.items()):
+            raise ConfigError(f"average={one} must be a network of the shape of {paths[0]}")
+    mean = {
+        name: torch.stack([state["average"][name] for state in states]).mean(dim=0)
+        for name in shapes
+    }
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"network": network, "average": mean}, path)
