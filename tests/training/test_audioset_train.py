@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -14,7 +15,7 @@ from training.audioset import best as audioset_best  # noqa: E402
 from training.audioset import data as audioset_data  # noqa: E402
 from training.audioset import sweeps as audioset_sweeps  # noqa: E402
 from training.audioset import train as audioset_train  # noqa: E402
-from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
+from training.audioset.best_net import BestNet, BestNetSettings, ByteDropout, RowNorm  # noqa: E402
 from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc  # noqa: E402
 from training.audioset.train import RunSettings, augment_positives  # noqa: E402
 
@@ -197,43 +198,95 @@ def test_grids_vary_what_the_paper_varied():
         assert len({audioset_sweeps.run_key(s) for s in runs}) == len(runs)
 
 
-def test_the_best_models_scores_are_out_of_fold(data, tmp_path):
+TINY = BestNetSettings(width=16, depth=1, heads=2, n_classes=4, dropout=0.1)
+
+
+def test_the_best_model_is_checked_on_clips_it_did_not_see(data, tmp_path):
     classes = audioset_data.ClassList.load(data)
     clips = audioset_data.load_part(data, "bal_train")
     targets = audioset_best.label_matrix(clips, classes, "Speech")
     np.testing.assert_array_equal(targets[:, 0], clips.labels[:, 0])
     assert targets.shape == (len(clips), 4)
-    net = BestNetSettings(width=16, blocks=1, heads=2, n_classes=4)
-    settings = audioset_best.BestSettings(net=net, epochs=4, batch_size=32, average=0.8)
-    nets, out_of_fold = audioset_best.cross_fit([settings], clips, targets, tmp_path, print)
-    assert len(nets) == 5
-    assert evaluate(targets[:, 0], out_of_fold[0])["roc_auc"] > 0.85
-    fold = audioset_best.fold_of(len(clips))
-    for k in range(5):
-        alone, _ = audioset_best.predict_net(nets[k], clips.take(fold == k))
-        np.testing.assert_array_equal(out_of_fold[0, fold == k], alone)
-    _, same = audioset_best.cross_fit([settings], clips, targets, tmp_path, pytest.fail)
-    np.testing.assert_array_equal(same, out_of_fold)
+    base = audioset_best.BestSettings(net=TINY, epochs=12, batch_size=32, learning_rate=0.01)
+    seconds = dataclasses.replace(base, gives_seconds=True)
+    members = [base, dataclasses.replace(base, splice=0.5, mixup=0.0), seconds]
+    check = audioset_best.check_members(members, clips, targets, tmp_path)
+    assert check["validation"]["ensemble"]["roc_auc"] > 0.85
+    assert list(check["validation"]) == ["member0", "member1", "ensemble"]
 
-    kept = audioset_best.load_ensemble(tmp_path, 1)
-    for got, parts in zip(
-        audioset_best.predict_net(kept, clips),
-        zip(*(audioset_best.predict_net(n, clips) for n in nets), strict=True),
+    train, validation = audioset_data.split_clips(len(clips))
+    again = audioset_best.train_net(members[1], clips.take(train), targets[train])
+    kept = audioset_best.load_net(tmp_path / "check1.pt")
+    for got, expected in zip(
+        audioset_best.predict_net(kept, clips.take(validation)),
+        audioset_best.predict_net(again, clips.take(validation)),
         strict=True,
     ):
-        # The logit and back, in float32.
-        np.testing.assert_allclose(got, np.mean(parts, axis=0), atol=1e-5)
+        np.testing.assert_array_equal(got, expected)
+
+    for m, member in enumerate(members):
+        path = tmp_path / f"final{m}.pt"
+        audioset_best.train_member(member, clips, targets, path, lambda *a, **k: None)
+        # Nothing is trained a second time.
+        audioset_best.train_member(member, clips, targets, path, pytest.fail)
+    final = audioset_best.load_ensemble(tmp_path, [False, False, True])
+    clip, rows = audioset_best.predict_net(final, clips)
+    parts = [audioset_best.predict_net(net, clips) for net in final.nets]
+    # The logit and back, in float32.
+    np.testing.assert_allclose(clip, np.mean([c for c, _ in parts[:2]], axis=0), atol=1e-5)
+    logit = lambda p: np.log(p / (1 - p))  # noqa: E731
+    np.testing.assert_allclose(logit(rows), logit(parts[2][1]), atol=1e-3)
 
 
-def test_a_rows_evidence_is_its_own():
+def test_spliced_clips_keep_the_label_of_each_part():
+    rng = np.random.default_rng(0)
+    targets = torch.from_numpy(rng.integers(0, 2, (16, 3)).astype(np.float32))
+    x = targets[:, :1, None].expand(16, 10, 4).clone()
+    spliced, mask, both, parts = audioset_best._splice(x, torch.ones(16, 10) > 0, targets, rng)
+    assert mask.all() and (both >= targets).all()
+    for rows, target in parts:
+        assert (rows.sum(1) >= 2).all()
+        values = spliced[..., 0]
+        assert (values[rows] == target[:, None].expand(16, 10)[rows]).all()
+    assert (parts[0][0] ^ parts[1][0]).all()
+
+
+def test_byte_dropout_keeps_the_mean_and_its_rate():
     torch.manual_seed(0)
-    net = BestNet(BestNetSettings(width=16, blocks=1, conv=True, heads=2, n_classes=1)).eval()
+    dropout = ByteDropout(0.4)
+    got = dropout(torch.ones(1000, 301))
+    rate = 1 - 102 / 256
+    # 301,000 draws: the share kept has a deviation of 0.0009.
+    assert (got > 0).float().mean() == pytest.approx(rate, abs=0.005)
+    torch.testing.assert_close(got[got > 0], torch.full_like(got[got > 0], 1 / rate))
+    torch.manual_seed(0)
+    torch.testing.assert_close(dropout(torch.ones(1000, 301)), got)
+    assert (dropout.eval()(torch.ones(7)) == 1).all()
+
+
+def test_a_rows_evidence_comes_from_its_neighbours_at_most():
+    torch.manual_seed(0)
+    net = BestNet(BestNetSettings(width=16, convs=1, n_classes=1)).eval()
     x = torch.rand(2, 10, 128) * 2 - 1
     with torch.no_grad():
         whole = net(x, torch.ones(2, 10) > 0)[1]
-        alone = net(x[:, 4:5], torch.ones(2, 1) > 0)[1]
+        alone = net(x[:, 3:6], torch.ones(2, 3) > 0)[1]
     # float32 sums in another order.
-    torch.testing.assert_close(whole[:, 4:5], alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole[:, 4], alone[:, 1], atol=1e-5, rtol=0)
+    # Beyond an end stands the end again: a clip that never changes sounds the same throughout.
+    with torch.no_grad():
+        still = net(x[:, :1].expand(2, 10, 128), torch.ones(2, 10) > 0)[1]
+    torch.testing.assert_close(still, still[:, :1].expand(2, 10), atol=1e-5, rtol=0)
+
+
+def test_batch_normalisation_is_the_same_written_as_scale_and_shift():
+    torch.manual_seed(0)
+    norm = RowNorm(8)
+    for _ in range(3):
+        norm(3 * torch.randn(4, 5, 8) + 1)
+    norm.eval()
+    h = torch.randn(4, 5, 8)
+    torch.testing.assert_close(norm(h), norm.norm(h.flatten(0, 1)).view(4, 5, 8))
 
 
 def test_the_command_trains_one_run_and_prints_json(data, tmp_path, capsys):

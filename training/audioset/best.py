@@ -1,10 +1,9 @@
-"""The best model from bal_train alone: networks cross-fitted on five folds, their mean exported.
+"""The best model from bal_train alone: several networks, their mean exported as one graph.
 
-1. Every member architecture is trained once on each four of five folds, on the target and, at a
-   small weight, on all other classes; mixup, label smoothing and weight averaging hold it back.
-   Each clip then has scores from members that never saw it: thresholds and every choice rest on
-   these *out-of-fold* scores.
-2. The mean over folds and architectures is what is exported, as one graph.
+1. Every member is trained on the shuffled four fifths, on the target and, at a small weight, on
+   all other classes; the last fifth chooses settings and thresholds.
+2. Every member is trained again on all of bal_train, because a fifth more clips gives more than
+   any other choice: these are exported.
 
 The eval part takes no part in any of this.
 """
@@ -36,57 +35,94 @@ class BestSettings:
     Attributes
     ----------
     net : BestNetSettings
+    gives_seconds : bool
+        Whether the ensemble takes this member's rows; if not, it takes its clip output.
     mixup : float
         Parameter of the symmetric beta distribution; 0 for none.
     smoothing : float
         Share of the target's label replaced by one half.
     others_weight : float
         Weight of the loss over all other classes (a tenth of their sum).
-    rows_weight : float
-        Weight of the loss of the rows pooled by linear softmax.
-    crop : float
-        Share of batches cut to a random run of 3 to 9 rows, so that short input is no surprise.
-    average : float
-        Decay of the weight average, a step; the average is what is kept.
+    splice : float
+        Share of batches whose clips are the beginning of one clip and the end of another. Each
+        part, its rows pooled by linear softmax, then has to give the label it came with.
     """
 
     net: BestNetSettings = field(default_factory=BestNetSettings)
-    epochs: int = 14
-    batch_size: int = 512
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    mixup: float = 1.0
+    epochs: int = 8
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    mixup: float = 0.5
     smoothing: float = 0.05
-    others_weight: float = 0.2
-    rows_weight: float = 0.3
-    crop: float = 0.1
-    average: float = 0.99
+    others_weight: float = 1.0
+    splice: float = 0.0
+    gives_seconds: bool = False
+    seed: int = 0
 
 
-N_FOLDS = 5
+def members(fast=False):
+    """Settings of the ensemble's networks."""
+    if fast:
+        return [BestSettings(epochs=1), BestSettings(epochs=1, gives_seconds=True)]
+    wide = BestNetSettings(width=1024)
+    row_wise = BestNetSettings(width=256, convs=0)
+    wide_held_back = BestNetSettings(width=1024, dropout=0.5)
+    return [
+        BestSettings(wide, seed=0),
+        BestSettings(wide_held_back, seed=1, epochs=9, others_weight=2.0),
+        BestSettings(seed=3, others_weight=0.0),
+        *(BestSettings(row_wise, gives_seconds=True, seed=seed) for seed in (4, 5, 6)),
+    ]
 
 
 def _mix(x, mask, targets, alpha, rng):
-    share = torch.from_numpy(rng.beta(alpha, alpha, len(x)).astype(np.float32))
+    share = rng.beta(alpha, alpha, len(x)).astype(np.float32)
+    share = torch.from_numpy(np.maximum(share, 1 - share))
     other = torch.from_numpy(rng.permutation(len(x)))
     x = x * share[:, None, None] + x[other] * (1 - share)[:, None, None]
     targets = targets * share[:, None] + targets[other] * (1 - share)[:, None]
     return x, mask | mask[other], targets
 
 
-def _label_loss(clip, rows, mask, targets, settings):
-    main = targets[:, 0] * (1 - settings.smoothing) + settings.smoothing / 2
-    loss = functional.binary_cross_entropy_with_logits(clip[:, 0], main)
-    if settings.others_weight:
+def _splice(x, mask, targets, rng):
+    """Clips cut together, and ``(mask of its rows, target)`` of the two parts."""
+    n_rows = x.shape[1]
+    cut = torch.from_numpy(rng.integers(2, n_rows - 1, len(x)))
+    other = torch.from_numpy(rng.permutation(len(x)))
+    late = torch.arange(n_rows) >= cut[:, None]
+    x = torch.where(late[..., None], x[other], x)
+    mask = torch.where(late, mask[other], mask)
+    parts = ((mask & ~late, targets[:, 0]), (mask & late, targets[other, 0]))
+    return x, mask, torch.maximum(targets, targets[other]), parts
+
+
+def _label_loss(clip, targets, settings):
+    loss = functional.binary_cross_entropy_with_logits(clip[:, 0], _smooth(targets[:, 0], settings))
+    if settings.others_weight and targets.shape[1] > 1:
         others = functional.binary_cross_entropy_with_logits(
             clip[:, 1:], targets[:, 1:], reduction="none"
         )
         loss = loss + settings.others_weight * 0.1 * others.sum(1).mean()
-    pooled = pool_linear_softmax(torch.sigmoid(rows)[..., None], mask)[:, 0].clamp(1e-5, 1 - 1e-5)
-    return loss + settings.rows_weight * functional.binary_cross_entropy(pooled, main)
+    return loss
 
 
-def train_net(settings, clips, targets, seed, progress=None):
+def _smooth(target, settings):
+    return target * (1 - settings.smoothing) + settings.smoothing / 2
+
+
+def _parts_loss(rows, parts, settings):
+    loss = 0.0
+    for mask, target in parts:
+        # A part may lie behind the end of a short clip.
+        there = mask.any(1)
+        pooled = pool_linear_softmax(torch.sigmoid(rows)[there][..., None], mask[there])[:, 0]
+        target = _smooth(target[there], settings)
+        loss = loss + functional.binary_cross_entropy(pooled.clamp(1e-5, 1 - 1e-5), target)
+    return 0.5 * loss
+
+
+def train_net(settings, clips, targets, progress=None):
     """Train one network.
 
     Parameters
@@ -95,17 +131,16 @@ def train_net(settings, clips, targets, seed, progress=None):
     clips : ClipSet
     targets : ndarray, shape (n, n_classes), float32
         The target first.
-    seed : int
     progress : callable or None
         Called with ``(epoch, mean loss)``.
 
     Returns
     -------
     net : BestNet
-        With averaged weights, in eval mode.
+        In eval mode.
     """
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
     net = BestNet(settings.net)
     optimiser = torch.optim.AdamW(
         net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -115,41 +150,30 @@ def train_net(settings, clips, targets, seed, progress=None):
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.15
     )
-    averaged = [p.detach().clone() for p in net.parameters()]
     embeddings, lengths = torch.from_numpy(clips.embeddings), torch.from_numpy(clips.lengths)
-    labels = torch.from_numpy(targets)
+    labels = torch.from_numpy(targets)[:, : settings.net.n_classes]
+    net.train()
     for epoch in range(settings.epochs):
-        net.train()
         order, total = rng.permutation(len(clips)), 0.0
         for i in range(0, len(order) - size + 1, size):
             index = torch.from_numpy(order[i : i + size])
             x, mask, y = scale_bytes(embeddings[index]), row_mask(lengths[index]), labels[index]
-            if rng.random() < settings.crop:
-                n = int(rng.integers(3, 10))
-                start = int(rng.integers(0, 10 - n + 1))
-                # Clips too short for the cut keep their first rows.
-                start = torch.where(lengths[index] >= start + n, start, 0)[:, None, None]
-                rows = start + torch.arange(n)[None, :, None]
-                x = x.gather(1, rows.expand(-1, -1, x.shape[2]))
-                mask = mask.gather(1, rows[..., 0])
+            parts = ()
             if settings.mixup:
                 x, mask, y = _mix(x, mask, y, settings.mixup, rng)
+            if rng.random() < settings.splice:
+                x, mask, y, parts = _splice(x, mask, y, rng)
             with torch.autocast("cpu", torch.bfloat16):
                 clip, rows = net(x, mask)
-            loss = _label_loss(clip, rows, mask, y, settings)
+            loss = _label_loss(clip, y, settings) + _parts_loss(rows, parts, settings)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-            with torch.no_grad():
-                torch._foreach_lerp_(averaged, list(net.parameters()), 1 - settings.average)
             total += loss.item()
         if progress:
             progress(epoch, total / max(1, len(order) // size))
-    with torch.no_grad():
-        for parameter, value in zip(net.parameters(), averaged, strict=True):
-            parameter.copy_(value)
     return net.eval()
 
 
@@ -174,18 +198,12 @@ def label_matrix(clips, classes, target):
     return np.concatenate([wanted[:, None], clips.labels[:, others]], 1).astype(np.float32)
 
 
-def fold_of(n, n_folds=N_FOLDS, seed=0):
-    """Fold of each of `n` clips, shape (n,); the folds are shuffled and of equal size."""
-    fold = np.empty(n, dtype=np.int64)
-    fold[np.random.default_rng(seed).permutation(n)] = np.arange(n) % n_folds
-    return fold
-
-
-def save_net(path, net):
-    """Keep a network: its sizes beside its weights."""
+def save_net(path, net, seconds=0.0):
+    """Keep a network: sizes, weights, and the processor time it took."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save({"settings": dataclasses.asdict(net.settings), "weights": net.state_dict()}, partial)
+    kept = {"settings": dataclasses.asdict(net.settings), "weights": net.state_dict()}
+    torch.save(kept | {"seconds": seconds}, partial)
     partial.replace(path)
 
 
@@ -198,62 +216,67 @@ def load_net(path):
 
 
 class Ensemble(nn.Module):
-    """The mean probabilities of networks, as logits, with the interface of `BestNet`.
+    """Several networks as one, with the interface of `BestNet` and the target's outputs only.
 
-    Of each network's clip outputs only the target's is kept.
+    Parameters
+    ----------
+    nets : sequence of BestNet
+    gives_seconds : sequence of bool
+        Of each network: whether it is one for the seconds or one for the clips. If none is, the
+        networks for the clips give both.
+
+    Notes
+    -----
+    Matrices are rounded as they are exported. A clip's answer is the mean of the probabilities,
+    a second's the mean of the logits.
     """
 
-    def __init__(self, nets):
+    def __init__(self, nets, gives_seconds):
         super().__init__()
+        self.gives_seconds = tuple(gives_seconds)
         self.nets = nn.ModuleList(copy.deepcopy(net) for net in nets)
         for net in self.nets:
-            net.clip.weight = nn.Parameter(net.clip.weight[:1].clone())
-            net.clip.bias = nn.Parameter(net.clip.bias[:1].clone())
+            net.slim()
 
     def forward(self, x, mask):  # noqa: D102
-        answers = [net(x, mask) for net in self.nets]
-        clip, rows = (sum(torch.sigmoid(a) for a in part) / len(answers) for part in zip(*answers))  # noqa: B905
-        return to_logit(clip), to_logit(rows)
+        clips, rows = [], []
+        for net, gives_seconds in zip(self.nets, self.gives_seconds, strict=True):
+            clip, row = net(x, mask)
+            if not gives_seconds:
+                clips.append(torch.sigmoid(clip))
+            if gives_seconds or not any(self.gives_seconds):
+                rows.append(row)
+        return to_logit(sum(clips) / len(clips)), sum(rows) / len(rows)
 
 
-def load_ensemble(folder, n_members):
-    """The ensemble that `cross_fit` left in `folder`."""
-    paths = [f"member{m}-fold{k}.pt" for m in range(n_members) for k in range(N_FOLDS)]
-    return Ensemble([load_net(Path(folder) / path) for path in paths]).eval()
+def train_member(settings, clips, targets, path, say=print):
+    """One network trained on `clips` and kept at `path`; read back if it is there.
 
-
-def cross_fit(members, clips, targets, folder, say=print):
-    """Train every member on every four of five folds; finished ones are read back.
+    Parameters
+    ----------
+    settings : BestSettings
+    clips : ClipSet
+    targets : ndarray, shape (n, n_classes), float32
+    path : Path
+    say : callable
 
     Returns
     -------
-    nets : list of BestNet
-        Member by member, fold by fold.
-    out_of_fold : ndarray, shape (n_members, n)
-        Clip probabilities from the networks that never saw the clip.
+    net : BestNet
     """
-    fold = fold_of(len(clips))
-    nets, out_of_fold = [], np.zeros((len(members), len(clips)), dtype=np.float32)
-    for m, settings in enumerate(members):
-        for k in range(N_FOLDS):
-            path = Path(folder) / f"member{m}-fold{k}.pt"
-            if path.exists():
-                net = load_net(path)
-            else:
-                started = time.perf_counter()
-                seen = fold != k
-                net = train_net(settings, clips.take(seen), targets[seen], seed=10 * m + k)
-                save_net(path, net)
-                say(f"member {m} fold {k}: {time.perf_counter() - started:.0f} s")
-            held_out = fold == k
-            out_of_fold[m, held_out], _ = predict_net(net, clips.take(held_out))
-            nets.append(net)
-    return nets, out_of_fold
+    if not path.exists():
+        started = time.process_time()
+        net = train_net(settings, clips, targets)
+        seconds = time.process_time() - started
+        save_net(path, net, seconds)
+        say(f"{path.stem}: {seconds:.1f} processor s", flush=True)
+    return load_net(path)
 
 
-def members(fast=False):
-    """Settings of the ensemble's architectures."""
-    return [BestSettings(epochs=1)] if fast else [BestSettings()]
+def load_ensemble(folder, gives_seconds):
+    """The ensemble that `train_best` left in `folder`."""
+    nets = [load_net(Path(folder) / f"final{m}.pt") for m in range(len(gives_seconds))]
+    return Ensemble(nets, gives_seconds).eval()
 
 
 def train_best(args, target="Speech"):
@@ -270,36 +293,61 @@ def train_best(args, target="Speech"):
     Returns
     -------
     record : dict
-        ``thresholds``, ``out_of_fold`` (each member and their mean), ``eval``, ``seconds``.
+        ``thresholds``, ``validation`` (each member and the ensemble), ``eval``, ``seconds``
+        (processor time of all training).
     """
     torch.set_num_threads(1)
     folder = Path(args.runs) / ("best-fast" if args.fast else "best")
     summary = folder / "best.json"
     if summary.exists():
         return json.loads(summary.read_text(encoding="utf-8"))
-    started = time.perf_counter()
-    cache = Path(args.runs) / "cache"
+    clips = audioset_data.load_part(args.data, "bal_train", Path(args.runs) / "cache")
     classes = audioset_data.ClassList.load(args.data)
-    clips = audioset_data.load_part(args.data, "bal_train", cache)
     if args.fast:
         clips = clips.take(np.arange(len(clips) // 10))
-    targets = label_matrix(clips, classes, target)
-    nets, out_of_fold = cross_fit(members(args.fast), clips, targets, folder)
-    truth, pooled = targets[:, 0], out_of_fold.mean(0)
-    thresholds = choose_thresholds(truth, pooled)
-    record = {
-        "target": target,
-        "n_folds": N_FOLDS,
-        "thresholds": {"accuracy": thresholds[0], "f1": thresholds[1]},
-        "out_of_fold": {
-            **{f"member{m}": evaluate(truth, s, *thresholds) for m, s in enumerate(out_of_fold)},
-            "mean": evaluate(truth, pooled, *thresholds),
-        },
-    }
-    record["eval"] = score_best(args, Ensemble(nets).eval(), thresholds, classes, target)
-    record["seconds"] = round(time.perf_counter() - started, 1)
+    targets, settings = label_matrix(clips, classes, target), members(args.fast)
+    record = {"target": target, "gives_seconds": [s.gives_seconds for s in settings]}
+    record |= check_members(settings, clips, targets, folder)
+    for m, member in enumerate(settings):
+        train_member(member, clips, targets, folder / f"final{m}.pt")
+    net = load_ensemble(folder, record["gives_seconds"])
+    thresholds = record["thresholds"]["accuracy"], record["thresholds"]["f1"]
+    record["eval"] = score_best(args, net, thresholds, classes, target)
+    kept = (torch.load(path, weights_only=True) for path in folder.glob("*.pt"))
+    record["seconds"] = round(sum(net["seconds"] for net in kept), 1)
     summary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
+
+
+def check_members(settings, clips, targets, folder):
+    """Train on four fifths; thresholds and figures from the last.
+
+    Networks for the seconds are left out: there are no labels to check them on.
+
+    Returns
+    -------
+    record : dict
+        ``thresholds`` and ``validation``.
+    """
+    train, validation = audioset_data.split_clips(len(clips))
+    settings = [s for s in settings if not s.gives_seconds]
+    nets = [
+        train_member(s, clips.take(train), targets[train], Path(folder) / f"check{m}.pt")
+        for m, s in enumerate(settings)
+    ]
+    net = Ensemble(nets, [False] * len(nets)).eval()
+    held_out, truth = clips.take(validation), targets[validation, 0]
+    scores, _ = predict_net(net, held_out)
+    thresholds = choose_thresholds(truth, scores)
+    figures = {
+        f"member{m}": evaluate(truth, predict_net(member, held_out)[0])
+        for m, member in enumerate(net.nets)
+    }
+    figures["ensemble"] = evaluate(truth, scores, *thresholds)
+    return {
+        "thresholds": {"accuracy": thresholds[0], "f1": thresholds[1]},
+        "validation": figures,
+    }
 
 
 def score_best(args, net, thresholds, classes, target):

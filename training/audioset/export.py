@@ -53,6 +53,41 @@ def open_head(path):
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
+def pack_matrices(graph):
+    """Store matrices that were rounded to a byte a weight as such, times a scale an output.
+
+    A reader folds cast and product when it opens the file; other matrices stay as they are.
+
+    Parameters
+    ----------
+    graph : onnx.ModelProto
+        Changed in place.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, scales = [], []
+    for tensor in graph.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        for axis in (0, 1):
+            scale = np.abs(values).max(axis, keepdims=True) / np.float32(127) + np.float32(1e-30)
+            steps = np.round(values / scale)
+            if np.allclose(steps * scale, values, rtol=1e-5, atol=0):
+                tensor.CopyFrom(numpy_helper.from_array(steps.astype(np.int8), f"{name}.steps"))
+                scales.append(numpy_helper.from_array(scale, f"{name}.scale"))
+                nodes += [
+                    helper.make_node(
+                        "Cast", [f"{name}.steps"], [f"{name}.float"], to=TensorProto.FLOAT
+                    ),
+                    helper.make_node("Mul", [f"{name}.float", f"{name}.scale"], [name]),
+                ]
+                break
+    graph.graph.initializer.extend(scales)
+    for node in reversed(nodes):
+        graph.graph.node.insert(0, node)
+
+
 def export_head(net, path, metadata):
     """Write one ONNX and its ``.npz`` reference, and hold ONNX to torch.
 
@@ -84,6 +119,7 @@ def export_head(net, path, metadata):
         axes,
         {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata,
     )
+    pack_matrices(graph)
     onnx.save(graph, path)
     session = open_head(path)
     for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):
@@ -110,7 +146,7 @@ def export_best(args):
     if not (folder / "best.json").is_file():
         raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
     record = json.loads((folder / "best.json").read_text(encoding="utf-8"))
-    net = load_ensemble(folder, len(record["out_of_fold"]) - 1)
+    net = load_ensemble(folder, record["gives_seconds"])
     path = Path(args.models) / f"{NAME}.onnx"
     thresholds = record["thresholds"]
     export_head(

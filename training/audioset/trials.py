@@ -20,11 +20,13 @@ BASE = BestSettings()
 TRIALS = {
     "base": BASE,
     "no other classes": replace(BASE, others_weight=0.0),
-    "other classes at full weight": replace(BASE, others_weight=1.0),
-    "attention between rows": replace(BASE, net=BestNetSettings(blocks=2)),
-    "local convolution": replace(BASE, net=BestNetSettings(conv=True)),
+    "other classes at five times the weight": replace(BASE, others_weight=5.0),
+    "no convolution": replace(BASE, net=BestNetSettings(convs=0)),
+    "two convolutions": replace(BASE, net=BestNetSettings(convs=2)),
+    "attention between rows": replace(BASE, net=BestNetSettings(blocks=1)),
+    "twice the width": replace(BASE, net=BestNetSettings(width=1024)),
     "no mixup": replace(BASE, mixup=0.0),
-    "no row loss": replace(BASE, rows_weight=0.0),
+    "spliced clips": replace(BASE, splice=0.5),
 }
 
 
@@ -48,7 +50,7 @@ def main():
     print("|---|---|---|---|---|---|---|")
     for name in args.names or TRIALS:
         started = time.process_time()
-        net = train_net(TRIALS[name], clips.take(train), targets[train], args.seed)
+        net = train_net(replace(TRIALS[name], seed=args.seed), clips.take(train), targets[train])
         held_out = clips.take(validation)
         clip, rows = predict_net(net, held_out)
         rows = rows * held_out.mask
