@@ -67,7 +67,7 @@ class BallisticsSettings:
 
     gate: GateLossSettings = field(default_factory=GateLossSettings)
     attack_s: tuple = (0.0005, 0.05)
-    hold_s: tuple = (0.001, 0.12)
+    hold_s: tuple = (0.001, 0.1)
     release_s: tuple = (0.005, 0.1)
     grid_s: tuple = START_GRID_S
     steps: int = 800

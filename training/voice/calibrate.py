@@ -15,6 +15,7 @@ import torch
 from gate.metrics import hop_labels
 from training.voice.evaluate import GateChoice, ask, judge, print_table
 
+_MIN_HYSTERESIS = 0.05  # of presence: without any, a gate chatters at its threshold
 _CLEAN_TO_10DB = ("clean", "20 dB", "10 dB")
 
 
@@ -154,7 +155,7 @@ def choose_thresholds(
     stays = np.arange(0.3, 0.76, 0.05) if stays is None else stays
     found = []
     for open_at, stay_at in itertools.product(opens, stays):
-        if stay_at > open_at:
+        if stay_at > open_at - _MIN_HYSTERESIS + 1e-9:
             continue
         choice = GateChoice(float(open_at), float(open_at - stay_at), fixed=fixed, columns=columns)
         table = judge(recordings, choice).table()
@@ -209,7 +210,7 @@ def _held_out_error(recordings):
     return float(np.mean(errors))
 
 
-def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
+def calibrate_network(net, recordings, pool, print_line=print, n_items=1200, thresholds=None):
     """All three steps, in place.
 
     Thresholds are chosen with fixed ballistics first, the ballistics fitted to them, and the
@@ -225,6 +226,8 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
     print_line : callable
     n_items : int
         Items of the pool to use; a fifth of them judges.
+    thresholds : (float, float) or None
+        Presence to open and to stay open, instead of a search.
 
     Returns
     -------
@@ -246,7 +249,8 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
         f"calibration error {presence['error_before']:.4f} before, "
         f"{presence['error_after']:.4f} after, {presence['error_held_out']:.4f} on held-out halves"
     )
-    _, choice, _ = choose_thresholds(recordings, fixed=(0.001, 0.03, 0.005))[0]
+    grid = {} if thresholds is None else {"opens": thresholds[:1], "stays": thresholds[1:]}
+    _, choice, _ = choose_thresholds(recordings, fixed=(0.001, 0.03, 0.005), **grid)[0]
     print_line(_describe(choice))
     gate = GateLossSettings(
         presence_threshold=choice.presence_threshold,
@@ -262,17 +266,17 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200):
     )
     print_line(f"ballistics: {fitted}")
     ask(net, recordings)
-    thresholds, hysteresis = {}, {}
+    presence_threshold, presence_hysteresis = {}, {}
     for target, columns in (("voice", (0, 1)), ("speech", (0,))):
-        _, choice, table = choose_thresholds(recordings, columns=columns)[0]
-        thresholds[target] = round(choice.presence_threshold, 2)
-        hysteresis[target] = round(choice.presence_hysteresis, 2)
+        _, choice, table = choose_thresholds(recordings, columns=columns, **grid)[0]
+        presence_threshold[target] = round(choice.presence_threshold, 2)
+        presence_hysteresis[target] = round(choice.presence_hysteresis, 2)
         print_line(f"target {target}: {_describe(choice)}")
         print_table(judge(recordings, choice), print_line)
     return {
         "presence": presence,
-        "presence_threshold": thresholds,
-        "presence_hysteresis": hysteresis,
+        "presence_threshold": presence_threshold,
+        "presence_hysteresis": presence_hysteresis,
         "ballistics": fitted,
         "table": table,
     }

@@ -110,6 +110,8 @@ def add_parser(subparsers):
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE",
                         help=f"what evaluate measures ({DEFAULT_MODEL})")  # fmt: skip
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="to evaluate on")
+    parser.add_argument("--thresholds", nargs=2, type=float, metavar=("OPEN", "STAY"),
+                        help="presence for calibrate to use instead of searching")  # fmt: skip
     parser.add_argument("--target", choices=("speech", "voice"), default="speech",
                         help="what evaluate opens for (speech)")  # fmt: skip
     parser.add_argument("--mixtures", type=int, default=40, help="a ratio, to evaluate on (40)")
@@ -119,6 +121,8 @@ def add_parser(subparsers):
 def _check(args):
     if not args.smoke and args.action is None:
         raise ConfigError(f"action=None must be one of {', '.join(ACTIONS)} (or --smoke)")
+    if args.thresholds and not 0 < args.thresholds[1] <= args.thresholds[0] - 0.05 + 1e-9 < 1:
+        raise ConfigError(f"thresholds={args.thresholds} must satisfy 0 < STAY <= OPEN - 0.05")
     for name in ("minutes", "batch_size", "learning_rate", "pool", "threads", "mixtures"):
         if not getattr(args, name) > 0:
             raise ConfigError(f"{name}={getattr(args, name)} must be > 0")
@@ -221,7 +225,9 @@ def calibrate(args, factory):
         raise ConfigError(f"run={run} must hold a checkpoint (gate-train voice train)")
     net = load_average(run / "checkpoint.pt")
     pool = ItemPool(run / "pool", factory.n_hops, args.pool)
-    report = calibrate_network(net, hear_dev(args, factory), pool, print)
+    report = calibrate_network(
+        net, hear_dev(args, factory), pool, print, thresholds=args.thresholds
+    )
     torch.save({"network": net.settings.to_dict(), "average": net.state_dict()},
                run / "calibrated.pt")  # fmt: skip
     (run / "calibration.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
