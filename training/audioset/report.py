@@ -45,9 +45,9 @@ variables were varied) and by its best figure, micro-F1 {paper:.2f}: the grids b
 description names, with our own values, and no figure is put beside a paper's that we do not have.
 Models are chosen by validation loss on a fifth of the balanced-train part; the shuffled split
 unless a table says otherwise. "±" is the standard deviation over seeds {seeds}. The threshold is
-0.5 except where a row says otherwise. So that everything runs in well under two hours on two cores,
-the grids are small, a run stops after three epochs without a lower validation loss (two in the final
-models) and after 15 in any case (10 for the related work).
+0.5 except where a row says otherwise. So that everything runs in well under two hours on two
+cores, the grids are small, a run stops after three epochs without a lower validation loss (two in
+the final models and the related work) and after 15 in any case (10 for the related work).
 """
 
 
