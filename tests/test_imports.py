@@ -1,6 +1,7 @@
 """Who may import whom (DESIGN, "layout")."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,18 @@ def test_only_the_gate_applies_a_gain():
         for path in modules(package):
             if path.name != "bank.py":
                 assert "gate.lane" not in set(imported(path)), path
+
+
+@pytest.mark.parametrize("command", ["batch", "learn", "live"])
+def test_commands_take_one_thread_and_programs_keep_theirs(command):
+    code = (
+        "import os, sys, realtime\n"
+        "assert 'numpy' not in sys.modules\n"
+        f"import realtime.{command}.cli\n"
+        "assert os.environ['OPENBLAS_NUM_THREADS'] == '1', os.environ\n"
+    )
+    own = "import os, realtime; realtime.open_gate; assert 'OPENBLAS_NUM_THREADS' not in os.environ"
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    for text in (code, own):
+        subprocess.run([sys.executable, "-c", text], check=True, env=environment, cwd=ROOT)

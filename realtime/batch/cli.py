@@ -1,5 +1,7 @@
 """`gate-batch`: gate audio files."""
 
+import realtime.one_thread  # noqa: F401  # isort: skip  # before numpy
+
 import json
 import sys
 import time

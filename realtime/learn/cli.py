@@ -1,5 +1,7 @@
 """`gate-learn`: teach a gate by example."""
 
+import realtime.one_thread  # noqa: F401  # isort: skip  # before numpy
+
 import sys
 import time
 from pathlib import Path

@@ -1,5 +1,7 @@
 """`gate-live`: microphone, gate, output."""
 
+import realtime.one_thread  # noqa: F401  # isort: skip  # before numpy
+
 import argparse
 import contextlib
 import sys
