@@ -360,7 +360,7 @@ def score_best(args, net, thresholds, classes, target):
     figures = evaluate(truth, clip, *thresholds)
     if target == "Speech":
         strong = audioset_data.load_strong_speech(args.data)
-        figures["per_second_roc_auc"], figures["n_strong_clips"] = per_second_roc_auc(
-            clips.video_ids, rows, clips.lengths, *strong
-        )
+        labelled = (clips.video_ids, rows, clips.lengths, *strong)
+        figures["per_second_roc_auc"], figures["n_strong_clips"] = per_second_roc_auc(*labelled)
+        figures["per_second_roc_auc_clear"], _ = per_second_roc_auc(*labelled, clear=True)
     return figures

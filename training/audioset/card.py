@@ -8,7 +8,8 @@ Eval was scored six times in all. The clips: a first model (accuracy .825, AP .6
 rows repeated at a clip's edges; all chosen on the training part alone. The seconds: .838, .903,
 .869, .883, .856 and this one, which is not the best of them. No label in the training part tells
 good seconds from bad, and the last choice (rows that see no neighbours, as in the second model)
-was made knowing those figures."""
+was made knowing those figures, which our own rule forbids: take the per-second figures as
+chosen on eval. (By the clear measure, below, the second model's seconds have .936.)"""
 """Said wherever the eval figures of the best model stand."""
 
 _CARD = """\
@@ -38,11 +39,12 @@ class); then every network was trained again on all of it. Made by `gate-train a
 
 ## Figures
 
-On the 20,371 clips of the eval part; seconds against human labels of 845 of them.
+On the 20,371 clips of the eval part; seconds against human labels of 845 of them: at least half
+speech against all others, and (*clear*) against those without any.
 {scorings}
 
-| | accuracy (= micro-F1) | F1 of Speech | AP | ROC-AUC | per-second ROC-AUC |
-|---|---|---|---|---|---|
+| | accuracy (= micro-F1) | F1 of Speech | AP | ROC-AUC | per-second ROC-AUC | the same, clear |
+|---|---|---|---|---|---|---|
 {rows}
 
 On the validation fifth, the same networks trained on the other four: accuracy \
@@ -60,7 +62,14 @@ release stay the compact detector's. It has heard YouTube, not your studio.
 
 def figure_rows(figures):
     """Markdown row of the eval figures."""
-    names = ("accuracy", "f1_class", "ap", "roc_auc", "per_second_roc_auc")
+    names = (
+        "accuracy",
+        "f1_class",
+        "ap",
+        "roc_auc",
+        "per_second_roc_auc",
+        "per_second_roc_auc_clear",
+    )
     return "| this model | " + " | ".join(f"{figures[n]:.4f}" for n in names) + " |"
 
 

@@ -61,7 +61,9 @@ def choose_thresholds(targets, scores):
     return tuple(float(middle[curve >= curve.max() - 0.001].mean()) for curve in (accuracy, f1))
 
 
-def per_second_roc_auc(video_ids, per_second, lengths, strong_ids, coverage, floor=0.5):
+def per_second_roc_auc(
+    video_ids, per_second, lengths, strong_ids, coverage, floor=0.5, clear=False
+):
     """ROC-AUC of a score a second against human labels, over all labelled seconds.
 
     Parameters
@@ -76,6 +78,8 @@ def per_second_roc_auc(video_ids, per_second, lengths, strong_ids, coverage, flo
         Share of each second that is speech.
     floor : float
         A second is positive from this share on.
+    clear : bool
+        Negatives are the seconds without any speech; those in between are left out.
 
     Returns
     -------
@@ -86,5 +90,7 @@ def per_second_roc_auc(video_ids, per_second, lengths, strong_ids, coverage, flo
     where = {video_id: i for i, video_id in enumerate(video_ids)}
     pairs = [(where[v], row) for v, row in zip(strong_ids, coverage, strict=True) if v in where]
     scores = np.concatenate([per_second[i, : lengths[i]] for i, _ in pairs])
-    truth = np.concatenate([row[: lengths[i]] for i, row in pairs]) >= floor
-    return float(roc_auc_score(truth, scores)), len(pairs)
+    share = np.concatenate([row[: lengths[i]] for i, row in pairs])
+    truth = share >= floor
+    counts = truth | (share == 0.0) if clear else np.ones(len(share), dtype=bool)
+    return float(roc_auc_score(truth[counts], scores[counts])), len(pairs)
