@@ -56,6 +56,8 @@ def test_fit_learns_what_no_fixed_triple_can():
     net = VoiceNet(SETTINGS)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     settings = BallisticsSettings(
+        attack_s=(0.002, 0.05),
+        hold_s=(0.001, 0.5),
         grid_s=((0.002,), (0.02, 0.1, 0.2, 0.3), (0.01, 0.05)),
         steps=80,
         batch_size=16,
