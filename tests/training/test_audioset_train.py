@@ -73,6 +73,16 @@ def test_per_second_figures_leave_padding_out():
     )
 
 
+def test_clear_seconds_leave_out_those_with_a_little_speech():
+    ids, coverage = np.array(["a"]), np.array([[1.0] * 4 + [0.3] * 3 + [0.0] * 3])
+    scores = np.array([[0.5] * 4 + [0.9] * 3 + [0.1] * 3])
+    found = [
+        per_second_roc_auc(ids, scores, np.array([10]), ids, coverage, clear=clear)[0]
+        for clear in (False, True)
+    ]
+    assert found == [0.5, 1.0]
+
+
 def test_augmentation_adds_one_copy_of_each_positive():
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (20, 10, 128)).astype(np.uint8)

@@ -9,18 +9,28 @@ pytest.importorskip("sklearn")
 
 from gate.errors import ConfigError  # noqa: E402
 from training import cli  # noqa: E402
-from training.voice.calibrate import Limits, fit_slope_offset, fold_in, reliability  # noqa: E402
-from training.voice.evaluate import GateChoice, Heard, ask, gains, judge  # noqa: E402
+from training.voice.calibrate import (  # noqa: E402
+    Limits,
+    choose_thresholds,
+    fit_slope_offset,
+    fold_in,
+    reliability,
+)
+from training.voice.checkpoints import average_checkpoints, load_average  # noqa: E402
+from training.voice.evaluate import (  # noqa: E402
+    GateChoice,
+    Heard,
+    Verdict,
+    ask,
+    gains,
+    judge,
+    sung_recordings,
+)
+from training.voice.losses import key_loss, presence_loss  # noqa: E402
 from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
 from training.voice.pool import ItemPool  # noqa: E402
-from training.voice.train import (  # noqa: E402
-    Trainer,
-    TrainSettings,
-    average_checkpoints,
-    key_loss,
-    load_average,
-    presence_loss,
-)
+from training.voice.smoke import write_corpus  # noqa: E402
+from training.voice.train import Trainer, TrainSettings  # noqa: E402
 
 SMALL = VoiceSettings(gru_sizes=(8,), embedding_size=16, n_speakers=2, n_events=2)
 
@@ -185,6 +195,39 @@ def test_only_networks_of_one_shape_have_a_mean(tmp_path):
         average_checkpoints([tmp_path / "8.pt", tmp_path / "9.pt"], tmp_path / "mean.pt")
 
 
+def test_a_mean_of_checkpoints_is_not_trained_on(tmp_path):
+    net = VoiceNet(SMALL)
+    torch.save({"network": net.settings.to_dict(), "average": net.state_dict()},
+               tmp_path / "checkpoint.pt")  # fmt: skip
+    trainer = Trainer(ItemPool(tmp_path / "pool", 100, 4), tmp_path, SMALL)
+    with pytest.raises(ConfigError, match="mean of checkpoints"):
+        trainer.resume()
+
+
+def test_chosen_thresholds_keep_some_hysteresis(monkeypatch):
+    tried = []
+
+    def note(recordings, choice):
+        tried.append(choice)
+        return Verdict()
+
+    monkeypatch.setattr("training.voice.calibrate.judge", note)
+    monkeypatch.setattr("training.voice.calibrate.mean_accuracy", lambda table: 0.5)
+    choose_thresholds([], opens=(0.5, 0.7), stays=(0.45, 0.5, 0.65, 0.7))
+    pairs = {(round(c.presence_threshold, 2), round(c.presence_hysteresis, 2)) for c in tried}
+    assert pairs == {(0.5, 0.05), (0.7, 0.25), (0.7, 0.2), (0.7, 0.05)}
+
+
+def test_sung_notes_carry_their_own_segments(tmp_path):
+    pytest.importorskip("soundfile")
+    write_corpus(tmp_path, 0)
+    recordings = sung_recordings(tmp_path)
+    assert recordings and {heard.group for heard in recordings} == {"sung"}
+    for heard in recordings:
+        assert len(heard.segments) and heard.segments[0, 0] >= 0.4
+        assert heard.segments[-1, 1] <= heard.duration_s - 0.4
+
+
 def test_smoke_runs_every_stage(capsys):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("soxr")
@@ -199,6 +242,7 @@ def test_smoke_runs_every_stage(capsys):
         (["voice"], "action=None must be"),
         (["voice", "train", "--minutes", "0"], "minutes=0.0 must be > 0"),
         (["voice", "average", "--of", "nowhere.pt"], "of=['nowhere.pt'] must name checkpoints"),
+        (["voice", "calibrate", "--thresholds", "0.5", "0.6"], "must satisfy 0 < STAY <= OPEN"),
         (["voice", "export", "--run", "nowhere"], "run=nowhere must hold calibrated.pt"),
     ],
 )

@@ -215,9 +215,9 @@ def calibrate(args, factory):
     import torch
 
     from training.voice.calibrate import calibrate_network
+    from training.voice.checkpoints import load_average
     from training.voice.plots import plot_reliability
     from training.voice.pool import ItemPool
-    from training.voice.train import load_average
 
     run = Path(args.run)
     torch.set_num_threads(args.threads)
@@ -238,8 +238,8 @@ def calibrate(args, factory):
 
 def export(args):
     """Check the calibrated network and write the detector."""
+    from training.voice.checkpoints import load_average
     from training.voice.export import DetectorCard, export_voice
-    from training.voice.train import load_average
 
     run = Path(args.run)
     if not (run / "calibrated.pt").is_file():
@@ -341,7 +341,7 @@ def run(args):
         trainer = train(args, factory, settings)
         print(f"trained {trainer.step} steps", file=sys.stderr)
     if args.action == "average":
-        from training.voice.train import average_checkpoints
+        from training.voice.checkpoints import average_checkpoints
 
         if not args.of or not all(Path(path).is_file() for path in args.of):
             raise ConfigError(f"of={args.of} must name checkpoints (--of A.pt B.pt)")

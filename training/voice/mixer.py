@@ -6,21 +6,14 @@ One item is some seconds of sound and what the network should say about every ho
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.fft import irfft, rfft
 
-from gate.features import LogMel
-from gate.key import band_partition
-from gate.signal_metrics import a_weighting
 from training.voice.augment import convolve, damage, minimum_phase, random_response
 from training.voice.disguise import DisguiseSettings, disguise
-from training.voice.labels import hop_levels
 from training.voice.library import loud_rms
+from training.voice.targets import measure
 
-CLASSES = ("speech", "sung", "music", "human_nonspeech", "noise")
 RATE = 16000
 _HOP = 160
-_FRONTEND = {}  # made once a process: its tables take longer than an item
-_FINE = 40  # samples a step of the gated-signal loss: 2.5 ms
 ITEM_KINDS = ("mixed", "clean", "unwanted", "sung", "quiet")
 
 
@@ -69,12 +62,6 @@ def resample_by(samples, factor):
     return soxr.resample(samples, RATE * factor, RATE, quality="LQ")
 
 
-def _analyse(samples):
-    frontend = _FRONTEND.setdefault("log_mel", LogMel())
-    frontend.reset()
-    return frontend.process_many(samples)
-
-
 def _stretch(flags, n_hops):
     """Nearest-neighbour resampling of hop flags."""
     index = (np.arange(n_hops) * len(flags) / n_hops).astype(int)
@@ -121,7 +108,6 @@ class VoiceMixer:
             [sum(len(s.label) for s in library.speakers[name]) ** 0.5 for name in self._names]
         )
         self._speaker_weights = weights / weights.sum() if len(weights) else weights
-        self._partition_t = np.ascontiguousarray(band_partition().T)
 
     # Sources ---------------------------------------------------------------------------------
 
@@ -349,7 +335,7 @@ class VoiceMixer:
             ``speaker``, ``event`` (), the class that fills most of the item or -1.
         """
         x, s, n, layers, speaker = self.render()
-        return self.measure(x, s, n, layers, speaker)
+        return measure(x, s, n, layers, speaker, self.settings)
 
     def render(self):
         """Signals of an item: x, s, n (samples), the layers, the speaker a hop."""
@@ -411,75 +397,3 @@ class VoiceMixer:
         for layer, level in zip(layers, levels, strict=True):
             rms = loud_rms(layer.samples, layer.active)
             layer.samples = layer.samples * np.float32(10.0 ** (level / 20.0) / rms)
-
-    def measure(self, x, s, n, layers, speaker):
-        """Features and labels of a rendered item (see `item`)."""
-        n_hops = self.settings.n_hops
-        features, power = _analyse(x)
-        s_power, n_power = _analyse(s)[1], _analyse(n)[1]
-        classes = np.zeros((n_hops, len(CLASSES)), dtype=np.float32)
-        weight = np.ones((n_hops, len(CLASSES)), dtype=np.float32)
-        total = hop_levels(x)
-        for layer in layers:
-            if layer.kind == "floor":
-                continue
-            column = CLASSES.index(layer.kind)
-            own = hop_levels(layer.samples)
-            if layer.kind == "speech":
-                self._label_speech(classes, weight, layer, own, hop_levels(n))
-                continue
-            audible = own > total - 12.0
-            classes[:, column] = np.maximum(classes[:, column], layer.active & audible)
-            weight[:, column] *= np.where(layer.active & ~audible, 0.0, 1.0)
-            # What lingers in a room after the event is neither.
-            weight[:, column] *= np.where(~layer.active & audible, 0.0, 1.0)
-            if layer.ambiguous_music:
-                weight[:, CLASSES.index("music")] = 0.0
-        event = max(
-            (layer for layer in layers if layer.event >= 0),
-            key=lambda layer: float(np.sum(np.square(layer.samples))),
-            default=None,
-        )
-        heard = (classes[:, 0] > 0.5) & (speaker >= 0)
-        most = np.bincount(speaker[heard]).argmax() if heard.any() else -1
-        if heard.any() and np.mean(speaker[heard] == most) < 0.9:
-            most = -1
-        return {
-            "features": features,
-            "classes": classes,
-            "classes_weight": weight,
-            "band_power": power @ self._partition_t,
-            "s_band_power": s_power @ self._partition_t,
-            "n_band_power": n_power @ self._partition_t,
-            "s_fine": fine_energy(s),
-            "n_fine": fine_energy(n),
-            "speaker": np.int32(most),
-            "event": np.int32(-1 if event is None else event.event),
-        }
-
-    def _label_speech(self, classes, weight, layer, own, other):
-        settings, n_hops = self.settings, self.settings.n_hops
-        classes[:, 0] = layer.active
-        weight[:, 0] = np.where(layer.known, 1.0, 0.0)
-        began = np.flatnonzero(np.diff(layer.active.astype(np.int8), prepend=0) > 0)
-        for hop in began:
-            weight[hop : min(hop + settings.onset_hops, n_hops), 0] *= settings.onset_weight
-        ended = np.flatnonzero(np.diff(layer.active.astype(np.int8), append=0) < 0) + 1
-        for hop in ended:
-            weight[hop : min(hop + settings.offset_hops, n_hops), 0] *= settings.offset_weight
-        # Drowned words are not held against the network as much.
-        weight[:, 0] *= np.where(layer.active & (own < other - 12.0), 0.4, 1.0)
-        loud = np.percentile(own[layer.active], 90) if layer.active.any() else 0.0
-        # What lingers in the room is no speech, but who would know at once?
-        weight[:, 0] *= np.where(~layer.active & (own > loud - 18.0), 0.5, 1.0)
-
-
-def fine_energy(samples):
-    """`gate.signal_metrics.weighted_energy` at 16 kHz in float32, shape (4 n_hops,)."""
-    spectrum = rfft(samples)
-    curve = _FRONTEND.get(len(samples))
-    if curve is None:
-        curve = a_weighting(np.fft.rfftfreq(len(samples), 1.0 / RATE)).astype(np.float32)
-        _FRONTEND[len(samples)] = curve
-    shaped = irfft(spectrum * curve, len(samples))
-    return np.mean(np.square(shaped.reshape(-1, _FINE)), axis=1)

@@ -16,10 +16,8 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError
+from training.voice.classes import CLASSES
 from training.voice.recurrent import gru_sequence
-
-CLASSES = ("speech", "sung", "music", "human_nonspeech", "noise")
-"""Columns of `presence`; several may sound at once."""
 
 BALLISTICS = ("attack", "hold", "release")
 """Columns of `ballistics`."""

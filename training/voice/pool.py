@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import GateError
-from training.voice.mixer import CLASSES
+from training.voice.classes import CLASSES
 
 _STEP_DB, _FLOOR_DB = 0.5, -127.5
 _WEIGHT_STEP = 1.0 / 32.0
