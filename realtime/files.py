@@ -21,6 +21,12 @@ from gate.settings import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 AUDIO_SUFFIXES = (
     ".wav", ".wave", ".w64", ".rf64", ".flac", ".aif", ".aiff", ".aifc", ".ogg", ".oga", ".opus"
 )  # fmt: skip
+"""Names under which audio files are looked for."""
+
+_FAMILIES = (
+    (".wav", ".wave", ".w64", ".rf64"), (".flac",), (".aif", ".aiff", ".aifc"),
+    (".ogg", ".oga", ".opus"),
+)  # fmt: skip
 _BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOATS = ("FLOAT", "DOUBLE", "VORBIS", "OPUS")
 _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "tracknumber")
@@ -253,6 +259,12 @@ class AudioWriter:
             with contextlib.suppress(soundfile.LibsndfileError):
                 self._file.close()
             self._partial.unlink(missing_ok=True)
+
+
+def fitting_suffixes(source):
+    """Suffixes that a gated `source` may have, which keeps its format; empty for unknown ones."""
+    suffix = Path(source).suffix.lower()
+    return next((family for family in _FAMILIES if suffix in family), ())
 
 
 def expand_inputs(patterns):

@@ -97,7 +97,7 @@ def _main(args):
 def _plan(args):
     """The jobs, with outputs decided and clashes refused before anything is written."""
     from realtime.batch.gate_file import BatchJob
-    from realtime.files import AUDIO_SUFFIXES, expand_inputs
+    from realtime.files import AUDIO_SUFFIXES, expand_inputs, fitting_suffixes
     from realtime.models import sample_path
 
     if args.sample:
@@ -115,6 +115,11 @@ def _plan(args):
     )
     if not single and output.exists() and not output.is_dir():
         raise ConfigError(f"output={args.output} must be a folder for {len(found)} inputs")
+    fitting = fitting_suffixes(found[0][0]) if single else ()
+    if fitting and output.suffix.lower() not in fitting:
+        raise ConfigError(
+            f"output={args.output} must end in {' or '.join(fitting)}: the input's format is kept"
+        )
     jobs, taken = [], {}
     for source, name in found:
         target = output if single else output / name

@@ -168,6 +168,7 @@ def test_an_empty_but_valid_file_comes_out_empty(tmp_path, model):
 
 USAGE = [
     (["{in}", "-o", "{out}", "--threshold-db", "5"], "threshold_db=5 must be from -100 to 0"),
+    (["{in}", "-o", "{tmp}/b.flac"], "b.flac must end in .wav or"),
     (["{in}", "-o", "{out}", "--threshold-db", "loud"], "invalid float value: 'loud'"),
     (["{in}", "-o", "{out}", "--hold-ms", "long"], "'long' must be a number or 'learned'"),
     (["{in}", "-o", "{out}", "--key", "9-5"], "key.low_hz=9 must be below key.high_hz=5"),
