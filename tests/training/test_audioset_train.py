@@ -12,6 +12,7 @@ from audioset_shards import write_data  # noqa: E402
 from gate.errors import ConfigError  # noqa: E402
 from training import cli  # noqa: E402
 from training.audioset import best as audioset_best  # noqa: E402
+from training.audioset import best_train  # noqa: E402
 from training.audioset import data as audioset_data  # noqa: E402
 from training.audioset import sweeps as audioset_sweeps  # noqa: E402
 from training.audioset import train as audioset_train  # noqa: E402
@@ -73,14 +74,12 @@ def test_per_second_figures_leave_padding_out():
     )
 
 
-def test_clear_seconds_leave_out_those_with_a_little_speech():
-    ids, coverage = np.array(["a"]), np.array([[1.0] * 4 + [0.3] * 3 + [0.0] * 3])
-    scores = np.array([[0.5] * 4 + [0.9] * 3 + [0.1] * 3])
-    found = [
-        per_second_roc_auc(ids, scores, np.array([10]), ids, coverage, clear=clear)[0]
-        for clear in (False, True)
-    ]
-    assert found == [0.5, 1.0]
+def test_seconds_with_a_little_speech_count_in_the_strict_measure_only():
+    ids, coverage = np.array(["a"]), np.array([[1.0, 0.5, 0.4, 0.0, 0.0]])
+    labelled = (ids, np.array([[0.9, 0.5, 0.7, 0.1, 0.2]]), np.array([5]), ids, coverage)
+    assert per_second_roc_auc(*labelled)[0] == 1.0
+    # Of two positives and three negatives, one pair of six is the wrong way round.
+    assert per_second_roc_auc(*labelled, strict=True)[0] == pytest.approx(5 / 6)
 
 
 def test_augmentation_adds_one_copy_of_each_positive():
@@ -218,7 +217,7 @@ def test_the_best_model_is_checked_on_clips_it_did_not_see(data, tmp_path):
     np.testing.assert_array_equal(targets[:, 0], clips.labels[:, 0])
     assert targets.shape == (len(clips), 4)
     base = audioset_best.BestSettings(net=TINY, epochs=12, batch_size=32, learning_rate=0.01)
-    seconds = dataclasses.replace(base, gives_seconds=True)
+    seconds = dataclasses.replace(base, fold=0)
     members = [base, dataclasses.replace(base, splice=0.5, mixup=0.0), seconds]
     check = audioset_best.check_members(members, clips, targets, tmp_path)
     assert check["validation"]["ensemble"]["roc_auc"] > 0.85
@@ -252,7 +251,7 @@ def test_spliced_clips_keep_the_label_of_each_part():
     rng = np.random.default_rng(0)
     targets = torch.from_numpy(rng.integers(0, 2, (16, 3)).astype(np.float32))
     x = targets[:, :1, None].expand(16, 10, 4).clone()
-    spliced, mask, both, parts = audioset_best._splice(x, torch.ones(16, 10) > 0, targets, rng)
+    spliced, mask, both, parts = best_train._splice(x, torch.ones(16, 10) > 0, targets, rng)
     assert mask.all() and (both >= targets).all()
     for rows, target in parts:
         assert (rows.sum(1) >= 2).all()
@@ -287,6 +286,36 @@ def test_a_rows_evidence_comes_from_its_neighbours_at_most():
     with torch.no_grad():
         still = net(x[:, :1].expand(2, 10, 128), torch.ones(2, 10) > 0)[1]
     torch.testing.assert_close(still, still[:, :1].expand(2, 10), atol=1e-5, rtol=0)
+
+
+def test_a_network_for_seconds_decides_each_row_alone():
+    torch.manual_seed(0)
+    small = dataclasses.replace(audioset_best.SECONDS_NET, width=16, blocks=1, convs=1)
+    net = BestNet(small).eval()
+    x = torch.rand(2, 10, 128) * 2 - 1
+    with torch.no_grad():
+        clip, rows = net(x, torch.ones(2, 10) > 0)
+        alone = net(x.reshape(20, 1, 128), torch.ones(20, 1) > 0)[1]
+    # float32 sums in another order.
+    torch.testing.assert_close(rows, alone.view(2, 10), atol=1e-5, rtol=0)
+    assert clip.shape == (2, small.n_classes)
+
+
+def test_cropping_keeps_a_run_of_rows():
+    rng = np.random.default_rng(0)
+    x = torch.arange(10.0)[None, :, None].expand(4, 10, 3)
+    lengths = torch.tensor([10, 10, 10, 1])
+    for _ in range(20):
+        got, mask = best_train._crop(x, audioset_train.row_mask(lengths), lengths, rng)
+        assert 3 <= got.shape[1] <= 9 and mask[:3].all() and mask.any(1).all()
+        assert (got.diff(dim=1) == 1).all()
+
+
+def test_folds_are_of_equal_size_and_repeat():
+    fold = audioset_best.fold_of(1002)
+    sizes = np.bincount(fold)
+    assert len(sizes) == audioset_best.N_FOLDS and np.ptp(sizes) <= 1
+    np.testing.assert_array_equal(fold, audioset_best.fold_of(1002))
 
 
 def test_batch_normalisation_is_the_same_written_as_scale_and_shift():

@@ -1,9 +1,14 @@
 """The best model from bal_train alone: several networks, their mean exported as one graph.
 
-1. Every member is trained on the shuffled four fifths, on the target and, at a small weight, on
+Networks for the clips:
+
+1. Every one is trained on the shuffled four fifths, on the target and, at a small weight, on
    all other classes; the last fifth chooses settings and thresholds.
-2. Every member is trained again on all of bal_train, because a fifth more clips gives more than
+2. Every one is trained again on all of bal_train, because a fifth more clips gives more than
    any other choice: these are exported.
+
+Networks for the seconds, smaller and held back more, are trained on four of five folds each. The
+threshold for live use comes from the clips that each of them did not see.
 
 The eval part takes no part in any of this.
 """
@@ -12,182 +17,52 @@ import copy
 import dataclasses
 import json
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from training.audioset import data as audioset_data
 from training.audioset.best_net import BestNet, BestNetSettings
+from training.audioset.best_train import BestSettings, predict_net, train_net
 from training.audioset.metrics import choose_thresholds, evaluate
-from training.audioset.models import scale_bytes
-from training.audioset.related import pool_linear_softmax, to_logit
-from training.audioset.train import row_mask
+from training.audioset.related import to_logit
+
+N_FOLDS = 5
+SECONDS_NET = BestNetSettings(width=256, convs=0, norm="layer", activation="gelu", pool="features")
+"""Nothing mixes rows before a row decides, so it can only tell what that second holds."""
 
 
-@dataclass(frozen=True)
-class BestSettings:
-    """How a member is trained.
-
-    Attributes
-    ----------
-    net : BestNetSettings
-    gives_seconds : bool
-        Whether the ensemble takes this member's rows; if not, it takes its clip output.
-    mixup : float
-        Parameter of the symmetric beta distribution; 0 for none.
-    smoothing : float
-        Share of the target's label replaced by one half.
-    others_weight : float
-        Weight of the loss over all other classes (a tenth of their sum).
-    splice : float
-        Share of batches whose clips are the beginning of one clip and the end of another. Each
-        part, its rows pooled by linear softmax, then has to give the label it came with.
-    """
-
-    net: BestNetSettings = field(default_factory=BestNetSettings)
-    epochs: int = 8
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.02
-    mixup: float = 0.5
-    smoothing: float = 0.05
-    others_weight: float = 1.0
-    splice: float = 0.0
-    gives_seconds: bool = False
-    seed: int = 0
+def seconds_settings(fold, **changes):
+    """Settings of a network for the seconds."""
+    given = {
+        "net": SECONDS_NET, "epochs": 14, "batch_size": 512, "learning_rate": 2e-3,
+        "weight_decay": 0.05, "mixup": 1.0, "others_weight": 0.2, "rows_weight": 0.3,
+        "crop": 0.1, "average": 0.99, "seed": fold,
+    }  # fmt: skip
+    return BestSettings(fold=fold, **(given | changes))
 
 
 def members(fast=False):
     """Settings of the ensemble's networks."""
     if fast:
-        return [BestSettings(epochs=1), BestSettings(epochs=1, gives_seconds=True)]
+        return [BestSettings(epochs=1), seconds_settings(0, epochs=1)]
     wide = BestNetSettings(width=1024)
-    row_wise = BestNetSettings(width=256, convs=0)
     wide_held_back = BestNetSettings(width=1024, dropout=0.5)
     return [
         BestSettings(wide, seed=0),
         BestSettings(wide_held_back, seed=1, epochs=9, others_weight=2.0),
         BestSettings(seed=3, others_weight=0.0),
-        *(BestSettings(row_wise, gives_seconds=True, seed=seed) for seed in (4, 5, 6)),
+        *(seconds_settings(fold) for fold in range(N_FOLDS)),
     ]
 
 
-def _mix(x, mask, targets, alpha, rng):
-    share = rng.beta(alpha, alpha, len(x)).astype(np.float32)
-    share = torch.from_numpy(np.maximum(share, 1 - share))
-    other = torch.from_numpy(rng.permutation(len(x)))
-    x = x * share[:, None, None] + x[other] * (1 - share)[:, None, None]
-    targets = targets * share[:, None] + targets[other] * (1 - share)[:, None]
-    return x, mask | mask[other], targets
-
-
-def _splice(x, mask, targets, rng):
-    """Clips cut together, and ``(mask of its rows, target)`` of the two parts."""
-    n_rows = x.shape[1]
-    cut = torch.from_numpy(rng.integers(2, n_rows - 1, len(x)))
-    other = torch.from_numpy(rng.permutation(len(x)))
-    late = torch.arange(n_rows) >= cut[:, None]
-    x = torch.where(late[..., None], x[other], x)
-    mask = torch.where(late, mask[other], mask)
-    parts = ((mask & ~late, targets[:, 0]), (mask & late, targets[other, 0]))
-    return x, mask, torch.maximum(targets, targets[other]), parts
-
-
-def _label_loss(clip, targets, settings):
-    loss = functional.binary_cross_entropy_with_logits(clip[:, 0], _smooth(targets[:, 0], settings))
-    if settings.others_weight and targets.shape[1] > 1:
-        others = functional.binary_cross_entropy_with_logits(
-            clip[:, 1:], targets[:, 1:], reduction="none"
-        )
-        loss = loss + settings.others_weight * 0.1 * others.sum(1).mean()
-    return loss
-
-
-def _smooth(target, settings):
-    return target * (1 - settings.smoothing) + settings.smoothing / 2
-
-
-def _parts_loss(rows, parts, settings):
-    loss = 0.0
-    for mask, target in parts:
-        # A part may lie behind the end of a short clip.
-        there = mask.any(1)
-        pooled = pool_linear_softmax(torch.sigmoid(rows)[there][..., None], mask[there])[:, 0]
-        target = _smooth(target[there], settings)
-        loss = loss + functional.binary_cross_entropy(pooled.clamp(1e-5, 1 - 1e-5), target)
-    return 0.5 * loss
-
-
-def train_net(settings, clips, targets, progress=None):
-    """Train one network.
-
-    Parameters
-    ----------
-    settings : BestSettings
-    clips : ClipSet
-    targets : ndarray, shape (n, n_classes), float32
-        The target first.
-    progress : callable or None
-        Called with ``(epoch, mean loss)``.
-
-    Returns
-    -------
-    net : BestNet
-        In eval mode.
-    """
-    torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    net = BestNet(settings.net)
-    optimiser = torch.optim.AdamW(
-        net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    size = min(settings.batch_size, len(clips))
-    steps = settings.epochs * (len(clips) // size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.15
-    )
-    embeddings, lengths = torch.from_numpy(clips.embeddings), torch.from_numpy(clips.lengths)
-    labels = torch.from_numpy(targets)[:, : settings.net.n_classes]
-    net.train()
-    for epoch in range(settings.epochs):
-        order, total = rng.permutation(len(clips)), 0.0
-        for i in range(0, len(order) - size + 1, size):
-            index = torch.from_numpy(order[i : i + size])
-            x, mask, y = scale_bytes(embeddings[index]), row_mask(lengths[index]), labels[index]
-            parts = ()
-            if settings.mixup:
-                x, mask, y = _mix(x, mask, y, settings.mixup, rng)
-            if rng.random() < settings.splice:
-                x, mask, y, parts = _splice(x, mask, y, rng)
-            with torch.autocast("cpu", torch.bfloat16):
-                clip, rows = net(x, mask)
-            loss = _label_loss(clip, y, settings) + _parts_loss(rows, parts, settings)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
-        if progress:
-            progress(epoch, total / max(1, len(order) // size))
-    return net.eval()
-
-
-@torch.no_grad()
-def predict_net(net, clips, batch_size=1024):
-    """Probabilities of the target: clip (n,) and rows (n, 10)."""
-    clip, rows = [], []
-    for i in range(0, len(clips), batch_size):
-        part = slice(i, i + batch_size)
-        x = scale_bytes(torch.from_numpy(clips.embeddings[part]))
-        c, r = net(x, row_mask(torch.from_numpy(clips.lengths[part])))
-        clip.append(torch.sigmoid(c[:, 0]))
-        rows.append(torch.sigmoid(r))
-    return torch.cat(clip).numpy(), torch.cat(rows).numpy()
+def fold_of(n, seed=0):
+    """Fold of each of `n` clips, shape (n,); the folds are shuffled and of equal size."""
+    fold = np.empty(n, dtype=np.int64)
+    fold[np.random.default_rng(seed).permutation(n)] = np.arange(n) % N_FOLDS
+    return fold
 
 
 def label_matrix(clips, classes, target):
@@ -227,16 +102,18 @@ class Ensemble(nn.Module):
 
     Notes
     -----
-    Matrices are rounded as they are exported. A clip's answer is the mean of the probabilities,
-    a second's the mean of the logits.
+    Both answers are means of probabilities. Matrices of networks for the clips are rounded as they
+    are exported; those for the seconds are small without.
     """
 
     def __init__(self, nets, gives_seconds):
         super().__init__()
         self.gives_seconds = tuple(gives_seconds)
         self.nets = nn.ModuleList(copy.deepcopy(net) for net in nets)
-        for net in self.nets:
-            net.slim()
+        for net, for_seconds in zip(self.nets, self.gives_seconds, strict=True):
+            net.drop_other_classes()
+            if not for_seconds:
+                net.round_matrices()
 
     def forward(self, x, mask):  # noqa: D102
         clips, rows = [], []
@@ -245,8 +122,8 @@ class Ensemble(nn.Module):
             if not gives_seconds:
                 clips.append(torch.sigmoid(clip))
             if gives_seconds or not any(self.gives_seconds):
-                rows.append(row)
-        return to_logit(sum(clips) / len(clips)), sum(rows) / len(rows)
+                rows.append(torch.sigmoid(row))
+        return to_logit(sum(clips) / len(clips)), to_logit(sum(rows) / len(rows))
 
 
 def train_member(settings, clips, targets, path, say=print):
@@ -293,8 +170,8 @@ def train_best(args, target="Speech"):
     Returns
     -------
     record : dict
-        ``thresholds``, ``validation`` (each member and the ensemble), ``eval``, ``seconds``
-        (processor time of all training).
+        ``thresholds``, ``presence_threshold``, ``validation`` (each member and the ensemble),
+        ``eval``, ``seconds`` (processor time of all training).
     """
     torch.set_num_threads(1)
     folder = Path(args.runs) / ("best-fast" if args.fast else "best")
@@ -308,8 +185,17 @@ def train_best(args, target="Speech"):
     targets, settings = label_matrix(clips, classes, target), members(args.fast)
     record = {"target": target, "gives_seconds": [s.gives_seconds for s in settings]}
     record |= check_members(settings, clips, targets, folder)
+    fold, out_of_fold = fold_of(len(clips)), {}
     for m, member in enumerate(settings):
-        train_member(member, clips, targets, folder / f"final{m}.pt")
+        # Without a fold to leave out, all clips.
+        seen = fold != (-1 if member.fold is None else member.fold)
+        path = folder / f"final{m}.pt"
+        net = train_member(member, clips.take(seen), targets[seen], path)
+        if member.gives_seconds:
+            out_of_fold[member.fold] = predict_net(net, clips.take(~seen))[0]
+    truth = np.concatenate([targets[fold == k, 0] for k in out_of_fold])
+    pooled = np.concatenate(list(out_of_fold.values()))
+    record["presence_threshold"] = choose_thresholds(truth, pooled)[1]
     net = load_ensemble(folder, record["gives_seconds"])
     thresholds = record["thresholds"]["accuracy"], record["thresholds"]["f1"]
     record["eval"] = score_best(args, net, thresholds, classes, target)
@@ -362,5 +248,5 @@ def score_best(args, net, thresholds, classes, target):
         strong = audioset_data.load_strong_speech(args.data)
         labelled = (clips.video_ids, rows, clips.lengths, *strong)
         figures["per_second_roc_auc"], figures["n_strong_clips"] = per_second_roc_auc(*labelled)
-        figures["per_second_roc_auc_clear"], _ = per_second_roc_auc(*labelled, clear=True)
+        figures["per_second_roc_auc_strict"], _ = per_second_roc_auc(*labelled, strict=True)
     return figures

@@ -2,8 +2,9 @@
 
 Each row goes through the same layers, then meets its neighbours in residual convolutions and,
 where asked for, all others in attention blocks. A row then decides for itself; a clip is the mean
-of its rows' decisions, weighted by attention. There are no positions and no fixed length: one
-row, ten or an hour go through the same weights.
+of its rows' decisions, weighted by attention. Or, for the seconds, a row decides before it meets
+any other, and a clip is decided from its rows' features. There are no positions and no fixed
+length: one row, ten or an hour go through the same weights.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from training.audioset.related import attention_pool, to_logit
 
 N_DIMS = 128
 _OFF = -1e4
+_ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu}
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,14 @@ class BestNetSettings:
     blocks : int
         Attention blocks between all rows.
     heads : int
-        Of an attention block.
+        Of an attention block, and of the pooling of features.
     dropout : float
+    norm : str
+        "batch" or "layer".
+    activation : str
+        "relu" or "gelu".
+    pool : str
+        What a clip pools: its rows' "decisions", or their "features"; then rows decide first.
     n_classes : int
         Classes a clip; the first is the target, the rest only help in training.
     """
@@ -46,6 +54,9 @@ class BestNetSettings:
     blocks: int = 0
     heads: int = 4
     dropout: float = 0.4
+    norm: str = "batch"
+    activation: str = "relu"
+    pool: str = "decisions"
     n_classes: int = 527
 
 
@@ -80,6 +91,9 @@ class RowNorm(nn.Module):
         # Nothing but a scale and a shift, in any shape.
         scale = self.norm.weight * (self.norm.running_var + self.norm.eps).rsqrt()
         return h * scale + (self.norm.bias - self.norm.running_mean * scale)
+
+
+_NORMS = {"batch": RowNorm, "layer": nn.LayerNorm}
 
 
 class RowAttention(nn.Module):
@@ -118,26 +132,37 @@ class BestNet(nn.Module):
     def __init__(self, settings=BestNetSettings()):
         super().__init__()
         width, dropout = settings.width, settings.dropout
-        self.settings = settings
+        self.settings, self.activation = settings, _ACTIVATIONS[settings.activation]
+        norm = _NORMS[settings.norm]
         sizes = [N_DIMS] + [width] * settings.depth
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
-        self.norms = nn.ModuleList(RowNorm(width) for _ in self.layers)
+        self.norms = nn.ModuleList(norm(width) for _ in self.layers)
         self.convs = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(settings.convs))
-        self.conv_norms = nn.ModuleList(RowNorm(width) for _ in self.convs)
+        self.conv_norms = nn.ModuleList(norm(width) for _ in self.convs)
         self.blocks = nn.ModuleList(
             RowAttention(width, settings.heads, dropout / 2) for _ in range(settings.blocks)
         )
         self.norm_out = nn.LayerNorm(width) if settings.blocks else nn.Identity()
         self.dropout = ByteDropout(dropout)
-        self.decide = nn.Linear(width, settings.n_classes)
-        self.attend = nn.Linear(width, settings.n_classes)
+        if settings.pool == "features":
+            self.row = nn.Linear(width, 1)
+            self.attend = nn.Linear(width, settings.heads)
+            self.decide = nn.Linear(settings.heads * width, settings.n_classes)
+        else:
+            self.decide = nn.Linear(width, settings.n_classes)
+            self.attend = nn.Linear(width, settings.n_classes)
 
     @torch.no_grad()
-    def slim(self):
-        """Drop the outputs that only helped in training, and round matrices to a byte a weight."""
-        for layer in (self.decide, self.attend):
+    def drop_other_classes(self):
+        """Drop the outputs that only helped in training."""
+        layers = [self.decide] if self.settings.pool == "features" else [self.decide, self.attend]
+        for layer in layers:
             layer.weight = nn.Parameter(layer.weight[:1].clone())
             layer.bias = nn.Parameter(layer.bias[:1].clone())
+
+    @torch.no_grad()
+    def round_matrices(self):
+        """Round matrices to a byte a weight."""
         for parameter in self.parameters():
             if parameter.ndim == 2:
                 scale = parameter.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
@@ -163,15 +188,19 @@ class BestNet(nn.Module):
         real = mask[..., None]
         h = x * real
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            h = self.dropout(functional.relu(norm(layer(h))))
-        h = h * real
+            h = self.dropout(self.activation(norm(layer(h))))
+        h, alone = h * real, h
         for conv, norm in zip(self.convs, self.conv_norms, strict=True):
             near = self.neighbours(h, mask)
-            h = (h + self.dropout(functional.relu(norm(conv(near))))) * real
+            h = (h + self.dropout(self.activation(norm(conv(near))))) * real
         bias = (~mask).float()[:, None, None] * _OFF
         for block in self.blocks:
             h = block(h, bias)
         h = self.norm_out(h)
+        if self.settings.pool == "features":
+            weight = self.attend(h).float().masked_fill(~real, _OFF).softmax(1)
+            pooled = (weight.to(h.dtype).transpose(1, 2) @ h).flatten(1)
+            return self.decide(self.dropout(pooled)).float(), self.row(alone)[..., 0].float()
         rows = self.decide(h).float()
         clip = to_logit(attention_pool(torch.sigmoid(rows), self.attend(h).float(), mask))
         return clip, rows[..., 0]

@@ -42,7 +42,7 @@ def add_parser(subparsers):
     what = parser.add_argument_group("what to do (default: one run)").add_mutually_exclusive_group()
     what.add_argument("--sweep", choices=SWEEPS, metavar="NAME", help=", ".join(SWEEPS))
     what.add_argument(
-        "--best", action="store_true", help="train the best model (mean of five folds)"
+        "--best", action="store_true", help="train the best model (mean of several networks)"
     )
     what.add_argument("--export", action="store_true", help="write models/audioset-speech.*")
     what.add_argument(

@@ -154,7 +154,7 @@ def export_best(args):
         path,
         {
             "target": record["target"],
-            "presence_threshold": thresholds["f1"],
+            "presence_threshold": record["presence_threshold"],
             "presence_hysteresis": 0.1,
             "accuracy_threshold": thresholds["accuracy"],
             "f1_threshold": thresholds["f1"],

@@ -62,9 +62,9 @@ def choose_thresholds(targets, scores):
 
 
 def per_second_roc_auc(
-    video_ids, per_second, lengths, strong_ids, coverage, floor=0.5, clear=False
+    video_ids, per_second, lengths, strong_ids, coverage, floor=0.5, strict=False
 ):
-    """ROC-AUC of a score a second against human labels, over all labelled seconds.
+    """ROC-AUC of a score a second: seconds at least half speech against seconds without any.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def per_second_roc_auc(
         Share of each second that is speech.
     floor : float
         A second is positive from this share on.
-    clear : bool
-        Negatives are the seconds without any speech; those in between are left out.
+    strict : bool
+        Seconds with less than `floor` of speech, left out otherwise, count as negatives too.
 
     Returns
     -------
@@ -92,5 +92,5 @@ def per_second_roc_auc(
     scores = np.concatenate([per_second[i, : lengths[i]] for i, _ in pairs])
     share = np.concatenate([row[: lengths[i]] for i, row in pairs])
     truth = share >= floor
-    counts = truth | (share == 0.0) if clear else np.ones(len(share), dtype=bool)
+    counts = truth | (share == 0.0) | strict
     return float(roc_auc_score(truth[counts], scores[counts])), len(pairs)

@@ -152,29 +152,48 @@ def results_section(experiments, store, best, ensemble):
     return lines
 
 
-def seconds_section(experiments, store, best, clips, strong):
+def mean_row_baseline(train, targets, clips):
+    """Score a row, (n, 10), of a logistic regression trained on the clips' mean rows."""
+    from sklearn.linear_model import LogisticRegression
+
+    rows = train.embeddings / np.float32(255) * train.mask[..., None]
+    model = LogisticRegression(max_iter=1000)
+    model.fit(rows.sum(1) / train.mask.sum(1, keepdims=True), targets)
+    return model.decision_function(clips.embeddings.reshape(-1, 128) / np.float32(255)).reshape(
+        len(clips), -1
+    )
+
+
+def seconds_section(experiments, store, best, clips, strong, baseline):
     """Per-second ROC-AUC of everything that has an output a second."""
     lines = ["## Seconds", ""]
     lines += [
-        f"Against human onsets and offsets of {len(strong[0])} eval clips: a second counts as "
-        "speech when at least half of it is. *Against all* takes every other second for silence; "
-        "*clear* leaves out those with a little speech. Nothing here was trained on such labels; "
-        "every output a second was learned from the clips' labels.",
+        f"Against human onsets and offsets of {len(strong[0])} eval clips: seconds at "
+        "least half speech against seconds without any, which is the measure that fits the "
+        "goal's baseline (.894), and, *strict*, against all other seconds. Nothing here was "
+        "trained on such labels; every output a second was learned from the clips' labels.",
         "",
     ]
-    lines += _header("model", "ROC-AUC against all", "ROC-AUC clear")
+    lines += _header(
+        "model", "ROC-AUC, half speech against none", "ROC-AUC, half speech against all others"
+    )
+
+    def both(rows):
+        labelled = (clips.video_ids, rows, clips.lengths, *strong)
+        return [per_second_roc_auc(*labelled, strict=s)[0] for s in (False, True)]
+
+    title = "Logistic regression on mean rows"
+    lines.append(_row(title, *(f"{figure:.3f}" for figure in both(baseline))))
     for arch, group in _group_settings(experiments["related"]).items():
         values = []
         for settings in group:
             scores = store.scores(settings)
             if "eval_rows" in scores:
-                rows = scores["eval_rows"].astype(np.float32)
-                labelled = (clips.video_ids, rows, clips.lengths, *strong)
-                values.append([per_second_roc_auc(*labelled, clear=c)[0] for c in (False, True)])
+                values.append(both(scores["eval_rows"].astype(np.float32)))
         if values:
             lines.append(_row(TITLES[arch], *map(_spread, zip(*values, strict=True))))
     if best:
-        figures = [best["eval"][f"per_second_roc_auc{end}"] for end in ("", "_clear")]
+        figures = [best["eval"][f"per_second_roc_auc{end}"] for end in ("", "_strict")]
         lines.append(_row("**ours**", *(f"**{figure:.4f}**" for figure in figures)))
     return [*lines, ""]
 
@@ -366,7 +385,8 @@ def make_report(args):
     for name, settings in named:
         experiments[name].append(settings)
     clips = load_part(args.data, "eval", Path(args.runs) / "cache")
-    truth, _ = select_target(clips, ClassList.load(args.data), "Speech")
+    classes = ClassList.load(args.data)
+    truth, _ = select_target(clips, classes, "Speech")
     members = [s for s in experiments["related"] if s.arch == sweeps.ENSEMBLED]
     ensemble = {"never": float(1 - truth.mean())}
     if members:
@@ -383,7 +403,10 @@ def make_report(args):
         )
     ]
     lines += results_section(experiments, store, best, ensemble)
-    lines += seconds_section(experiments, store, best, clips, load_strong_speech(args.data))
+    train = load_part(args.data, "bal_train", Path(args.runs) / "cache")
+    baseline = mean_row_baseline(train, select_target(train, classes, "Speech")[0], clips)
+    strong = load_strong_speech(args.data)
+    lines += seconds_section(experiments, store, best, clips, strong, baseline)
     lines += ["## The paper's tables", ""]
     for name in sweeps.TABLES:
         if experiments[name]:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from training.audioset import data as audioset_data
-from training.audioset.best import BestSettings, label_matrix, predict_net, train_net
+from training.audioset.best import label_matrix
 from training.audioset.best_net import BestNetSettings
+from training.audioset.best_train import BestSettings, predict_net, train_net
 from training.audioset.metrics import METRICS, choose_thresholds, evaluate
 
 BASE = BestSettings()
