@@ -152,6 +152,9 @@ def test_the_whole_report_from_one_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(raw_frontends, "EPOCHS", 1)
     best = [audioset_best.BestSettings(epochs=1, batch_size=32, **m) for m in MEMBERS]
     monkeypatch.setattr(audioset_best, "members", lambda fast: best)
+    # A teacher knows all classes, a student may learn one.
+    teacher = dataclasses.replace(best[1], net=dataclasses.replace(TINY, n_classes=4))
+    monkeypatch.setattr(audioset_best, "teachers", lambda fast: [teacher])
     monkeypatch.setattr(sweeps, "OTHER_TARGETS", ("Drum kit",))
     args = SimpleNamespace(
         data=data, voice_data=voice, runs=tmp_path / "runs", out=tmp_path / "out",

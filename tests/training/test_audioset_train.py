@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -11,12 +10,8 @@ from audioset_shards import write_data  # noqa: E402
 
 from gate.errors import ConfigError  # noqa: E402
 from training import cli  # noqa: E402
-from training.audioset import best as audioset_best  # noqa: E402
-from training.audioset import best_train  # noqa: E402
-from training.audioset import data as audioset_data  # noqa: E402
 from training.audioset import sweeps as audioset_sweeps  # noqa: E402
 from training.audioset import train as audioset_train  # noqa: E402
-from training.audioset.best_net import BestNet, BestNetSettings, ByteDropout, RowNorm  # noqa: E402
 from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc  # noqa: E402
 from training.audioset.train import RunSettings, augment_positives  # noqa: E402
 
@@ -205,127 +200,6 @@ def test_grids_vary_what_the_paper_varied():
     assert {s.options["start_end_rows"] for s in grids["table4"]} == {True, False}
     for runs in grids.values():
         assert len({audioset_sweeps.run_key(s) for s in runs}) == len(runs)
-
-
-TINY = BestNetSettings(width=16, depth=1, heads=2, n_classes=4, dropout=0.1)
-
-
-def test_the_best_model_is_checked_on_clips_it_did_not_see(data, tmp_path):
-    classes = audioset_data.ClassList.load(data)
-    clips = audioset_data.load_part(data, "bal_train")
-    targets = audioset_best.label_matrix(clips, classes, "Speech")
-    np.testing.assert_array_equal(targets[:, 0], clips.labels[:, 0])
-    assert targets.shape == (len(clips), 4)
-    base = audioset_best.BestSettings(net=TINY, epochs=12, batch_size=32, learning_rate=0.01)
-    seconds = dataclasses.replace(base, fold=0)
-    members = [base, dataclasses.replace(base, splice=0.5, mixup=0.0), seconds]
-    check = audioset_best.check_members(members, clips, targets, tmp_path)
-    assert check["validation"]["ensemble"]["roc_auc"] > 0.85
-    assert list(check["validation"]) == ["member0", "member1", "ensemble"]
-
-    train, validation = audioset_data.split_clips(len(clips))
-    again = audioset_best.train_net(members[1], clips.take(train), targets[train])
-    kept = audioset_best.load_net(tmp_path / "check1.pt")
-    for got, expected in zip(
-        audioset_best.predict_net(kept, clips.take(validation)),
-        audioset_best.predict_net(again, clips.take(validation)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(got, expected)
-
-    for m, member in enumerate(members):
-        path = tmp_path / f"final{m}.pt"
-        audioset_best.train_member(member, clips, targets, path, lambda *a, **k: None)
-        # Nothing is trained a second time.
-        audioset_best.train_member(member, clips, targets, path, pytest.fail)
-    final = audioset_best.load_ensemble(tmp_path, [False, False, True])
-    clip, rows = audioset_best.predict_net(final, clips)
-    parts = [audioset_best.predict_net(net, clips) for net in final.nets]
-    # The logit and back, in float32.
-    np.testing.assert_allclose(clip, np.mean([c for c, _ in parts[:2]], axis=0), atol=1e-5)
-    logit = lambda p: np.log(p / (1 - p))  # noqa: E731
-    np.testing.assert_allclose(logit(rows), logit(parts[2][1]), atol=1e-3)
-
-
-def test_spliced_clips_keep_the_label_of_each_part():
-    rng = np.random.default_rng(0)
-    targets = torch.from_numpy(rng.integers(0, 2, (16, 3)).astype(np.float32))
-    x = targets[:, :1, None].expand(16, 10, 4).clone()
-    spliced, mask, both, parts = best_train._splice(x, torch.ones(16, 10) > 0, targets, rng)
-    assert mask.all() and (both >= targets).all()
-    for rows, target in parts:
-        assert (rows.sum(1) >= 2).all()
-        values = spliced[..., 0]
-        assert (values[rows] == target[:, None].expand(16, 10)[rows]).all()
-    assert (parts[0][0] ^ parts[1][0]).all()
-
-
-def test_byte_dropout_keeps_the_mean_and_its_rate():
-    torch.manual_seed(0)
-    dropout = ByteDropout(0.4)
-    got = dropout(torch.ones(1000, 301))
-    rate = 1 - 102 / 256
-    # 301,000 draws: the share kept has a deviation of 0.0009.
-    assert (got > 0).float().mean() == pytest.approx(rate, abs=0.005)
-    torch.testing.assert_close(got[got > 0], torch.full_like(got[got > 0], 1 / rate))
-    torch.manual_seed(0)
-    torch.testing.assert_close(dropout(torch.ones(1000, 301)), got)
-    assert (dropout.eval()(torch.ones(7)) == 1).all()
-
-
-def test_a_rows_evidence_comes_from_its_neighbours_at_most():
-    torch.manual_seed(0)
-    net = BestNet(BestNetSettings(width=16, convs=1, n_classes=1)).eval()
-    x = torch.rand(2, 10, 128) * 2 - 1
-    with torch.no_grad():
-        whole = net(x, torch.ones(2, 10) > 0)[1]
-        alone = net(x[:, 3:6], torch.ones(2, 3) > 0)[1]
-    # float32 sums in another order.
-    torch.testing.assert_close(whole[:, 4], alone[:, 1], atol=1e-5, rtol=0)
-    # Beyond an end stands the end again: a clip that never changes sounds the same throughout.
-    with torch.no_grad():
-        still = net(x[:, :1].expand(2, 10, 128), torch.ones(2, 10) > 0)[1]
-    torch.testing.assert_close(still, still[:, :1].expand(2, 10), atol=1e-5, rtol=0)
-
-
-def test_a_network_for_seconds_decides_each_row_alone():
-    torch.manual_seed(0)
-    small = dataclasses.replace(audioset_best.SECONDS_NET, width=16, blocks=1, convs=1)
-    net = BestNet(small).eval()
-    x = torch.rand(2, 10, 128) * 2 - 1
-    with torch.no_grad():
-        clip, rows = net(x, torch.ones(2, 10) > 0)
-        alone = net(x.reshape(20, 1, 128), torch.ones(20, 1) > 0)[1]
-    # float32 sums in another order.
-    torch.testing.assert_close(rows, alone.view(2, 10), atol=1e-5, rtol=0)
-    assert clip.shape == (2, small.n_classes)
-
-
-def test_cropping_keeps_a_run_of_rows():
-    rng = np.random.default_rng(0)
-    x = torch.arange(10.0)[None, :, None].expand(4, 10, 3)
-    lengths = torch.tensor([10, 10, 10, 1])
-    for _ in range(20):
-        got, mask = best_train._crop(x, audioset_train.row_mask(lengths), lengths, rng)
-        assert 3 <= got.shape[1] <= 9 and mask[:3].all() and mask.any(1).all()
-        assert (got.diff(dim=1) == 1).all()
-
-
-def test_folds_are_of_equal_size_and_repeat():
-    fold = audioset_best.fold_of(1002)
-    sizes = np.bincount(fold)
-    assert len(sizes) == audioset_best.N_FOLDS and np.ptp(sizes) <= 1
-    np.testing.assert_array_equal(fold, audioset_best.fold_of(1002))
-
-
-def test_batch_normalisation_is_the_same_written_as_scale_and_shift():
-    torch.manual_seed(0)
-    norm = RowNorm(8)
-    for _ in range(3):
-        norm(3 * torch.randn(4, 5, 8) + 1)
-    norm.eval()
-    h = torch.randn(4, 5, 8)
-    torch.testing.assert_close(norm(h), norm.norm(h.flatten(0, 1)).view(4, 5, 8))
 
 
 def test_the_command_trains_one_run_and_prints_json(data, tmp_path, capsys):

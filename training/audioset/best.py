@@ -1,22 +1,26 @@
 """The best model from bal_train alone: several networks, their mean exported as one graph.
 
-Networks for the clips:
+Networks for the clips learn the target and, at a small weight, all other classes:
 
-1. Every one is trained on the shuffled four fifths, on the target and, at a small weight, on
-   all other classes; the last fifth chooses settings and thresholds.
-2. Every one is trained again on all of bal_train, because a fifth more clips gives more than
-   any other choice: these are exported.
+1. Teachers are trained on the shuffled four fifths and say what they hear in clips without labels.
+2. Students are trained on both; the last fifth chooses settings and thresholds.
+3. Teachers and students are trained again with all of bal_train, because a fifth more labels
+   gives more than any other choice: these students are exported.
 
 Networks for the seconds, smaller and held back more, are trained on four of five folds each. The
 threshold for live use comes from the clips that each of them did not see.
 
-The eval part takes no part in any of this.
+Of the eval part, no label takes part in any of this; the clips without labels are its, but for
+those with human labels a second (see `training.audioset.unlabelled`).
 """
 
 import copy
 import dataclasses
 import json
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +32,10 @@ from training.audioset.best_net import BestNet, BestNetSettings
 from training.audioset.best_train import BestSettings, predict_net, train_net
 from training.audioset.metrics import choose_thresholds, evaluate
 from training.audioset.related import to_logit
+from training.audioset.unlabelled import halves, join, load_unlabelled, soft_labels, unheard_figures
 
 N_FOLDS = 5
+WIDE = BestNetSettings(width=1024)
 SECONDS_NET = BestNetSettings(width=256, convs=0, norm="layer", activation="gelu", pool="features")
 """Nothing mixes rows before a row decides, so it can only tell what that second holds."""
 
@@ -39,21 +45,33 @@ def seconds_settings(fold, **changes):
     given = {
         "net": SECONDS_NET, "epochs": 14, "batch_size": 512, "learning_rate": 2e-3,
         "weight_decay": 0.05, "mixup": 1.0, "others_weight": 0.2, "rows_weight": 0.3,
-        "crop": 0.1, "average": 0.99, "seed": fold,
+        "crop": 0.1, "average": 0.99, "persistence": 2.0, "seed": fold,
     }  # fmt: skip
     return BestSettings(fold=fold, **(given | changes))
 
 
+def teachers(fast=False):
+    """Settings of the networks that label the unlabelled clips."""
+    if fast:
+        return [BestSettings(epochs=1)]
+    held_back = BestNetSettings(width=1024, dropout=0.5)
+    return [
+        BestSettings(WIDE, persistence=2.0, seed=0),
+        BestSettings(held_back, persistence=2.0, seed=1, epochs=9, others_weight=2.0),
+    ]
+
+
 def members(fast=False):
-    """Settings of the ensemble's networks."""
+    """Settings of the ensemble's networks: students for the clips, then those for the seconds."""
     if fast:
         return [BestSettings(epochs=1), seconds_settings(0, epochs=1)]
-    wide = BestNetSettings(width=1024)
-    wide_held_back = BestNetSettings(width=1024, dropout=0.5)
+    near = BestSettings(WIDE, epochs=9, persistence=2.0)
+    far = replace(near, net=replace(WIDE, convs=2))
     return [
-        BestSettings(wide, seed=0),
-        BestSettings(wide_held_back, seed=1, epochs=9, others_weight=2.0),
-        BestSettings(seed=3, others_weight=0.0),
+        replace(near, seed=10),
+        replace(near, seed=12, others_weight=0.5),
+        replace(far, seed=11),
+        replace(far, seed=13, others_weight=0.5),
         *(seconds_settings(fold) for fold in range(N_FOLDS)),
     ]
 
@@ -102,8 +120,10 @@ class Ensemble(nn.Module):
 
     Notes
     -----
-    Both answers are means of probabilities. Matrices of networks for the clips are rounded as they
-    are exported; those for the seconds are small without.
+    A clip's answer is the mean of the probabilities. A second's is their mean too, drawn to the
+    clip's by the geometric mean of both: a row alone cannot tell what the rest of the clip makes
+    clear, and a clip does not tell its seconds apart. Matrices of networks for the clips are
+    rounded as they are exported; those for the seconds are small without.
     """
 
     def __init__(self, nets, gives_seconds):
@@ -123,11 +143,12 @@ class Ensemble(nn.Module):
                 clips.append(torch.sigmoid(clip))
             if gives_seconds or not any(self.gives_seconds):
                 rows.append(torch.sigmoid(row))
-        return to_logit(sum(clips) / len(clips)), to_logit(sum(rows) / len(rows))
+        clip, row = sum(clips) / len(clips), sum(rows) / len(rows)
+        return to_logit(clip), to_logit((row * clip).sqrt())
 
 
 def train_member(settings, clips, targets, path, say=print):
-    """One network trained on `clips` and kept at `path`; read back if it is there.
+    """One network trained on `clips` and kept at `path`; nothing if it is there.
 
     Parameters
     ----------
@@ -136,18 +157,40 @@ def train_member(settings, clips, targets, path, say=print):
     targets : ndarray, shape (n, n_classes), float32
     path : Path
     say : callable
+    """
+    if path.exists():
+        return
+    started = time.process_time()
+    net = train_net(settings, clips, targets)
+    seconds = time.process_time() - started
+    save_net(path, net, seconds)
+    say(f"{path.stem}: {seconds:.1f} processor s", flush=True)
+
+
+def train_members(tasks, jobs=1):
+    """Several networks side by side, a core each.
+
+    Parameters
+    ----------
+    tasks : sequence of tuple
+        Arguments of `train_member`.
+    jobs : int
 
     Returns
     -------
-    net : BestNet
+    nets : list of BestNet
+        All of them, those read back too.
     """
-    if not path.exists():
-        started = time.process_time()
-        net = train_net(settings, clips, targets)
-        seconds = time.process_time() - started
-        save_net(path, net, seconds)
-        say(f"{path.stem}: {seconds:.1f} processor s", flush=True)
-    return load_net(path)
+    missing = [task for task in tasks if not task[3].exists()]
+    if jobs == 1 or len(missing) < 2:
+        for task in missing:
+            train_member(*task)
+    else:
+        context = multiprocessing.get_context("spawn")
+        one_thread = {"initializer": torch.set_num_threads, "initargs": (1,)}
+        with ProcessPoolExecutor(jobs, mp_context=context, **one_thread) as pool:
+            list(pool.map(train_member, *zip(*missing, strict=True)))
+    return [load_net(task[3]) for task in tasks]
 
 
 def load_ensemble(folder, gives_seconds):
@@ -164,76 +207,132 @@ def train_best(args, target="Speech"):
     Parameters
     ----------
     args : argparse.Namespace
-        ``data``, ``runs`` and ``fast`` of `gate-train audioset`.
+        ``data``, ``runs``, ``jobs`` and ``fast`` of `gate-train audioset`.
     target : str
 
     Returns
     -------
     record : dict
         ``thresholds``, ``presence_threshold``, ``validation`` (each member and the ensemble),
-        ``eval``, ``seconds`` (processor time of all training).
+        ``eval``, ``heard`` (see `unheard_figures`), ``seconds`` (processor time of all training).
     """
     torch.set_num_threads(1)
     folder = Path(args.runs) / ("best-fast" if args.fast else "best")
     summary = folder / "best.json"
     if summary.exists():
         return json.loads(summary.read_text(encoding="utf-8"))
-    clips = audioset_data.load_part(args.data, "bal_train", Path(args.runs) / "cache")
+    cache = Path(args.runs) / "cache"
+    clips = audioset_data.load_part(args.data, "bal_train", cache)
+    unlabelled = load_unlabelled(args.data, cache)
     classes = audioset_data.ClassList.load(args.data)
     if args.fast:
         clips = clips.take(np.arange(len(clips) // 10))
+        unlabelled = unlabelled.take(np.arange(len(unlabelled) // 10))
     targets, settings = label_matrix(clips, classes, target), members(args.fast)
-    record = {"target": target, "gives_seconds": [s.gives_seconds for s in settings]}
-    record |= check_members(settings, clips, targets, folder)
-    fold, out_of_fold = fold_of(len(clips)), {}
-    for m, member in enumerate(settings):
-        # Without a fold to leave out, all clips.
-        seen = fold != (-1 if member.fold is None else member.fold)
-        path = folder / f"final{m}.pt"
-        net = train_member(member, clips.take(seen), targets[seen], path)
-        if member.gives_seconds:
-            out_of_fold[member.fold] = predict_net(net, clips.take(~seen))[0]
-    truth = np.concatenate([targets[fold == k, 0] for k in out_of_fold])
-    pooled = np.concatenate(list(out_of_fold.values()))
-    record["presence_threshold"] = choose_thresholds(truth, pooled)[1]
-    net = load_ensemble(folder, record["gives_seconds"])
+    gives_seconds = [s.gives_seconds for s in settings]
+    students = [(m, s) for m, s in enumerate(settings) if not s.gives_seconds]
+    train, validation = audioset_data.split_clips(len(clips))
+    parts = {"check": train, "final": np.arange(len(clips))}
+    fold = fold_of(len(clips))
+
+    soft = {
+        name: soft_labels(
+            train_members(
+                [
+                    (s, clips.take(index), targets[index], folder / f"{name}-teacher{t}.pt")
+                    for t, s in enumerate(teachers(args.fast))
+                ],
+                args.jobs,
+            ),
+            unlabelled,
+        )
+        for name, index in parts.items()
+    }
+    tasks = [
+        (s, clips.take(fold != s.fold), targets[fold != s.fold], folder / f"final{m}.pt")
+        for m, s in enumerate(settings)
+        if s.gives_seconds
+    ]
+    for name, index in parts.items():
+        both = join(clips.take(index), targets[index], unlabelled, soft[name])
+        tasks += [(s, *both, folder / f"{name}{m}.pt") for m, s in students]
+    for h, half in enumerate(halves(len(unlabelled))):
+        both = join(clips, targets, unlabelled.take(half), soft["final"][half])
+        tasks.append((settings[0], *both, folder / f"half{h}.pt"))
+    train_members(tasks, args.jobs)
+
+    record = {"target": target, "gives_seconds": gives_seconds}
+    record |= check_clips(folder, len(students), clips.take(validation), targets[validation, 0])
+    seconds = {s.fold: folder / f"final{m}.pt" for m, s in enumerate(settings) if s.gives_seconds}
+    record["presence_threshold"] = choose_presence_threshold(
+        record.pop("scores"), clips.take(validation), targets[validation, 0], fold[validation],
+        {k: load_net(path) for k, path in seconds.items()},
+    )  # fmt: skip
+    net = load_ensemble(folder, gives_seconds)
     thresholds = record["thresholds"]["accuracy"], record["thresholds"]["f1"]
     record["eval"] = score_best(args, net, thresholds, classes, target)
+    eval_clips = audioset_data.load_part(args.data, "eval", cache)
+    truth, _ = audioset_data.select_target(eval_clips, classes, target)
+    nets = [load_net(folder / f"half{h}.pt") for h in (0, 1)]
+    record["heard"] = unheard_figures(nets, unlabelled, eval_clips, truth)
+    record["n_unlabelled"] = len(unlabelled)
     kept = (torch.load(path, weights_only=True) for path in folder.glob("*.pt"))
     record["seconds"] = round(sum(net["seconds"] for net in kept), 1)
     summary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
 
 
-def check_members(settings, clips, targets, folder):
-    """Train on four fifths; thresholds and figures from the last.
-
-    Networks for the seconds are left out: there are no labels to check them on.
+def check_clips(folder, n_nets, clips, truth):
+    """Thresholds and figures of a clip, from clips that the networks ``check*.pt`` did not see.
 
     Returns
     -------
     record : dict
-        ``thresholds`` and ``validation``.
+        ``thresholds``, ``validation`` and ``scores`` (n,).
     """
-    train, validation = audioset_data.split_clips(len(clips))
-    settings = [s for s in settings if not s.gives_seconds]
-    nets = [
-        train_member(s, clips.take(train), targets[train], Path(folder) / f"check{m}.pt")
-        for m, s in enumerate(settings)
-    ]
-    net = Ensemble(nets, [False] * len(nets)).eval()
-    held_out, truth = clips.take(validation), targets[validation, 0]
-    scores, _ = predict_net(net, held_out)
+    net = Ensemble(
+        [load_net(Path(folder) / f"check{m}.pt") for m in range(n_nets)], [False] * n_nets
+    ).eval()
+    scores, _ = predict_net(net, clips)
     thresholds = choose_thresholds(truth, scores)
     figures = {
-        f"member{m}": evaluate(truth, predict_net(member, held_out)[0])
+        f"member{m}": evaluate(truth, predict_net(member, clips)[0])
         for m, member in enumerate(net.nets)
     }
     figures["ensemble"] = evaluate(truth, scores, *thresholds)
     return {
         "thresholds": {"accuracy": thresholds[0], "f1": thresholds[1]},
         "validation": figures,
+        "scores": scores,
     }
+
+
+def choose_presence_threshold(scores, clips, truth, fold, nets):
+    """The threshold of a row that serves F1 of the clips best.
+
+    A clip counts as its rows pooled by linear softmax, which lies near its likeliest rows.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n,)
+        Of the clips, by networks that did not see them.
+    clips : ClipSet
+    truth : ndarray, shape (n,)
+    fold : ndarray, shape (n,)
+    nets : dict
+        Fold -> the network for the seconds that did not see it.
+
+    Returns
+    -------
+    threshold : float
+    """
+    rows, known = np.zeros(clips.mask.shape), np.isin(fold, list(nets))
+    for k, net in nets.items():
+        if (fold == k).any():
+            rows[fold == k] = predict_net(net, clips.take(fold == k))[1]
+    rows = np.sqrt(rows * scores[:, None]) * clips.mask
+    pooled = (rows**2).sum(1) / np.maximum(rows.sum(1), 1e-6)
+    return choose_thresholds(truth[known], pooled[known])[1]
 
 
 def score_best(args, net, thresholds, classes, target):

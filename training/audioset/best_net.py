@@ -126,13 +126,15 @@ class BestNet(nn.Module):
     """See the module's docstring.
 
     ``forward(x, mask)`` takes rows scaled to -1..1 (N, T, 128) and the mask of real rows (N, T),
-    and gives float32 logits: clip (N, n_classes) and the target's, a row, (N, T).
+    and gives float32 logits: clip (N, n_classes) and the target's, a row, (N, T). Each dimension is
+    first multiplied by ``input_scale`` (128,): ones, or what `persistence_scale` says.
     """
 
     def __init__(self, settings=BestNetSettings()):
         super().__init__()
         width, dropout = settings.width, settings.dropout
         self.settings, self.activation = settings, _ACTIVATIONS[settings.activation]
+        self.register_buffer("input_scale", torch.ones(N_DIMS))
         norm = _NORMS[settings.norm]
         sizes = [N_DIMS] + [width] * settings.depth
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
@@ -186,7 +188,7 @@ class BestNet(nn.Module):
 
     def forward(self, x, mask):  # noqa: D102
         real = mask[..., None]
-        h = x * real
+        h = x * self.input_scale * real
         for layer, norm in zip(self.layers, self.norms, strict=True):
             h = self.dropout(self.activation(norm(layer(h))))
         h, alone = h * real, h

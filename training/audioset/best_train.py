@@ -35,6 +35,8 @@ class BestSettings:
         Weight of the loss of a clip's rows pooled by linear softmax.
     crop : float
         Share of batches cut to a random run of 3 to 9 rows, so that short input is no surprise.
+    persistence : float
+        Power of `persistence_scale` on the input; 0 for none.
     average : float
         Decay of the weight average, a step; the average is what is kept. 0 for none.
     """
@@ -50,6 +52,7 @@ class BestSettings:
     splice: float = 0.0
     rows_weight: float = 0.0
     crop: float = 0.0
+    persistence: float = 0.0
     average: float = 0.0
     fold: int | None = None
     seed: int = 0
@@ -58,6 +61,35 @@ class BestSettings:
     def gives_seconds(self):
         """Whether the ensemble takes this member's rows; if not, it takes its clip output."""
         return self.fold is not None
+
+
+def persistence_scale(clips, power=1.0):
+    """Scale of each dimension by how much it says about the next second.
+
+    The released embeddings are whitened: each dimension has the same spread, although the first
+    hold most of what VGGish heard and the last mostly noise. What belongs to a sound lasts longer
+    than a second, noise does not: so a dimension is weighed by its correlation with itself a row
+    later.
+
+    Parameters
+    ----------
+    clips : ClipSet
+        Those of ten rows count; without any, the scale is 1.
+    power : float
+        Of the correlation.
+
+    Returns
+    -------
+    scale : ndarray, shape (128,), float32
+        Its mean square is 1.
+    """
+    rows = clips.embeddings[clips.lengths == clips.embeddings.shape[1]].astype(np.float32)
+    if not len(rows):
+        return np.ones(clips.embeddings.shape[2], np.float32)
+    rows -= rows.mean((0, 1))
+    correlation = (rows[:, 1:] * rows[:, :-1]).mean((0, 1)) / (rows**2).mean((0, 1)).clip(1e-9)
+    scale = correlation.clip(1e-3) ** power
+    return scale / np.sqrt(np.mean(scale**2))
 
 
 def _crop(x, mask, lengths, rng):
@@ -139,6 +171,9 @@ def train_net(settings, clips, targets, progress=None):
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     net = BestNet(settings.net)
+    if settings.persistence:
+        scale = persistence_scale(clips, settings.persistence)
+        net.input_scale.copy_(torch.from_numpy(scale))
     optimiser = torch.optim.AdamW(
         net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )

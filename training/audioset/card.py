@@ -24,21 +24,28 @@ Speech or not, from VGGish embeddings: for a ten-second clip and for each second
 | input | `embeddings` (N, T, 128) uint8: AudioSet's released format, one row a second; T from 1 |
 | output | `clip` (N,), `per_second` (N, T): probabilities of Speech |
 | size | {parameters:,} parameters, {megabytes:.1f} MB |
-| network | {layers}, averaged; for a clip, rows decide after meeting \
-their neighbours and are weighted by attention; no positions, so any length |
+| network | {layers}, averaged; dimensions that agree with themselves a second later weigh more; \
+for a clip, rows decide after meeting their neighbours and are weighted by attention; no \
+positions, so any length |
 | live | `model: audioset-speech` runs it on the last ten rows beside the stream and gives \
 presence only; it needs the VGGish weights (see `gate-train import-vggish --help`) |
 | licence | MIT; the training data is CC BY 4.0 (Google) |
 
 ## Training
 
-Trained on the balanced train part of AudioSet's released embeddings alone (22,160 clips, weak
-labels). All networks learn the target and, at a small weight, all other classes from clips; those
-for seconds see each row alone. Settings and thresholds of a clip were chosen on a fifth that the
-networks did not see ({accuracy_threshold:.3f} for accuracy, {f1_threshold:.3f} for F1 of the
-class); then every network for clips was trained again on all of it. Those for seconds are trained
-on four of five folds each; the live threshold ({presence_threshold:.3f}) serves F1 best on the
-clips that each did not see. Made by `gate-train audioset --best` and `--export`.
+All labels are those of the balanced train part of AudioSet's released embeddings (22,160 clips,
+weak labels). Two teachers learned from it and told for {n_unlabelled:,} clips without labels how
+likely each class is; the {n_students} networks for clips learned from both, the target and, at a
+small weight, all other classes. The clips without labels are those of the eval part: **its labels
+were not read, but its embeddings were heard in training**, except for the clips with human labels a
+second. Networks for seconds see each row alone and learned from the train part only.
+
+Settings and thresholds of a clip were chosen on a fifth of the train part that teachers and
+students did not see ({accuracy_threshold:.3f} for accuracy, {f1_threshold:.3f} for F1 of the
+class); then all were trained again with all of it. Networks for seconds are trained on four of
+five folds each. A second is the geometric mean of their mean and the clip. The live threshold
+({presence_threshold:.3f}) serves F1 of clips best, each judged by networks that did not see it.
+Made by `gate-train audioset --best` and `--export`.
 
 ## Figures
 
@@ -53,6 +60,11 @@ seconds at least half speech against seconds without any, and (*strict*) against
 On the validation fifth, the same networks trained on the other four: accuracy \
 {check[accuracy]:.4f}, F1 {check[f1_class]:.4f}, AP {check[ap]:.4f}, ROC-AUC \
 {check[roc_auc]:.4f} (thresholds chosen there, so the first two flatter).
+
+**What hearing eval without its labels is worth.** Two single students learned from one half of the
+clips without labels each. On the half that each heard, AP {heard[heard][ap]:.4f} and ROC-AUC
+{heard[heard][roc_auc]:.4f}; on the half that it did not, {heard[unheard][ap]:.4f} and
+{heard[unheard][roc_auc]:.4f}. Sound that was not heard at all is the second kind.
 
 ## Limits
 
@@ -110,5 +122,8 @@ def write_card(path, onnx_path, net, record):
         scorings=SCORINGS,
         rows=figure_rows(record["eval"]),
         check=record["validation"]["ensemble"],
+        heard=record["heard"],
+        n_unlabelled=record["n_unlabelled"],
+        n_students=record["gives_seconds"].count(False),
     )
     Path(path).write_text(text, encoding="utf-8")
