@@ -1,5 +1,6 @@
 """Single key presses from the terminal, which is put back as it was."""
 
+import errno
 import os
 import select
 import sys
@@ -41,6 +42,22 @@ def parse_keys(data):
     return keys
 
 
+def _uninterrupted(call, *args):
+    """`call`, again as long as a signal (the window's new size, a child's end) interrupts it.
+
+    Python does this for its own calls (PEP 475), not for `termios`; a terminal that is not set
+    back would stay without echo.
+    """
+    import termios
+
+    while True:
+        try:
+            return call(*args)
+        except termios.error as error:
+            if error.args[0] != errno.EINTR:
+                raise
+
+
 class Keyboard:
     """Reads keys without waiting for a line; a context."""
 
@@ -52,7 +69,7 @@ class Keyboard:
 
         self._fd = sys.stdin.fileno()
         self._before = termios.tcgetattr(self._fd)
-        tty.setcbreak(self._fd, termios.TCSANOW)
+        _uninterrupted(tty.setcbreak, self._fd, termios.TCSANOW)
         return self
 
     def __exit__(self, *exc):
@@ -60,7 +77,7 @@ class Keyboard:
             return
         import termios
 
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+        _uninterrupted(termios.tcsetattr, self._fd, termios.TCSADRAIN, self._before)
 
     def read(self, wait_s):
         """Keys pressed, after at most `wait_s` seconds."""

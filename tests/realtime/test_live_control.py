@@ -23,7 +23,6 @@ from realtime.config import Config, parse_config
 from realtime.live.config_watch import ConfigWatch
 from realtime.live.control import LiveControl
 from realtime.live.devices import Device, choose_devices, devices_table, explain, find_device
-from realtime.live.keyboard import parse_keys
 from realtime.live.osc import ADDRESSES, OscServer
 from realtime.live.panels import screen
 from realtime.live.settings import LiveSettings, OscSettings
@@ -188,11 +187,6 @@ def test_keys_change_settings_within_their_range(control, state):
     assert control.settings.threshold_db == 0.0
     sent = [what["gate"] for do, what in control.host.sent if do == "settings"]
     assert GateSettings.from_mapping(sent[-1]) == control.settings
-
-
-def test_keys_of_terminals_are_told_apart():
-    assert parse_keys(b"b\x1b[A\x1bOB\x1b[15~\x1b[1;5Cq\x1b") == ["b", "up", "down", "q"]
-    assert parse_keys(bytes(range(256)))  # any noise is survived
 
 
 def test_profiles_are_walked_through(said):

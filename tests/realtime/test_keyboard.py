@@ -1,0 +1,64 @@
+"""Keys of the live view, and the terminal as it was before."""
+
+import errno
+import os
+import sys
+
+import pytest
+
+from realtime.live.keyboard import Keyboard, parse_keys
+
+
+def test_keys_of_terminals_are_told_apart():
+    assert parse_keys(b"b\x1b[A\x1bOB\x1b[15~\x1b[1;5Cq\x1b") == ["b", "up", "down", "q"]
+    assert parse_keys(bytes(range(256)))  # any noise is survived
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_the_terminal_is_put_back_though_signals_interrupt(monkeypatch):
+    import pty
+    import termios
+    import tty
+
+    main, terminal = pty.openpty()
+    real, calls = termios.tcsetattr, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) % 2:
+            raise termios.error(errno.EINTR, "Interrupted system call")
+        return real(*args)
+
+    for module in (termios, tty):
+        monkeypatch.setattr(module, "tcsetattr", interrupted)
+    before = termios.tcgetattr(terminal)
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with Keyboard() as keyboard:
+            local = termios.tcgetattr(terminal)[3]
+            assert not local & (termios.ECHO | termios.ICANON)
+            os.write(main, b"\x1b[Ab")
+            assert keyboard.read(5.0) == ["up", "b"]
+        assert termios.tcgetattr(terminal) == before
+    os.close(main)
+    assert len(calls) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_another_error_of_the_terminal_is_not_swallowed(monkeypatch):
+    import pty
+    import termios
+    import tty
+
+    main, terminal = pty.openpty()
+
+    def broken(*args):
+        raise termios.error(errno.EIO, "Input/output error")
+
+    for module in (termios, tty):
+        monkeypatch.setattr(module, "tcsetattr", broken)
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(termios.error), Keyboard():
+            pass
+    os.close(main)
