@@ -199,6 +199,48 @@ def load_ensemble(folder, gives_seconds):
     return Ensemble(nets, gives_seconds).eval()
 
 
+def train_all(settings, teacher_settings, clips, targets, unlabelled, folder, jobs=1):
+    """Train every network of the best model that is not in `folder` yet.
+
+    ``check*.pt`` are teachers and students of four fifths, ``final*.pt`` those of all clips and the
+    networks for the seconds, ``half*.pt`` students of one of the `halves` of the unlabelled clips.
+
+    Parameters
+    ----------
+    settings, teacher_settings : sequence of BestSettings
+    clips : ClipSet
+    targets : ndarray, shape (n, n_classes), float32
+    unlabelled : ClipSet
+    folder : Path
+    jobs : int
+        Networks trained side by side.
+    """
+    parts = {"check": audioset_data.split_clips(len(clips))[0], "final": np.arange(len(clips))}
+    soft = {}
+    for name, index in parts.items():
+        seen = clips.take(index), targets[index]
+        tasks = [
+            (s, *seen, folder / f"{name}-teacher{t}.pt") for t, s in enumerate(teacher_settings)
+        ]
+        soft[name] = soft_labels(train_members(tasks, jobs), unlabelled)
+    tasks, fold = [], fold_of(len(clips))
+    for m, s in enumerate(settings):
+        if s.gives_seconds:
+            seen = fold != s.fold
+            tasks.append((s, clips.take(seen), targets[seen], folder / f"final{m}.pt"))
+    for name, index in parts.items():
+        both = join(clips.take(index), targets[index], unlabelled, soft[name])
+        tasks += [
+            (s, *both, folder / f"{name}{m}.pt")
+            for m, s in enumerate(settings)
+            if not s.gives_seconds
+        ]
+    for h, half in enumerate(halves(len(unlabelled))):
+        both = join(clips, targets, unlabelled.take(half), soft["final"][half])
+        tasks.append((settings[0], *both, folder / f"half{h}.pt"))
+    train_members(tasks, jobs)
+
+
 def train_best(args, target="Speech"):
     """Train the ensemble, choose thresholds, then score eval, once.
 
@@ -230,42 +272,15 @@ def train_best(args, target="Speech"):
         unlabelled = unlabelled.take(np.arange(len(unlabelled) // 10))
     targets, settings = label_matrix(clips, classes, target), members(args.fast)
     gives_seconds = [s.gives_seconds for s in settings]
-    students = [(m, s) for m, s in enumerate(settings) if not s.gives_seconds]
-    train, validation = audioset_data.split_clips(len(clips))
-    parts = {"check": train, "final": np.arange(len(clips))}
-    fold = fold_of(len(clips))
-
-    soft = {
-        name: soft_labels(
-            train_members(
-                [
-                    (s, clips.take(index), targets[index], folder / f"{name}-teacher{t}.pt")
-                    for t, s in enumerate(teachers(args.fast))
-                ],
-                args.jobs,
-            ),
-            unlabelled,
-        )
-        for name, index in parts.items()
-    }
-    tasks = [
-        (s, clips.take(fold != s.fold), targets[fold != s.fold], folder / f"final{m}.pt")
-        for m, s in enumerate(settings)
-        if s.gives_seconds
-    ]
-    for name, index in parts.items():
-        both = join(clips.take(index), targets[index], unlabelled, soft[name])
-        tasks += [(s, *both, folder / f"{name}{m}.pt") for m, s in students]
-    for h, half in enumerate(halves(len(unlabelled))):
-        both = join(clips, targets, unlabelled.take(half), soft["final"][half])
-        tasks.append((settings[0], *both, folder / f"half{h}.pt"))
-    train_members(tasks, args.jobs)
+    train_all(settings, teachers(args.fast), clips, targets, unlabelled, folder, args.jobs)
 
     record = {"target": target, "gives_seconds": gives_seconds}
-    record |= check_clips(folder, len(students), clips.take(validation), targets[validation, 0])
+    _, validation = audioset_data.split_clips(len(clips))
+    held_out, truth = clips.take(validation), targets[validation, 0]
+    record |= check_clips(folder, gives_seconds.count(False), held_out, truth)
     seconds = {s.fold: folder / f"final{m}.pt" for m, s in enumerate(settings) if s.gives_seconds}
     record["presence_threshold"] = choose_presence_threshold(
-        record.pop("scores"), clips.take(validation), targets[validation, 0], fold[validation],
+        record.pop("scores"), held_out, truth, fold_of(len(clips))[validation],
         {k: load_net(path) for k, path in seconds.items()},
     )  # fmt: skip
     net = load_ensemble(folder, gives_seconds)
