@@ -107,7 +107,7 @@ def test_the_shipped_head_keeps_its_reference():
         np.testing.assert_allclose(clip, kept["clip"], atol=1e-4)
         np.testing.assert_allclose(per_second, kept["per_second"], atol=1e-4)
     assert session.get_modelmeta().custom_metadata_map["target"] == "Speech"
-    assert SHIPPED.stat().st_size < 20e6
+    assert SHIPPED.stat().st_size < 25e6
     alone, row = run_head(session, reference_input()[:1, :1])
     assert alone.shape == (1,) and row.shape == (1, 1)
 

@@ -69,7 +69,6 @@ def members(fast=False):
     far = replace(near, net=replace(WIDE, convs=2))
     return [
         replace(near, seed=10),
-        replace(near, seed=12, others_weight=0.5),
         replace(far, seed=11),
         replace(far, seed=13, others_weight=0.5),
         *(seconds_settings(fold) for fold in range(N_FOLDS)),
