@@ -45,7 +45,7 @@ def seconds_settings(fold, **changes):
     given = {
         "net": SECONDS_NET, "epochs": 14, "batch_size": 512, "learning_rate": 2e-3,
         "weight_decay": 0.05, "mixup": 1.0, "others_weight": 0.2, "rows_weight": 0.3,
-        "crop": 0.1, "average": 0.99, "persistence": 2.0, "seed": fold,
+        "crop": 0.1, "average": 0.99, "seed": fold,
     }  # fmt: skip
     return BestSettings(fold=fold, **(given | changes))
 
@@ -119,10 +119,8 @@ class Ensemble(nn.Module):
 
     Notes
     -----
-    A clip's answer is the mean of the probabilities. A second's is their mean too, drawn to the
-    clip's by the geometric mean of both: a row alone cannot tell what the rest of the clip makes
-    clear, and a clip does not tell its seconds apart. Matrices of networks for the clips are
-    rounded as they are exported; those for the seconds are small without.
+    Both answers are means of probabilities. Matrices of networks for the clips are rounded as they
+    are exported; those for the seconds are small without.
     """
 
     def __init__(self, nets, gives_seconds):
@@ -142,8 +140,7 @@ class Ensemble(nn.Module):
                 clips.append(torch.sigmoid(clip))
             if gives_seconds or not any(self.gives_seconds):
                 rows.append(torch.sigmoid(row))
-        clip, row = sum(clips) / len(clips), sum(rows) / len(rows)
-        return to_logit(clip), to_logit((row * clip).sqrt())
+        return to_logit(sum(clips) / len(clips)), to_logit(sum(rows) / len(rows))
 
 
 def train_member(settings, clips, targets, path, say=print):
@@ -279,9 +276,8 @@ def train_best(args, target="Speech"):
     record |= check_clips(folder, gives_seconds.count(False), held_out, truth)
     seconds = {s.fold: folder / f"final{m}.pt" for m, s in enumerate(settings) if s.gives_seconds}
     record["presence_threshold"] = choose_presence_threshold(
-        record.pop("scores"), held_out, truth, fold_of(len(clips))[validation],
-        {k: load_net(path) for k, path in seconds.items()},
-    )  # fmt: skip
+        clips, targets[:, 0], fold_of(len(clips)), {k: load_net(p) for k, p in seconds.items()}
+    )
     net = load_ensemble(folder, gives_seconds)
     thresholds = record["thresholds"]["accuracy"], record["thresholds"]["f1"]
     record["eval"] = score_best(args, net, thresholds, classes, target)
@@ -302,7 +298,7 @@ def check_clips(folder, n_nets, clips, truth):
     Returns
     -------
     record : dict
-        ``thresholds``, ``validation`` and ``scores`` (n,).
+        ``thresholds`` and ``validation``.
     """
     net = Ensemble(
         [load_net(Path(folder) / f"check{m}.pt") for m in range(n_nets)], [False] * n_nets
@@ -317,19 +313,16 @@ def check_clips(folder, n_nets, clips, truth):
     return {
         "thresholds": {"accuracy": thresholds[0], "f1": thresholds[1]},
         "validation": figures,
-        "scores": scores,
     }
 
 
-def choose_presence_threshold(scores, clips, truth, fold, nets):
+def choose_presence_threshold(clips, truth, fold, nets):
     """The threshold of a row that serves F1 of the clips best.
 
     A clip counts as its rows pooled by linear softmax, which lies near its likeliest rows.
 
     Parameters
     ----------
-    scores : ndarray, shape (n,)
-        Of the clips, by networks that did not see them.
     clips : ClipSet
     truth : ndarray, shape (n,)
     fold : ndarray, shape (n,)
@@ -340,11 +333,11 @@ def choose_presence_threshold(scores, clips, truth, fold, nets):
     -------
     threshold : float
     """
-    rows, known = np.zeros(clips.mask.shape), np.isin(fold, list(nets))
+    known = np.isin(fold, list(nets))
+    rows = np.zeros(clips.mask.shape)
     for k, net in nets.items():
-        if (fold == k).any():
-            rows[fold == k] = predict_net(net, clips.take(fold == k))[1]
-    rows = np.sqrt(rows * scores[:, None]) * clips.mask
+        rows[fold == k] = predict_net(net, clips.take(fold == k))[1]
+    rows *= clips.mask
     pooled = (rows**2).sum(1) / np.maximum(rows.sum(1), 1e-6)
     return choose_thresholds(truth[known], pooled[known])[1]
 
