@@ -6,21 +6,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
 pytest.importorskip("sklearn", reason="scikit-learn (extra [training]) is not installed")
 
-from audioset_shards import write_data  # noqa: E402
-
 from gate.errors import ConfigError  # noqa: E402
 from training import cli  # noqa: E402
 from training.audioset import sweeps as audioset_sweeps  # noqa: E402
 from training.audioset import train as audioset_train  # noqa: E402
 from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc  # noqa: E402
 from training.audioset.train import RunSettings, augment_positives  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("audioset")
-    write_data(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

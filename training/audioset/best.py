@@ -15,12 +15,11 @@ those with human labels a second (see `training.audioset.unlabelled`).
 """
 
 import copy
-import dataclasses
 import json
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +28,14 @@ from torch import nn
 
 from training.audioset import data as audioset_data
 from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.best_train import BestSettings, predict_net, train_net
+from training.audioset.best_train import BestSettings, pool_rows, predict_net, train_net
 from training.audioset.metrics import choose_thresholds, evaluate
 from training.audioset.related import to_logit
 from training.audioset.unlabelled import halves, join, load_unlabelled, soft_labels, unheard_figures
 
 N_FOLDS = 5
 WIDE = BestNetSettings(width=1024)
+STUDENT = BestSettings(WIDE, epochs=9, persistence=2.0)
 SECONDS_NET = BestNetSettings(width=256, convs=0, norm="layer", activation="gelu", pool="features")
 """Nothing mixes rows before a row decides, so it can only tell what that second holds."""
 
@@ -65,10 +65,9 @@ def members(fast=False):
     """Settings of the ensemble's networks: students for the clips, then those for the seconds."""
     if fast:
         return [BestSettings(epochs=1), seconds_settings(0, epochs=1)]
-    near = BestSettings(WIDE, epochs=9, persistence=2.0)
-    far = replace(near, net=replace(WIDE, convs=2))
+    far = replace(STUDENT, net=replace(WIDE, convs=2))
     return [
-        replace(near, seed=10),
+        replace(STUDENT, seed=10),
         replace(far, seed=11),
         replace(far, seed=13, others_weight=0.5),
         *(seconds_settings(fold) for fold in range(N_FOLDS)),
@@ -94,7 +93,7 @@ def save_net(path, net, seconds=0.0):
     """Keep a network: sizes, weights, and the processor time it took."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    kept = {"settings": dataclasses.asdict(net.settings), "weights": net.state_dict()}
+    kept = {"settings": asdict(net.settings), "weights": net.state_dict()}
     torch.save(kept | {"seconds": seconds}, partial)
     partial.replace(path)
 
@@ -156,6 +155,8 @@ def train_member(settings, clips, targets, path, say=print):
     """
     if path.exists():
         return
+    # Alone or side by side: sums in the same order, so the same network.
+    torch.set_num_threads(1)
     started = time.process_time()
     net = train_net(settings, clips, targets)
     seconds = time.process_time() - started
@@ -183,8 +184,7 @@ def train_members(tasks, jobs=1):
             train_member(*task)
     else:
         context = multiprocessing.get_context("spawn")
-        one_thread = {"initializer": torch.set_num_threads, "initargs": (1,)}
-        with ProcessPoolExecutor(jobs, mp_context=context, **one_thread) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
             list(pool.map(train_member, *zip(*missing, strict=True)))
     return [load_net(task[3]) for task in tasks]
 
@@ -337,8 +337,7 @@ def choose_presence_threshold(clips, truth, fold, nets):
     rows = np.zeros(clips.mask.shape)
     for k, net in nets.items():
         rows[fold == k] = predict_net(net, clips.take(fold == k))[1]
-    rows *= clips.mask
-    pooled = (rows**2).sum(1) / np.maximum(rows.sum(1), 1e-6)
+    pooled = pool_rows(rows, clips)
     return choose_thresholds(truth[known], pooled[known])[1]
 
 

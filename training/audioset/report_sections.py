@@ -27,7 +27,8 @@ INTRO = """\
 
 Everything here is written by `gate-train audioset --report`, which first runs whatever has not
 been run. Data: AudioSet's released VGGish embeddings, 22,160 balanced-train clips for training and
-validation, 20,371 eval clips scored only by the final models. Every run as a line, with its
+validation, 20,371 eval clips scored only by the final models (our best model also hears most of
+them in training, without their labels; see below what that is worth). Every run as a line, with its
 processor time: [runs.csv](audioset/runs.csv).
 
 **What the paper's F1 was.** Its "F1" came from a micro-averaged call, and for two classes that

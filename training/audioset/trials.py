@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from training.audioset import data as audioset_data
-from training.audioset.best import WIDE, fold_of, label_matrix, teachers, train_members
+from training.audioset.best import STUDENT, WIDE, fold_of, label_matrix, teachers, train_members
 from training.audioset.best_net import BestNetSettings
-from training.audioset.best_train import BestSettings, predict_net, train_net
+from training.audioset.best_train import BestSettings, pool_rows, predict_net, train_net
 from training.audioset.metrics import METRICS, choose_thresholds, evaluate
 from training.audioset.unlabelled import join, load_unlabelled, soft_labels
 
@@ -33,7 +33,6 @@ TRIALS = {
     "spliced clips": replace(BASE, splice=0.5),
     **{f"persistence to the power {p}": replace(BASE, persistence=p) for p in (1.0, 2.0, 3.0)},
 }
-STUDENT = BestSettings(WIDE, epochs=9, persistence=2.0)
 STUDENTS = {
     "base": STUDENT,
     "dropout 0.5, other classes at twice the weight": replace(
@@ -90,8 +89,7 @@ def main():
         started = time.process_time()
         net = train_net(replace(trials[name], seed=args.seed), *seen)
         clip, rows = predict_net(net, held_out)
-        rows = rows * held_out.mask
-        pooled = (rows**2).sum(1) / np.maximum(rows.sum(1), 1e-6)
+        pooled = pool_rows(rows, held_out)
         # Thresholds from the same clips: fit to compare trials, not to quote.
         figures = evaluate(truth, clip, *choose_thresholds(truth, clip))
         cells = [f"{figures[m]:.4f}" for m in METRICS]
