@@ -125,13 +125,13 @@ def _main(args, argv):
     if args.command == "compare":
         return _compare(args)
     _check(args)
-    from benchmarks.cost_command import cost
-    from benchmarks.instructions_command import count_instructions
-    from benchmarks.latency_command import latency
-    from benchmarks.learn_command import learn
-    from benchmarks.quality_command import quality
+    from benchmarks.learn.table import learn
+    from benchmarks.quality.table import quality
+    from benchmarks.speed.cost_table import cost
+    from benchmarks.speed.instructions_table import count_instructions
+    from benchmarks.speed.latency_table import latency
+    from benchmarks.speed.throughput_table import channels, cluster, throughput
     from benchmarks.tables import write_section
-    from benchmarks.throughput_command import channels, cluster, throughput
 
     work = {
         "quality": quality,
@@ -198,7 +198,7 @@ def _not_now(name, args):
     if name == "cluster" and importlib.util.find_spec("distributed") is None:
         return "Dask is not installed (extra [cluster])"
     if name == "instructions":
-        from benchmarks.instructions import tools
+        from benchmarks.speed.instructions import tools
 
         if args.quick:
             return "it takes minutes; run gate-bench instructions"

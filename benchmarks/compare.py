@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from benchmarks.instructions import TOLERANCE
+from benchmarks.speed.instructions import TOLERANCE
 from benchmarks.stats import Figure
 
 

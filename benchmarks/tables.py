@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from benchmarks.machine import one_line
-from benchmarks.quality import GROUP_ORDER
+from benchmarks.quality.measure import GROUP_ORDER
 from gate.errors import ConfigError
 
 SECTIONS = (
@@ -47,7 +47,7 @@ def headline(figures):
     Parameters
     ----------
     figures : dict
-        From `benchmarks.quality.Comparison.table`.
+        From `benchmarks.quality.measure.Comparison.table`.
     """
     groups = _ordered(figures)
     header = ["gate"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clips import resample
-from benchmarks.decisions import Decisions, Rule, drive
+from benchmarks.quality.clips import resample
+from benchmarks.quality.decisions import Decisions, Rule, drive
 
 
 class Hearing:
@@ -121,7 +121,7 @@ class DetectorGate(System):
     ----------
     detector : object
         With ``name``, ``sample_rate`` and ``decide(hearing)``.
-    rule : benchmarks.decisions.Rule
+    rule : benchmarks.quality.decisions.Rule
     """
 
     detector: object = None

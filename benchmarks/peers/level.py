@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.decisions import ATTACK_S, RELEASE_S
 from benchmarks.peers.base import Answer, System
+from benchmarks.quality.decisions import ATTACK_S, RELEASE_S
 from gate.settings import GateSettings
 from gate.units import db_to_gain
 

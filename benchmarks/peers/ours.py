@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from benchmarks.decisions import Decisions, Rule
 from benchmarks.peers.base import Answer, System, processor_time
+from benchmarks.quality.decisions import Decisions, Rule
 from gate.errors import ConfigError
 from gate.settings import LEARNED, GateSettings
 from realtime.engine import open_detector, open_gate

@@ -4,8 +4,8 @@ import importlib.metadata
 
 import numpy as np
 
-from benchmarks.decisions import Decisions, Rule
 from benchmarks.peers.base import DetectorGate
+from benchmarks.quality.decisions import Decisions, Rule
 
 _CHUNK = 512
 

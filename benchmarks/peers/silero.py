@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.decisions import Decisions, Rule
 from benchmarks.peers.base import DetectorGate
+from benchmarks.quality.decisions import Decisions, Rule
 
 _CHUNK, _CONTEXT = 512, 64
 

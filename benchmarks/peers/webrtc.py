@@ -4,8 +4,8 @@ import importlib.metadata
 
 import numpy as np
 
-from benchmarks.decisions import Decisions
 from benchmarks.peers.base import DetectorGate
+from benchmarks.quality.decisions import Decisions
 
 _FRAME = 160
 

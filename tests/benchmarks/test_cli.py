@@ -11,9 +11,9 @@ pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the sample ta
 import soundfile
 from synthetic import make_corpus, words
 
-from benchmarks import instructions
 from benchmarks.cli import main
-from benchmarks.instructions import differences, worse
+from benchmarks.speed import instructions
+from benchmarks.speed.instructions import differences, worse
 from gate.errors import ConfigError
 from gate.settings import GateSettings
 
@@ -89,7 +89,7 @@ def test_report_refuses_what_it_did_not_make(tmp_path, capsys):
 
 
 def test_the_latency_declared_is_the_latency_measured():
-    from benchmarks.latency import (
+    from benchmarks.speed.latency import (
         algorithmic_latency,
         onset_latency,
         run_blocks,
@@ -160,7 +160,7 @@ def test_the_committed_baseline_has_every_case():
 
 def test_a_cluster_of_one_and_of_two_does_the_same(monkeypatch, tmp_path):
     pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
-    from benchmarks.cluster import run_cluster
+    from benchmarks.speed.cluster import run_cluster
     from realtime.config import Config
 
     one, two = run_cluster(Config(), 3, 10.0, tmp_path)

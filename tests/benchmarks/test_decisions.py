@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from fakes import FakeDetector
 
-from benchmarks.decisions import RELEASE_S, Decisions, Rule, drive
 from benchmarks.peers.base import Hearing, gain_between
 from benchmarks.peers.level import ObsGate
 from benchmarks.peers.ours import OurGate
+from benchmarks.quality.decisions import RELEASE_S, Decisions, Rule, drive
 from gate.metrics import open_segments
 from gate.settings import GateSettings
 

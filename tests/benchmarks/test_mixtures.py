@@ -7,8 +7,8 @@ pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the corpus")
 
 from synthetic import make_corpus, words
 
-from benchmarks.labelled import find_labelled, labelled_clips
-from benchmarks.mixtures import (
+from benchmarks.quality.labelled import find_labelled, labelled_clips
+from benchmarks.quality.mixtures import (
     Mixer,
     active_rms,
     evaluation_set,

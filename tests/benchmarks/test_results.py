@@ -6,8 +6,8 @@ import pytest
 from benchmarks import tables
 from benchmarks.machine import describe, one_line
 from benchmarks.report import from_markdown, write_report
+from benchmarks.speed.throughput import FileRun, growth_exponent
 from benchmarks.stats import Figure
-from benchmarks.throughput import FileRun, growth_exponent
 from gate.errors import ConfigError
 
 

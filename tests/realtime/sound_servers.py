@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from benchmarks import live_rig
-from benchmarks.live_rig import Live, Peer, bursts
+from benchmarks.live import rig as live_rig
+from benchmarks.live.rig import Live, Peer, bursts
 
 __all__ = ["JackServer", "Live", "Peer", "bursts", "require_programs"]
 

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
 
-from benchmarks.ballistics_study import interval  # noqa: E402
+from benchmarks.quality.ballistics import interval  # noqa: E402
 from training.voice.ballistics import (  # noqa: E402
     Answers,
     BallisticsSettings,

@@ -202,7 +202,7 @@ def hear_dev(args, factory):
 
 def _evaluation_set(data, split, n_mixtures):
     # The evaluation set is the benchmark's own, so that both measure the same thing.
-    from benchmarks.mixtures import evaluation_set
+    from benchmarks.quality.mixtures import evaluation_set
 
     return evaluation_set(data, split, n_mixtures=n_mixtures)
 

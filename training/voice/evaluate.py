@@ -1,9 +1,9 @@
 """Dev figures of a trained detector, through the gate it will drive.
 
-The evaluation set is the benchmark's (`benchmarks.mixtures`): mixtures clean to 0 dB, recordings
-without speech. The network runs once a recording; any number of gate settings is then tried on
-what it said, by the batched twin of the shipped gate (`training.voice.gate_loss`), which tests
-hold to `gate.control` and `gate.envelope`.
+The evaluation set is the benchmark's (`benchmarks.quality.mixtures`): mixtures clean to 0 dB,
+recordings without speech. The network runs once a recording; any number of gate
+settings is then tried on what it said, by the batched twin of the shipped gate
+(`training.voice.gate_loss`), which tests hold to `gate.control` and `gate.envelope`.
 """
 
 from dataclasses import dataclass, field

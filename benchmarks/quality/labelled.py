@@ -9,7 +9,7 @@ import csv
 import functools
 from pathlib import Path
 
-from benchmarks.clips import Clip, Loaded, Sound, read_mono
+from benchmarks.quality.clips import Clip, Loaded, Sound, read_mono
 from gate.errors import AudioFileError, ConfigError
 from gate.metrics import clip_segments
 from realtime.labels import read_labels

@@ -1,6 +1,6 @@
 """Teach gates by example, test them on other recordings, compare.
 
-Every task of `benchmarks.learn_tasks` is taught with 5, 10, 30 and 60 s a side and tested once,
+Every task of `benchmarks.learn.tasks` is taught with 5, 10, 30 and 60 s a side and tested once,
 through the gate itself (16 kHz, default threshold and range). Wanted and unwanted time is the
 time in which a test recording sounds; silence counts for nobody. Balanced accuracy is the mean
 of the share of wanted time passed and of unwanted time shut out; onset delay as in `gate.metrics`.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.learn_tasks import RATE, performance, teaching, test_scene
+from benchmarks.learn.tasks import RATE, performance, teaching, test_scene
 from gate.detector import NoDetector
 from gate.errors import GateError
 from gate.metrics import measure, merge_segments, open_segments
@@ -117,7 +117,7 @@ def run_task(task, model, seconds=SECONDS):
 
     Parameters
     ----------
-    task : benchmarks.learn_tasks.Task
+    task : benchmarks.learn.tasks.Task
     model : str
         Detector.
     seconds : tuple of float

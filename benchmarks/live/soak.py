@@ -1,6 +1,6 @@
 """Lets `gate-live` run for half an hour of sound and checks every sample of it.
 
-``python -m benchmarks.live_soak --minutes 30`` runs it on a JACK server in freewheel mode (faster
+``python -m benchmarks.live.soak --minutes 30`` runs it on a JACK server in freewheel mode (faster
 than the clock), with recording; compares the gated recording with what the engine makes of the
 dry one, bit for bit; and prints the memory of both processes as it goes.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
+from benchmarks.live.rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
 from gate.settings import GateSettings
 from realtime import open_gate
 

@@ -1,6 +1,6 @@
 """Runs `gate-live` on a clocked sound server and tells how steady its callbacks are.
 
-``python -m benchmarks.live_jitter --seconds 60`` starts JACK with the dummy driver: no hardware, a
+``python -m benchmarks.live.jitter --seconds 60`` starts JACK with the dummy driver: no hardware, a
 clock only. Nothing is asserted: the figures are the machine's as much as the program's.
 """
 
@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from benchmarks.live_rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
+from benchmarks.live.rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
 
 
 def main(argv=None):

@@ -1,9 +1,9 @@
-"""`gate-bench latency`: the tables and charts of `benchmarks.latency`."""
+"""`gate-bench latency`: the tables and charts of `benchmarks.speed.latency`."""
 
 from benchmarks import charts, tables
-from benchmarks import latency as latency_runs
 from benchmarks.machine import describe
 from benchmarks.part import Part
+from benchmarks.speed import latency as latency_runs
 
 
 def latency(args, config, command, say):

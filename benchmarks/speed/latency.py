@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clips import resample
-from benchmarks.mixtures import Mixer
-from benchmarks.signals import SENTENCES_S, sample_talk, talk
+from benchmarks.quality.clips import resample
+from benchmarks.quality.mixtures import Mixer
+from benchmarks.speed.signals import SENTENCES_S, sample_talk, talk
 from gate.metrics import Tally, measure, open_segments
 from realtime.engine import open_gate
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.signals import talk
+from benchmarks.speed.signals import talk
 from gate.errors import GateError
 
 QUICK_LENGTHS_S = (10, 60, 600)
@@ -88,14 +88,15 @@ def run_files(seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(
             sys.executable, "-m", "realtime.batch.cli", *map(str, paths), "-o",
             str(scratch / "out"), "--jobs", str(jobs), "--quiet", *options,
         ]  # fmt: skip
-        root = Path(__file__).resolve().parent.parent
+        root = Path(__file__).resolve().parents[2]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = f"{root}{os.pathsep}{environment.get('PYTHONPATH', '')}"
         log, measured = scratch / "log", scratch / "measured.json"
-        helper = [sys.executable, "-S", str(root / "benchmarks" / "measured.py"), str(measured)]
+        program = Path(__file__).with_name("measured.py")
+        stopwatch = [sys.executable, "-S", str(program), str(measured)]
         with log.open("w") as sink:
             subprocess.run(
-                [*helper, *command], stdout=sink, stderr=sink, env=environment, check=True
+                [*stopwatch, *command], stdout=sink, stderr=sink, env=environment, check=True
             )
         found = json.loads(measured.read_text(encoding="utf-8"))
         if found.pop("code"):

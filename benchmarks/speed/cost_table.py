@@ -1,14 +1,14 @@
-"""`gate-bench cost`: the table of `benchmarks.cost`."""
+"""`gate-bench cost`: the table of `benchmarks.speed.cost`."""
 
 from dataclasses import asdict
 
 from benchmarks import tables
-from benchmarks.cost import measure_costs
 from benchmarks.machine import describe
 from benchmarks.part import Part
 from benchmarks.peers import PEERS, load_peers
 from benchmarks.peers.ours import our_systems
-from benchmarks.quality_command import choose_peers
+from benchmarks.quality.table import choose_peers
+from benchmarks.speed.cost import measure_costs
 
 
 def cost(args, config, command, say):

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.throughput import write_talk
+from benchmarks.speed.throughput import write_talk
 from gate.errors import ConfigError
 from realtime.batch.cluster import run_dask
 from realtime.batch.gate_file import BatchJob

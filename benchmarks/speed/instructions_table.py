@@ -2,9 +2,10 @@
 
 import json
 
-from benchmarks import instructions, tables
+from benchmarks import tables
 from benchmarks.machine import describe
 from benchmarks.part import Part
+from benchmarks.speed import instructions
 
 
 def count_instructions(args, config, command, say):

@@ -4,14 +4,14 @@ import math
 from dataclasses import asdict
 
 from benchmarks import charts, tables
-from benchmarks.labelled import find_labelled, labelled_clips
 from benchmarks.machine import describe
-from benchmarks.mixtures import evaluation_set
 from benchmarks.part import Part
 from benchmarks.peers import PEERS, SAME_DECISIONS, load_peers
 from benchmarks.peers.base import Hearing
 from benchmarks.peers.ours import our_systems
-from benchmarks.quality import compare_in_processes
+from benchmarks.quality.labelled import find_labelled, labelled_clips
+from benchmarks.quality.measure import compare_in_processes
+from benchmarks.quality.mixtures import evaluation_set
 from benchmarks.stats import Figure, paired_difference
 from gate.errors import ConfigError
 
@@ -48,11 +48,11 @@ def run_quality(args, config, command, progress=None):
 
     Returns
     -------
-    comparison : benchmarks.quality.Comparison
+    comparison : benchmarks.quality.measure.Comparison
     figures : dict
     report : dict
         Ready for JSON: ``meta``, ``systems``, ``missing``, ``groups``, ``sweeps``, ``worst``.
-    clips : list of benchmarks.clips.Clip
+    clips : list of benchmarks.quality.clips.Clip
     """
     peers = choose_peers(args.peers, args.quick)
 

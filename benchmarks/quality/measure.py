@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from benchmarks.decisions import drive
 from benchmarks.peers.base import Hearing
+from benchmarks.quality.decisions import drive
 from benchmarks.stats import ClipResult, figures
 from gate.metrics import hop_labels, measure, open_segments
 from gate.signal_metrics import frame_gain, gated_signal_loss, weighted_energy
@@ -88,8 +88,8 @@ def judge(clip, loaded, answer, system, energies=None):
 
     Parameters
     ----------
-    clip : benchmarks.clips.Clip
-    loaded : benchmarks.clips.Loaded
+    clip : benchmarks.quality.clips.Clip
+    loaded : benchmarks.quality.clips.Loaded
     answer : benchmarks.peers.base.Answer
     system : benchmarks.peers.base.System
     energies : tuple of ndarray, optional
@@ -128,7 +128,7 @@ def compare(systems, clips, progress=None, cache=None, sweep=True):
     Parameters
     ----------
     systems : list of benchmarks.peers.base.System
-    clips : list of benchmarks.clips.Clip
+    clips : list of benchmarks.quality.clips.Clip
     progress : callable, optional
         Called with the number of clips done and in all.
     cache : path-like, optional

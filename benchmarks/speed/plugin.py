@@ -1,6 +1,6 @@
 """What a block costs: the plugin, the Python engine, and others, all on this machine.
 
-Run from the repository after ``make plugin``: ``python -m benchmarks.plugin_cost``. Every row is
+Run from the repository after ``make plugin``: ``python -m benchmarks.speed.plugin``. Every row is
 one thread and a block of 100 samples. The plugin runs in its CLAP host (plugin/host), where each
 call is timed; ``lv2bench`` of lilv times the LV2 and, where installed, LSP's gate as a whole.
 RNNoise works in frames of 480 samples; its row is a 4.8th of a frame's time.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BLOCK = 100
 RATES = (48000, 192000)
 LV2_PLUGINS = {

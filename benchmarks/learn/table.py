@@ -1,10 +1,10 @@
-"""`gate-bench learn`: the tables of `benchmarks.learn`."""
+"""`gate-bench learn`: the tables of `benchmarks.learn.measure`."""
 
 import numpy as np
 
 from benchmarks import charts, tables
-from benchmarks.learn import METHODS, SECONDS, STANDARD_S, Score, block_cost, run_task
-from benchmarks.learn_tasks import make_tasks
+from benchmarks.learn.measure import METHODS, SECONDS, STANDARD_S, Score, block_cost, run_task
+from benchmarks.learn.tasks import make_tasks
 from benchmarks.machine import describe
 from benchmarks.part import Part
 from gate.errors import ConfigError

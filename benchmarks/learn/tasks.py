@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clips import read_mono
+from benchmarks.quality.clips import read_mono
 from gate.decimator import Decimator
 from gate.errors import ConfigError
 from gate.metrics import merge_segments, segments_of

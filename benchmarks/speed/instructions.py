@@ -37,7 +37,7 @@ _BASELINE_FIELDS = ("tool", "machine", "python", "versions", "model", "seconds",
 
 def baseline_path():
     """The committed baseline."""
-    return Path(str(files("benchmarks") / BASELINE))
+    return Path(str(files("benchmarks.speed") / BASELINE))
 
 
 def tools():
@@ -57,7 +57,7 @@ def tools():
 
 def _run(command):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     environment["PYTHONPATH"] = f"{root}{os.pathsep}{environment.get('PYTHONPATH', '')}"
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
@@ -67,8 +67,8 @@ def _run(command):
 
 def _work(path, sample_rate, seconds, model):
     return [
-        sys.executable, "-m", "benchmarks.instruction_case", path, str(sample_rate), str(seconds),
-        str(model),
+        sys.executable, "-m", "benchmarks.speed.instruction_case",
+        path, str(sample_rate), str(seconds), str(model),
     ]  # fmt: skip
 
 

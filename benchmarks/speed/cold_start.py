@@ -1,4 +1,4 @@
-"""From a cold process to the gate's first decisions: `python -m benchmarks.cold_start`."""
+"""From a cold process to the gate's first decisions: `python -m benchmarks.speed.cold_start`."""
 
 import statistics
 import subprocess

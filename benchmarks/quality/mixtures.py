@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clips import Clip, Loaded, Sound, read_mono, resample
-from benchmarks.labelled import labelled_clips
+from benchmarks.quality.clips import Clip, Loaded, Sound, read_mono, resample
+from benchmarks.quality.labelled import labelled_clips
 from gate.errors import ConfigError
 from gate.metrics import clip_segments, merge_segments, segments_of
 

@@ -1,4 +1,4 @@
-"""Do learned ballistics and the learned key pay? ``python -m benchmarks.ballistics_study``.
+"""Do learned ballistics and the learned key pay? ``python -m benchmarks.quality.ballistics``.
 
 The gated-signal loss on seeded mixtures whose parts are known, with everything learned, against
 the best fixed attack, hold and release and the best fixed key band, both found by grid search on
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.mixtures import Mixer
+from benchmarks.quality.mixtures import Mixer
 from gate.errors import ConfigError, GateError
 from gate.signal_metrics import LossWeights
 from training.voice.ballistics import GRID_S

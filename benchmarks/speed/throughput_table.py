@@ -2,12 +2,12 @@
 
 from dataclasses import asdict
 
-from benchmarks import channels as channel_runs
 from benchmarks import charts, tables
-from benchmarks import cluster as cluster_runs
-from benchmarks import throughput as file_runs
 from benchmarks.machine import describe
 from benchmarks.part import Part
+from benchmarks.speed import channels as channel_runs
+from benchmarks.speed import cluster as cluster_runs
+from benchmarks.speed import throughput as file_runs
 
 
 def throughput(args, config, command, say):

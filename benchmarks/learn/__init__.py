@@ -1,0 +1,1 @@
+"""Gates taught by example, tested on other recordings."""

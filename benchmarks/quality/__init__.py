@@ -1,0 +1,1 @@
+"""Gating quality: every system on the same recordings, and the sets of recordings."""

@@ -1,0 +1,1 @@
+"""Time and memory: blocks, files, microphones, instructions, the plugin, a cold start."""
