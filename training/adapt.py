@@ -29,6 +29,8 @@ from realtime.learn.remarks import TeachingNotes
 from realtime.learn.teach import teach
 from realtime.models import find_model
 from realtime.onnx_detector import OnnxDetector
+from training.corpus.decode import read_mono
+from training.corpus.manifest import read_manifest
 from training.voice.export import DetectorCard, export_voice
 from training.voice.network import VoiceNet, VoiceSettings
 
@@ -148,23 +150,14 @@ def _check_same(net, path):
 
 def training_noises(data, seconds, seed):
     """Recordings of the corpus' training noises to stay shut on, 3 s of each file."""
-    import csv
-
-    import soundfile
-
-    path = Path(data) / "MANIFEST.csv"
-    if not path.is_file():
-        raise ConfigError(f"data={data} must be the voice corpus, with MANIFEST.csv")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if (r["split"], r["kind"]) == ("train", "noise")]
+    noises = [entry for entry in read_manifest(data, "train") if entry.kind == "noise"]
     recordings = []
-    for index in np.random.default_rng(seed).permutation(len(rows)):
+    for index in np.random.default_rng(seed).permutation(len(noises)):
         if sum(r.seconds for r in recordings) >= seconds:
             break
-        source = Path(data) / rows[index]["file"]
-        rate = soundfile.info(source).samplerate
-        samples, rate = soundfile.read(source, frames=3 * rate, dtype="float32", always_2d=True)
-        recordings.append(from_samples(samples.mean(axis=1), rate, SHUT, source.name))
+        source = Path(data) / noises[index].file
+        samples, rate = read_mono(source, seconds=3)
+        recordings.append(from_samples(samples, rate, SHUT, source.name))
     return [r for r in recordings if len(r.label) >= 20]
 
 

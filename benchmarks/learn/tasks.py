@@ -7,23 +7,21 @@ the detector has heard these recordings, though nobody told it the task. Dev and
 different halves of them.
 """
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.clips import read_mono
 from gate.decimator import Decimator
-from gate.errors import ConfigError
 from gate.metrics import merge_segments, segments_of
+from training.corpus.decode import read_mono
+from training.corpus.manifest import UNLABELLABLE, read_manifest
 
 RATE = 16000
 TEACH_S, TEST_S = 60.0, 45.0
 """Most seconds a side for teaching and for testing."""
 
-_NO_LABELS = {"precise_community", "hedgewars_voices", "gcin_voice", "fsdd_8k", "klettres"}
 _SPEAKERS = {
     "dev": ("ptF08", "ptM08", "ast_es", "so7001", "so9615", "so9643"),
     "test": ("ptF09", "ptF10", "ptM09", "ptM10", "ast_it"),
@@ -66,16 +64,13 @@ class Task:
     shut_test: tuple
 
 
-def read_manifest(data):
-    """Rows of the corpus' manifest with ``path`` and ``sec`` made usable."""
-    path = Path(data) / "MANIFEST.csv"
-    if not path.is_file():
-        raise ConfigError(f"data={data} must be the voice corpus, with MANIFEST.csv")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+def _rows(data):
+    """The corpus' manifest as dicts with ``path`` and ``sec``; drums get a name and a kind."""
+    rows = [
+        {**vars(entry), "path": Path(data) / entry.file, "sec": entry.seconds}
+        for entry in read_manifest(data)
+    ]
     for row in rows:
-        row["path"] = Path(data) / row["file"]
-        row["sec"] = float(row["sec"])
         if row["source"] == "hydrogen_drums":
             # 00012_PearlSnare_Hardest.opus: one of several strokes on the drum PearlSnare.
             drum = _STROKE.sub("", re.sub(r"^\d+_", "", row["path"].stem))
@@ -99,11 +94,11 @@ def make_tasks(data, split, seed=0):
     -------
     list of Task
     """
-    rows = read_manifest(data)
+    rows = _rows(data)
     own = [r for r in rows if r["split"] == split]
     half = 0 if split == "dev" else 1
     train = [r for i, r in enumerate(r for r in rows if r["split"] == "train") if i % 2 == half]
-    speech = [r for r in own if r["kind"] == "speech" and r["source"] not in _NO_LABELS]
+    speech = [r for r in own if r["kind"] == "speech" and r["source"] not in UNLABELLABLE]
     rng = np.random.default_rng([seed, half])
     tasks = []
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.clips import resample
 from benchmarks.quality.decisions import Decisions, Rule, drive
+from training.corpus.decode import resample
 
 
 class Hearing:

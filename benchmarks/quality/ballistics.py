@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.quality.mixtures import Mixer
 from gate.errors import ConfigError, GateError
 from gate.signal_metrics import LossWeights
+from training.corpus.mixtures import Mixer
 from training.voice.ballistics import GRID_S
 from training.voice.evaluate import (
     OnnxNet,

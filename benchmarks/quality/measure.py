@@ -88,8 +88,8 @@ def judge(clip, loaded, answer, system, energies=None):
 
     Parameters
     ----------
-    clip : benchmarks.quality.clips.Clip
-    loaded : benchmarks.quality.clips.Loaded
+    clip : training.corpus.clips.Clip
+    loaded : training.corpus.clips.Loaded
     answer : benchmarks.peers.base.Answer
     system : benchmarks.peers.base.System
     energies : tuple of ndarray, optional
@@ -128,7 +128,7 @@ def compare(systems, clips, progress=None, cache=None, sweep=True):
     Parameters
     ----------
     systems : list of benchmarks.peers.base.System
-    clips : list of benchmarks.quality.clips.Clip
+    clips : list of training.corpus.clips.Clip
     progress : callable, optional
         Called with the number of clips done and in all.
     cache : path-like, optional

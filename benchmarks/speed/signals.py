@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from benchmarks.quality.clips import read_mono, resample
+from training.corpus.decode import read_mono, resample
 
 SENTENCES_S = ((1.25, 3.67), (5.42, 7.03), (9.27, 12.50), (14.05, 16.60))
 """Where the sample talk speaks, by the script that made it; between them it types."""

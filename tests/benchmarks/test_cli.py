@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the sample talk")
 
 import soundfile
-from synthetic import make_corpus, words
+from small_corpus import make_corpus, words
 
 from benchmarks.cli import main
 from benchmarks.speed import instructions

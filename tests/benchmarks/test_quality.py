@@ -6,13 +6,13 @@ import pytest
 from benchmarks.peers import PEERS, load_peers
 from benchmarks.peers.base import Answer, DetectorGate, Hearing, System
 from benchmarks.peers.ours import OurGate, parse_variant
-from benchmarks.quality.clips import Clip, Loaded, Sound
 from benchmarks.quality.decisions import Decisions, Rule
 from benchmarks.quality.measure import compare, compare_in_processes
 from benchmarks.stats import ClipResult, figures, paired_difference
 from gate.errors import ConfigError
 from gate.metrics import measure
 from gate.settings import GateSettings
+from training.corpus.clips import Clip, Loaded, Sound
 
 RATE = 8000
 

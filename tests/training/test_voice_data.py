@@ -11,17 +11,18 @@ pytest.importorskip("soxr")
 
 from gate.errors import ConfigError
 from gate.signal_metrics import weighted_energy
+from training.corpus.cache import Corpus, build_cache
+from training.corpus.labels import close_gaps, drop_short, runs, speech_labels
+from training.corpus.manifest import read_manifest
 from training.voice import augment
 from training.voice.classes import CLASSES
 from training.voice.effects import OTHER
-from training.voice.labels import close_gaps, drop_short, runs, speech_labels
 from training.voice.library import Library, is_held_out
 from training.voice.mixer import MixSettings, VoiceMixer
 from training.voice.nonspeech import HUMAN
 from training.voice.parts import RATE
 from training.voice.pool import ItemPool
 from training.voice.smoke import write_corpus
-from training.voice.sources import Corpus, build_cache, read_manifest
 from training.voice.synthetic import synthetic_clips
 from training.voice.targets import fine_energy
 

@@ -6,7 +6,6 @@ ICLR 2021: Gabor filters, Gaussian pooling, PCEN, all learned), and raw waveform
 filters over the samples beside a learned projection of the log spectrum).
 """
 
-import csv
 import hashlib
 import json
 import math
@@ -21,6 +20,7 @@ from torch.nn import functional
 from gate.errors import ConfigError
 from gate.features import MelSettings, log_mel_spectrogram, mel_centres_hz
 from training.audioset.metrics import evaluate
+from training.corpus.manifest import read_manifest
 
 SAMPLE_RATE = 16000
 HOP = 160
@@ -196,32 +196,28 @@ def load_seconds(voice_data, split, n_each, cache=None, seed=0):
     clips : ndarray, shape (n, 16000), int16
     targets : ndarray, shape (n,), float32
     """
-    manifest = Path(voice_data) / "MANIFEST.csv"
-    if not manifest.is_file():
-        raise ConfigError(f"voice-data={voice_data} must hold MANIFEST.csv (give --voice-data)")
+    entries = read_manifest(voice_data, split)
     path = None
     if cache is not None:
-        key = hashlib.sha256(manifest.read_bytes() + repr((split, n_each, seed)).encode())
+        key = hashlib.sha256(repr((entries, split, n_each, seed)).encode())
         path = Path(cache) / f"seconds-{key.hexdigest()[:16]}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as arrays:
                 return arrays["clips"], arrays["targets"]
-    with open(manifest, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
     rng = np.random.default_rng(seed)
     clips, targets = [], []
     for wanted in (True, False):
         kinds = ("speech",) if wanted else NON_SPEECH
-        files = [r for r in rows if r["kind"] in kinds and float(r["sec"]) >= 0.5]
+        files = [e for e in entries if e.kind in kinds and e.seconds >= 0.5]
         if wanted:
-            files = [r for r in files if not r["vad_peak"] or float(r["vad_peak"]) >= 0.5]
+            files = [e for e in files if e.vad_peak is None or e.vad_peak >= 0.5]
         if not files:
             raise ConfigError(f"voice-data={voice_data}: no {kinds[0]} files in split {split}")
         order = rng.permutation(len(files))
         turns = range(1) if wanted else range(1 + n_each // len(files))
         picked = [(files[i], turn) for turn in turns for i in order][:n_each]
-        for row, turn in picked:
-            samples = _read_16k(Path(voice_data) / row["file"])
+        for entry, turn in picked:
+            samples = _read_16k(Path(voice_data) / entry.file)
             if len(turns) > 1:
                 part = len(samples) // len(turns)
                 samples = samples[turn * part : (turn + 1) * part]

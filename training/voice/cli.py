@@ -53,8 +53,8 @@ class MixerFactory:
 
     def library(self, split="train", held_out=None):
         """The sounds of a split."""
+        from training.corpus.cache import Corpus
         from training.voice.library import Library
-        from training.voice.sources import Corpus
         from training.voice.teachers import load_opinions
 
         cache = Path(self.cache)
@@ -143,10 +143,10 @@ def train(args, factory, settings, network=None, opinions=True):
     -------
     training.voice.train.Trainer
     """
+    from training.corpus.cache import build_cache
     from training.voice.dev import build_dev_set, look
     from training.voice.network import VoiceSettings
     from training.voice.pool import ItemPool, PoolFiller
-    from training.voice.sources import build_cache
     from training.voice.teachers import teach
     from training.voice.train import Trainer
 
@@ -202,7 +202,7 @@ def hear_dev(args, factory):
 
 def _evaluation_set(data, split, n_mixtures):
     # The evaluation set is the benchmark's own, so that both measure the same thing.
-    from benchmarks.quality.mixtures import evaluation_set
+    from training.corpus.mixtures import evaluation_set
 
     return evaluation_set(data, split, n_mixtures=n_mixtures)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gate.features import LogMel
-from training.voice.labels import LabelSettings, close_gaps
+from training.corpus.labels import LabelSettings, close_gaps
 from training.voice.library import loud_rms
 
 _HOP = 160

@@ -1,6 +1,6 @@
 """Dev figures of a trained detector, through the gate it will drive.
 
-The evaluation set is the benchmark's (`benchmarks.quality.mixtures`): mixtures clean to 0 dB,
+The evaluation set is the benchmark's (`training.corpus.mixtures`): mixtures clean to 0 dB,
 recordings without speech. The network runs once a recording; any number of gate
 settings is then tried on what it said, by the batched twin of the shipped gate
 (`training.voice.gate_loss`), which tests hold to `gate.control` and `gate.envelope`.
@@ -18,9 +18,10 @@ from gate.key import band_partition
 from gate.metrics import Tally, measure, segments_of
 from gate.settings import GateSettings
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
+from training.corpus.decode import decode
+from training.corpus.labels import runs, sound_labels
+from training.corpus.manifest import read_manifest
 from training.voice.gate_loss import GateLossSettings, UserSettings, gate_gain
-from training.voice.labels import runs, sound_labels
-from training.voice.sources import decode, read_manifest
 
 _HOP_S = 0.01
 _SHIPPED = GateSettings()

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from training.voice.augment import convolve, minimum_phase, random_response
-from training.voice.labels import (
+from training.corpus.labels import (
     LabelSettings,
     energy_activity,
     hop_levels,
     sound_labels,
     speech_labels,
 )
-from training.voice.rooms import measured_rooms, simulated_rooms
+from training.corpus.rooms import measured_rooms, simulated_rooms
+from training.voice.augment import convolve, minimum_phase, random_response
 from training.voice.synthetic import synthetic_clips
 
 RATE = 16000
@@ -119,7 +119,7 @@ class Library:
 
     Parameters
     ----------
-    corpus : training.voice.sources.Corpus
+    corpus : training.corpus.cache.Corpus
     split : str
         ``train`` or ``dev``.
     seed : int

@@ -8,8 +8,8 @@ from scipy.fft import irfft, rfft
 from gate.features import LogMel
 from gate.key import band_partition
 from gate.signal_metrics import a_weighting
+from training.corpus.labels import hop_levels
 from training.voice.classes import CLASSES
-from training.voice.labels import hop_levels
 
 _RATE = 16000
 _FINE = 40  # samples a step of the gated-signal loss: 2.5 ms

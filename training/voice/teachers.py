@@ -13,7 +13,7 @@ import numpy as np
 
 from gate.errors import ConfigError
 from gate.features import LogMel, MelSettings
-from training.voice.sources import SAMPLE_RATE
+from training.corpus.decode import SAMPLE_RATE
 
 _CHUNK, _CONTEXT = 512, 64  # Silero VAD at 16 kHz
 _HOP = 160
@@ -33,7 +33,7 @@ def silero_probabilities(corpus, indices, batch_size=128):
 
     Parameters
     ----------
-    corpus : training.voice.sources.Corpus
+    corpus : training.corpus.cache.Corpus
     indices : sequence of int
     batch_size : int
         Recordings run side by side.
@@ -79,7 +79,7 @@ def yamnet_scores(corpus, indices, folder):
 
     Parameters
     ----------
-    corpus : training.voice.sources.Corpus
+    corpus : training.corpus.cache.Corpus
     indices : sequence of int
     folder : path-like
         Holds ``coral_yamnet_spectra_in.tflite`` and ``yamnet_class_map.csv``.

@@ -9,12 +9,14 @@ import csv
 import functools
 from pathlib import Path
 
-from benchmarks.quality.clips import Clip, Loaded, Sound, read_mono
 from gate.errors import AudioFileError, ConfigError
 from gate.metrics import clip_segments
+from realtime.files import AUDIO_SUFFIXES
 from realtime.labels import read_labels
+from training.corpus.clips import Clip, Loaded, Sound
+from training.corpus.decode import read_mono
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".aif", ".aiff", ".mp3", ".w64", ".rf64"}
+_SUFFIXES = (*AUDIO_SUFFIXES, ".mp3")
 
 
 def _labelled_names(table):
@@ -76,7 +78,7 @@ def find_labelled(folder, labels=None):
         raise ConfigError(f"labelled={folder} must be a folder")
     beside = [folder / name for name in ("LABELS.csv", "labels.csv") if (folder / name).is_file()]
     table = Path(labels) if labels else (beside[0] if beside else None)
-    recordings = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    recordings = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
     if table is not None:
         if not table.is_file():
             raise ConfigError(f"labels={table} must be a file")

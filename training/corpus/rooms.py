@@ -1,24 +1,45 @@
-"""Room impulse responses: measured ones from the corpus and simulated shoeboxes."""
+"""Room impulse responses: measured ones, simulated shoeboxes, and tails of noise."""
 
 import numpy as np
 
 from gate.errors import ConfigError
+from training.corpus.decode import read_mono, resample
 
 RATE = 16000
-_LONGEST = RATE  # samples kept of a response
+_LONGEST_S = 1.0  # kept of a response
+_BEFORE_S = 0.0005  # kept before the direct sound's peak
+_EARLY_S = 0.02
 
 
-def trim_response(response):
+def trim_response(response, sample_rate=RATE, fade_s=0.025):
     """A response that begins with its direct sound and has unit energy up to 20 ms.
 
     Labels are drawn from the dry signal, so the time of flight is cut off; the early energy is
     normalised so that a room does not change the level of the direct sound.
     """
     peak = int(np.argmax(np.abs(response)))
-    cut = np.array(response[max(0, peak - 8) :][:_LONGEST], dtype=np.float32)
-    fade = min(len(cut), 400)
-    cut[len(cut) - fade :] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
-    return cut / np.sqrt(np.sum(np.square(cut[:320])) + 1e-12)
+    begin = max(0, peak - round(_BEFORE_S * sample_rate))
+    cut = np.array(response[begin:][: round(_LONGEST_S * sample_rate)])
+    fade = min(len(cut), round(fade_s * sample_rate))
+    cut[len(cut) - fade :] *= np.linspace(1.0, 0.0, fade, dtype=cut.dtype)
+    return cut / np.sqrt(np.sum(np.square(cut[: round(_EARLY_S * sample_rate)])) + 1e-12)
+
+
+def measured_room(path, sample_rate):
+    """A measured response from its file, trimmed, float64."""
+    response = resample(*read_mono(path), sample_rate)
+    return trim_response(response.astype(np.float64), sample_rate, fade_s=0.05)
+
+
+def noise_room(rng, sample_rate):
+    """Response of a plain room: direct sound, then noise that dies away."""
+    reverberation_s, direct_db = rng.uniform(0.15, 0.8), rng.uniform(0.0, 12.0)
+    t = np.arange(round(min(1.0, reverberation_s) * sample_rate)) / sample_rate
+    tail = rng.normal(size=len(t)) * 10.0 ** (-3.0 * t / reverberation_s)
+    tail[: round(rng.uniform(0.002, 0.01) * sample_rate)] = 0.0
+    tail *= 10.0 ** (-direct_db / 20.0) / np.sqrt(np.sum(np.square(tail)))
+    tail[0] = 1.0
+    return tail
 
 
 def measured_rooms(corpus, split="train"):
@@ -58,5 +79,5 @@ def simulated_rooms(seed, count):
         room.add_source(source)
         room.add_microphone(microphone)
         room.compute_rir()
-        responses.append(trim_response(room.rir[0][0]))
+        responses.append(trim_response(np.asarray(room.rir[0][0], dtype=np.float32)))
     return responses

@@ -1,16 +1,25 @@
-"""Frame labels of a clean recording: where does the wanted sound, sound?
+"""Where does a clean recording sound?
 
-A recording's own energy is on time to the hop but takes hum and key clicks between words for
-speech; a teacher (see `training.voice.teachers`) knows speech but is late. Together: energy draws
-the edges, the teacher says which stretches count. One label a hop of 10 ms.
+Its own energy is on time to the hop but takes hum and key clicks between words for speech; a
+teacher (see `training.voice.teachers`) knows speech but is late. Together: energy draws the
+edges, the teacher says which stretches count. The trainer asks for a label a hop of 10 ms at
+16 kHz, the evaluation sets for segments at any rate; one rule, `energy_activity`, decides both.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
+
+from gate.metrics import merge_segments, segments_of
+
+MAX_PAUSE_S = 0.15
+"""Pauses inside a phrase up to this long count as sounding."""
+
+MIN_SEGMENT_S = 0.1
+"""Shorter than this is no word."""
 
 _HOP = 160
+_FRAME_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def runs(active):
 
 
 def energy_activity(levels, settings=LabelSettings()):
-    """Hops that sound by their own energy, before pauses are closed; shape (n_hops,) bool."""
+    """Frames that sound by their own level in dB, before pauses are closed; bool."""
     if not len(levels):
         return np.zeros(0, dtype=bool)
     loud = np.percentile(levels[levels > levels.max() - 40.0], 90)
@@ -120,10 +129,40 @@ def speech_labels(samples, teacher=None, settings=LabelSettings()):
     heard = np.zeros(n_hops, dtype=np.uint8)
     heard[: len(teacher)] = teacher[:n_hops]
     # Late by up to 200 ms at onsets; at ends it lets go within 100 ms.
-    near = maximum_filter1d(heard, 31, origin=-5) > 255 * settings.teacher_level
+    near = _highest_near(heard, 10, 20) > 255 * settings.teacher_level
     label = active & near
     label = drop_short(close_gaps(label, settings.close_gap_hops), settings.drop_hops)
     # The teacher's hangover after a word is no disagreement.
-    recent = maximum_filter1d(label.astype(np.uint8), 81, origin=40) > 0
+    recent = _highest_near(label, 80, 0)
     disagree = ~label & (active | ((heard > 0.8 * 255) & ~recent))
     return label, ~disagree
+
+
+def _highest_near(values, before, after):
+    """Maximum over this frame, `before` frames before it and `after` frames after it."""
+    padded = np.pad(values, (before, after), mode="symmetric")
+    return np.lib.stride_tricks.sliding_window_view(padded, before + 1 + after).max(axis=-1)
+
+
+def active_frames(samples, sample_rate):
+    """Frames of 5 ms in which a recording sounds; bool.
+
+    Levels are those of the 15 ms that end with the frame. Pauses and blips are left as they are.
+    """
+    frame = round(_FRAME_S * sample_rate)
+    n = len(samples) // frame
+    power = np.mean(np.square(samples[: n * frame].reshape(n, frame), dtype=np.float64), axis=1)
+    total = np.concatenate([np.zeros(3), np.cumsum(power)])
+    return energy_activity(10.0 * np.log10(np.maximum((total[3:] - total[:-3]) / 3.0, 1e-12)))
+
+
+def wanted_segments(samples, sample_rate):
+    """Segments in which clean speech sounds, shape (k, 2), seconds."""
+    frames_per_s = sample_rate / round(_FRAME_S * sample_rate)
+    segments = segments_of(active_frames(samples, sample_rate), frames_per_s)
+    return without_blips(merge_segments(segments, MAX_PAUSE_S))
+
+
+def without_blips(segments):
+    """Segments long enough to be part of a word."""
+    return segments[segments[:, 1] - segments[:, 0] >= MIN_SEGMENT_S]

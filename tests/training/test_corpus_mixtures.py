@@ -5,19 +5,18 @@ import pytest
 
 pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the corpus")
 
-from synthetic import make_corpus, words
+from small_corpus import make_corpus, words
 
-from benchmarks.quality.labelled import find_labelled, labelled_clips
-from benchmarks.quality.mixtures import (
+from gate.errors import AudioFileError, ConfigError
+from gate.metrics import hop_labels
+from training.corpus.labelled import find_labelled, labelled_clips
+from training.corpus.labels import wanted_segments
+from training.corpus.mixtures import (
     Mixer,
     active_rms,
     evaluation_set,
-    measured_room,
-    simulated_room,
-    wanted_segments,
 )
-from gate.errors import AudioFileError, ConfigError
-from gate.metrics import hop_labels
+from training.corpus.rooms import measured_room, noise_room
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +108,11 @@ def test_bad_corpora_are_refused(corpus, tmp_path):
 def test_rooms_begin_with_their_direct_sound(tmp_path):
     import soundfile
 
-    assert np.argmax(np.abs(simulated_room(np.random.default_rng(0)))) == 0
+    assert np.argmax(np.abs(noise_room(np.random.default_rng(0), 48000))) == 0
     response = np.zeros(9600, np.float32)
     response[4000] = 0.5
     soundfile.write(tmp_path / "ir.wav", response, 48000)
-    room = measured_room(tmp_path / "ir.wav")
+    room = measured_room(tmp_path / "ir.wav", 48000)
     assert np.argmax(np.abs(room)) == 24  # half a millisecond before the peak is kept
     assert np.sum(room**2) == pytest.approx(1.0)
 

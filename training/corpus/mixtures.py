@@ -6,17 +6,19 @@ same 12 s appear clean and at every ratio. Speakers, noises and rooms of a split
 other split. Wanted segments come from the energy of the clean, dry speech.
 """
 
-import csv
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.clips import Clip, Loaded, Sound, read_mono, resample
-from benchmarks.quality.labelled import labelled_clips
 from gate.errors import ConfigError
-from gate.metrics import clip_segments, merge_segments, segments_of
+from gate.metrics import clip_segments, merge_segments
+from training.corpus.clips import Clip, Loaded, Sound
+from training.corpus.decode import read_mono, resample
+from training.corpus.labelled import labelled_clips
+from training.corpus.labels import MAX_PAUSE_S, wanted_segments, without_blips
+from training.corpus.manifest import UNLABELLABLE, read_manifest, response_paths
+from training.corpus.rooms import measured_room, noise_room
 
 SAMPLE_RATE = 48000
 SECONDS = 12.0
@@ -24,117 +26,16 @@ RATIOS_DB = (None, 20, 10, 5, 0)
 """Speech to noise; None is the clean group."""
 
 SPLITS = ("dev", "test")
-MAX_PAUSE_S = 0.15
-"""Pauses inside a phrase up to this long count as wanted."""
-
-_RANGE_DB = 30.0  # wanted: within this of the loud parts ...
-_ABOVE_FLOOR_DB = 9.0  # ... and this above the recording's own floor
-_FRAME_S = 0.005
-_MIN_SEGMENT_S = 0.1
 _ROOM_SHARE = 0.5
 _MUSIC_SHARE = 0.3
-# Noise or hum between the words, so that their energy says nothing about them.
-_UNLABELLABLE = {"precise_community", "hedgewars_voices", "gcin_voice", "fsdd_8k", "klettres"}
 _MAX_UNHEARD = 0.15
-_HUMAN_EVENTS = (
-    "cry", "sneez", "laugh", "cough", "snor", "breath", "brushing_teeth", "clapping", "drinking",
-)  # fmt: skip
 _VOICED_PLACES = ("cafe", "library")  # murmur of people: no negatives
 
 
-@dataclass(frozen=True)
-class Source:
-    """A row of the corpus' manifest.
-
-    Attributes
-    ----------
-    kind : str
-        ``speech``, ``noise``, ``music`` or ``human_nonspeech``.
-    path : Path
-    source, speaker, event : str
-        Collection, speaker, event class.
-    unheard : float
-        Share of the time with energy but without speech, by the manifest's two checks.
-    heard : float
-        Highest speech probability in the manifest.
-    """
-
-    kind: str
-    path: Path
-    source: str
-    speaker: str
-    event: str
-    unheard: float
-    heard: float
-
-
-def read_sources(folder, split):
-    """Rows of a split of ``MANIFEST.csv``.
-
-    Parameters
-    ----------
-    folder : path-like
-    split : {"dev", "test"}
-
-    Raises
-    ------
-    ConfigError
-        If there is no such manifest or split.
-    """
-    folder = Path(folder)
-    manifest = folder / "MANIFEST.csv"
+def _entries(folder, split):
     if split not in SPLITS:
         raise ConfigError(f"split={split!r} must be one of {', '.join(SPLITS)}")
-    if not manifest.is_file():
-        raise ConfigError(f"data={folder} must be a folder with a MANIFEST.csv")
-    sources = []
-    with manifest.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["split"] != split:
-                continue
-            kind, event = row["kind"], row["cls"]
-            if kind == "noise" and any(word in event.lower() for word in _HUMAN_EVENTS):
-                kind = "human_nonspeech"
-            sources.append(
-                Source(
-                    kind, folder / row["file"], row["source"], row["speaker"], event,
-                    float(row["energy_share"] or 0) - float(row["vad_share"] or 0),
-                    float(row["vad_peak"] or 0),
-                )
-            )  # fmt: skip
-    if not sources:
-        raise ConfigError(f"data={folder}: the manifest has no rows of split {split!r}")
-    return sources
-
-
-def active_frames(samples, sample_rate):
-    """Frames of 5 ms in which a clean recording sounds, by its own energy; bool.
-
-    A frame sounds when the 15 ms that end with it are within 30 dB of the loud parts and 9 dB
-    above the recording's floor. Pauses and blips are left as they are.
-    """
-    frame = round(_FRAME_S * sample_rate)
-    n = len(samples) // frame
-    power = np.mean(np.square(samples[: n * frame].reshape(n, frame), dtype=np.float64), axis=1)
-    total = np.concatenate([np.zeros(3), np.cumsum(power)])
-    level = 10.0 * np.log10(np.maximum((total[3:] - total[:-3]) / 3.0, 1e-12))
-    loud = np.percentile(level[level > level.max() - 40.0], 90)
-    floor = np.percentile(level, 5)
-    # Where loud parts and floor are close, 12 dB below the loud parts still counts.
-    threshold = max(loud - _RANGE_DB, min(floor + _ABOVE_FLOOR_DB, loud - 12.0))
-    return level > threshold
-
-
-def wanted_segments(samples, sample_rate):
-    """Segments in which clean speech sounds, shape (k, 2), seconds."""
-    frames_per_s = sample_rate / round(_FRAME_S * sample_rate)
-    segments = segments_of(active_frames(samples, sample_rate), frames_per_s)
-    return _without_blips(merge_segments(segments, MAX_PAUSE_S))
-
-
-def _without_blips(segments):
-    """Segments long enough to be part of a word."""
-    return segments[segments[:, 1] - segments[:, 0] >= _MIN_SEGMENT_S]
+    return read_manifest(folder, split)
 
 
 def _fade_ends(samples, sample_rate, seconds):
@@ -170,27 +71,6 @@ def active_rms(samples, segments, sample_rate=SAMPLE_RATE):
     return float(np.sqrt(np.mean(np.square(joined, dtype=np.float64)))) if len(joined) else 0.0
 
 
-def simulated_room(rng):
-    """Impulse response of a plain room: direct sound, then noise that dies away."""
-    reverberation_s, direct_db = rng.uniform(0.15, 0.8), rng.uniform(0.0, 12.0)
-    t = np.arange(round(min(1.0, reverberation_s) * SAMPLE_RATE)) / SAMPLE_RATE
-    tail = rng.normal(size=len(t)) * 10.0 ** (-3.0 * t / reverberation_s)
-    tail[: round(rng.uniform(0.002, 0.01) * SAMPLE_RATE)] = 0.0
-    tail *= 10.0 ** (-direct_db / 20.0) / np.sqrt(np.sum(np.square(tail)))
-    tail[0] = 1.0
-    return tail
-
-
-def measured_room(path):
-    """A measured response that begins with its direct sound, at unit early energy."""
-    response, rate = read_mono(path)
-    response = resample(response, rate, SAMPLE_RATE)
-    peak = int(np.argmax(np.abs(response)))
-    response = response[max(0, peak - 24) :][:SAMPLE_RATE].astype(np.float64)
-    response[-2400:] *= np.linspace(1.0, 0.0, len(response[-2400:]))
-    return response / np.sqrt(np.sum(np.square(response[: round(0.02 * SAMPLE_RATE)])))
-
-
 def _convolve(samples, response):
     n = len(samples) + len(response) - 1
     n_fft = 1 << (n - 1).bit_length()
@@ -211,19 +91,19 @@ class Mixer:
 
     def __init__(self, folder, split, seed):
         self.split, self.seed = split, seed
-        sources = read_sources(folder, split)
-        self.speakers = {}
-        for row in sources:
-            usable = row.heard >= 0.8 and row.unheard <= _MAX_UNHEARD
-            if row.kind == "speech" and usable and row.source not in _UNLABELLABLE:
-                self.speakers.setdefault(row.source, {}).setdefault(row.speaker, []).append(row)
-        self.events = {}
-        for row in sources:
-            if row.kind in ("noise", "music") and row.event not in _VOICED_PLACES:
-                self.events.setdefault(row.kind, {}).setdefault(row.event, []).append(row)
+        self._folder = Path(folder)
+        self.speakers, self.events = {}, {}
+        for entry in _entries(folder, split):
+            usable = (entry.vad_peak or 0.0) >= 0.8 and entry.unheard <= _MAX_UNHEARD
+            if entry.role == "speech" and usable and entry.source not in UNLABELLABLE:
+                speakers = self.speakers.setdefault(entry.source, {})
+                speakers.setdefault(entry.speaker, []).append(entry)
+            elif entry.role in ("noise", "music") and entry.cls not in _VOICED_PLACES:
+                events = self.events.setdefault(entry.role, {})
+                events.setdefault(entry.cls, []).append(entry)
         if not self.speakers or "noise" not in self.events:
             raise ConfigError(f"data={folder}: split {split!r} must hold speech and noise")
-        self.rooms = sorted(Path(folder, split, "ir").glob("*.flac"))
+        self.rooms = response_paths(folder, split)
         self._base = functools.lru_cache(maxsize=2)(self._make_base)
 
     def clips(self, count, ratios_db=RATIOS_DB):
@@ -275,7 +155,7 @@ class Mixer:
         speech, segments = np.zeros(total), []
         at, turn = rng.uniform(0.3, 1.2), 0
         while at < SECONDS - 1.0 and turn < 60:
-            found = _utterance(rows[turn % len(rows)].path, rng)
+            found = _utterance(self._folder / rows[turn % len(rows)].file, rng)
             turn += 1
             if found is None:
                 continue
@@ -286,12 +166,12 @@ class Mixer:
             segments.append(parts + at)
             at += len(samples) / SAMPLE_RATE + np.exp(rng.uniform(np.log(0.15), np.log(2.5)))
         merged = merge_segments(np.concatenate(segments), MAX_PAUSE_S)
-        return speech, _without_blips(clip_segments(merged, SECONDS))
+        return speech, without_blips(clip_segments(merged, SECONDS))
 
     def _room(self, rng):
         if self.rooms:
-            return measured_room(self.rooms[rng.integers(len(self.rooms))])
-        return simulated_room(rng)
+            return measured_room(self.rooms[rng.integers(len(self.rooms))], SAMPLE_RATE)
+        return noise_room(rng, SAMPLE_RATE)
 
     def _noise(self, rng):
         """12 s of one event class, files joined by cross-fades."""
@@ -302,7 +182,7 @@ class Mixer:
         noise, at = np.zeros(total), 0
         while at < total:
             samples, rate = read_mono(
-                rows[rng.integers(len(rows))].path,
+                self._folder / rows[rng.integers(len(rows))].file,
                 lambda length: rng.uniform(0.0, max(0.0, length - SECONDS)),
                 SECONDS,
             )
@@ -314,21 +194,20 @@ class Mixer:
         return noise
 
 
-def _speechless_clip(row, folder):
+def _speechless_clip(entry, folder):
     def load():
-        samples, rate = read_mono(row.path)
+        samples, rate = read_mono(folder / entry.file)
         return Loaded(Sound(samples), rate, np.zeros((0, 2)))
 
-    name = row.path.relative_to(folder).as_posix()
-    return Clip(name, row.kind, name, load)
+    return Clip(entry.file, entry.role, entry.file, load)
 
 
 def speechless_clips(folder, split):
     """Recordings without speech, each as it is: groups noise, music, human_nonspeech."""
     return [
-        _speechless_clip(row, folder)
-        for row in read_sources(folder, split)
-        if row.kind != "speech" and row.event not in _VOICED_PLACES
+        _speechless_clip(entry, Path(folder))
+        for entry in _entries(folder, split)
+        if entry.role != "speech" and entry.cls not in _VOICED_PLACES
     ]
 
 
