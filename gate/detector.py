@@ -4,11 +4,12 @@ The ONNX session, a taught profile around it and a five-line fake in a test are 
 here. Two kinds of call, the same numbers: one hop in the stream, all hops of a file in batch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from gate.decision import ClassicRule
 from gate.errors import ConfigError
 from gate.features import MelSettings
 
@@ -48,6 +49,9 @@ class DetectorInfo:
         Target name to the classes that count as it; their largest probability is its presence.
     presence_threshold, presence_hysteresis : dict
         Target name to the value chosen on dev data.
+    decision : dict
+        Target name to its `gate.decision.EvidenceRule`; a target that is not in it is decided by
+        the classic rule.
     sha256 : str
         Of the file; ties a profile to its detector.
     metadata : dict
@@ -60,6 +64,7 @@ class DetectorInfo:
     targets: dict = field(default_factory=dict)
     presence_threshold: dict = field(default_factory=dict)
     presence_hysteresis: dict = field(default_factory=dict)
+    decision: dict = field(default_factory=dict)
     sha256: str = ""
     metadata: dict = field(default_factory=dict)
 
@@ -76,6 +81,30 @@ class DetectorInfo:
             known = ", ".join(dict.fromkeys([*self.targets, *self.classes]))
             raise ConfigError(f"target={target!r} is unknown to detector {self.name!r}: {known}")
         return [self.classes.index(name) for name in names]
+
+    def rule(self, target, classic=False, threshold=None, hysteresis=None):
+        """How presence of `target` decides.
+
+        Parameters
+        ----------
+        target : str
+        classic : bool
+            Ask for the classic rule even where there is evidence: the hold is pinned.
+        threshold, hysteresis : float, optional
+            In place of the detector's own.
+
+        Returns
+        -------
+        gate.decision.EvidenceRule or gate.decision.ClassicRule
+        """
+        if not classic and target in self.decision:
+            rule = self.decision[target]
+            return rule if threshold is None else replace(rule, threshold=threshold)
+        if threshold is None:
+            threshold = self.presence_threshold.get(target, 0.5)
+        if hysteresis is None:
+            hysteresis = self.presence_hysteresis.get(target, 0.0)
+        return ClassicRule(threshold, hysteresis)
 
 
 class Detector(Protocol):

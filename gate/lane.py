@@ -10,6 +10,7 @@ import numpy as np
 
 from gate.control import Control, Reason
 from gate.decimator import Decimator
+from gate.decision import ClassicRule, lag_hops
 from gate.envelope import Envelope
 from gate.features import LogMel
 from gate.key import KeyLevel
@@ -52,7 +53,7 @@ class Lane:
         hop_samples = (mel.hop_length + 2) * sample_rate / mel.sample_rate
         self._longest = 1 + math.ceil(hop_samples + 2 * self.decimator.latency_samples)
         self._curve = np.empty(self._longest, dtype=np.float32)
-        self.control = Control(0.0, 0.0, 0.0, 0.0)
+        self.control = Control(0.0, 0.0, ClassicRule())
         self.envelope = None
         self.configure(settings)
         self.envelope = Envelope(sample_rate, self._longest, self._shut_gain)
@@ -63,13 +64,20 @@ class Lane:
         info = self.detector.info
         columns = info.target_columns(settings.target)
         self._columns = columns if len(columns) > 1 else columns[0]
-        threshold, hysteresis = settings.presence_threshold, settings.presence_hysteresis
-        if threshold == LEARNED:
-            threshold = info.presence_threshold.get(settings.target, 0.5)
-        if hysteresis == LEARNED:
-            hysteresis = info.presence_hysteresis.get(settings.target, 0.0)
-        self.presence_threshold = threshold
-        self.control.configure(settings.threshold_db, settings.hysteresis_db, threshold, hysteresis)
+        rule = info.rule(
+            settings.target,
+            settings.hold_ms != LEARNED,
+            *(None if value == LEARNED else value
+              for value in (settings.presence_threshold, settings.presence_hysteresis)),
+        )  # fmt: skip
+        self.presence_threshold = rule.threshold
+        hop_ms = 1e3 * info.mel.hop_length / info.mel.sample_rate
+        self.control.configure(
+            settings.threshold_db,
+            settings.hysteresis_db,
+            rule,
+            lag_hops(settings.lookahead_ms, hop_ms),
+        )
         self._pinned = [
             None if value == LEARNED else value * 1e-3
             for value in (settings.attack_ms, settings.hold_ms, settings.release_ms)
@@ -109,7 +117,7 @@ class Lane:
         """Take over another lane's ears and decision, but go on from this one's gain."""
         self.decimator = copy.deepcopy(other.decimator)
         self.log_mel = copy.deepcopy(other.log_mel)
-        self.control = copy.copy(other.control)
+        self.control = copy.deepcopy(other.control)
         self.detector = other.detector.fork()
         self.key_weights = other.key_weights.copy()
         self._retry_in, self._retry_hops = other._retry_in, other._retry_hops
@@ -253,6 +261,7 @@ class Lane:
         if reading is None:
             counters.failed_hops += 1
             self._level_dbfs, self._presence = input_dbfs, math.nan
+            control.miss()
             control.reason = Reason.DETECTOR_FAILED
             envelope.process(curve, 1.0, _CLICK_FREE_S)
             return
@@ -293,6 +302,7 @@ class Lane:
         """`Meters` of the last hop."""
         low_hz, high_hz = self.key_level.band_hz(self.key_weights)
         attack_s, hold_s, release_s = self._ballistics
+        evidence, low, high = self.control.meter
         return Meters(
             time_s=self._now / self.sample_rate,
             input_dbfs=self._input_dbfs,
@@ -306,4 +316,7 @@ class Lane:
             key_low_hz=low_hz,
             key_high_hz=high_hz,
             reason=self.control.reason.label,
+            evidence=evidence,
+            evidence_low=low,
+            evidence_high=high,
         )

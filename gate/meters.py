@@ -25,6 +25,9 @@ class Meters:
         Band in which the key is above half its maximum.
     reason : str
         Why: see `gate.control.Reason`.
+    evidence, evidence_low, evidence_high : float
+        What has been heard for the target, in nats (the gate is present above 0), and its
+        bounds; all 0 where the classic rule decides.
     """
 
     time_s: float
@@ -39,6 +42,9 @@ class Meters:
     key_low_hz: float
     key_high_hz: float
     reason: str
+    evidence: float = 0.0
+    evidence_low: float = 0.0
+    evidence_high: float = 0.0
 
 
 @dataclass

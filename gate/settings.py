@@ -47,7 +47,9 @@ class GateSettings:
     attack_ms, release_ms : float or "learned"
         Time for the gain to cover 63 % of its way to open (0.05..500), to closed (1..5000).
     hold_ms : float or "learned"
-        How long the gate stays open after its condition has ended, 0..5000.
+        How long the gate stays open after its condition has ended, 0..5000. Learned: as long as
+        the evidence for the target lasts (`gate.decision`); a number brings back the classic
+        rule, presence against its threshold and hysteresis.
     key : "learned", "off" or KeyBand
         What the threshold is applied to: the part of the spectrum that the detector takes for
         the wanted sound, everything up to 8 kHz, or a fixed band.
@@ -56,11 +58,14 @@ class GateSettings:
     target : str
         What is wanted: one of the detector's targets, such as ``speech`` or ``voice``.
     presence_threshold : float or "learned"
-        Probability of the target from which the gate may open, 0..1; 0 makes it a level gate.
+        Probability of the target that speaks neither for nor against opening, 0..1; 0 makes it
+        a level gate, 1 never opens.
     presence_hysteresis : float or "learned"
         Once open, the gate stays open down to ``presence_threshold - presence_hysteresis``.
+        Classic rule only; evidence has costs in its place.
     lookahead_ms : float
-        Delay of the audio, so that the gate can open before the sound, 0..100.
+        Delay of the audio, so that the gate can open before the sound, and what a hop was is
+        decided with what came after it, 0..100.
     mode : {"gate", "duck"}
         ``duck`` turns the wanted sound's time down by `range_db` and passes the rest.
     stereo_link : {"linked", "independent"}

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from gate.decision import EvidenceRule
 from gate.detector import Detection, DetectorInfo
-from gate.errors import ModelError
+from gate.errors import ConfigError, ModelError
 from gate.features import MelSettings
 
 FORMAT = "exemplar-gate-detector"
-FORMAT_VERSION = "1"
+FORMAT_VERSIONS = ("1", "2")
 
 _MEL_FIELDS = {f.name: f.type for f in fields(MelSettings)}
 _OUTPUTS = ("embedding", "presence", "key", "ballistics")
@@ -161,8 +162,8 @@ def _read_info(path, session):
     meta = metadata_of(session)
     if meta.get("format") != FORMAT:
         refuse(f"metadata format={meta.get('format')!r} must be {FORMAT!r}")
-    if meta.get("format_version") != FORMAT_VERSION:
-        refuse(f"format_version={meta.get('format_version')!r} must be {FORMAT_VERSION!r}")
+    if meta.get("format_version") not in FORMAT_VERSIONS:
+        refuse(f"format_version={meta.get('format_version')!r} must be 1 or 2")
     if meta.get("kind") != "hop":
         refuse(f"metadata kind={meta.get('kind')!r} must be 'hop'")
     try:
@@ -176,6 +177,9 @@ def _read_info(path, session):
         targets = {k: tuple(v) for k, v in json.loads(meta.get("targets", "{}")).items()}
         thresholds = {k: float(v) for k, v in json.loads(meta["presence_threshold"]).items()}
         hysteresis = {k: float(v) for k, v in json.loads(meta["presence_hysteresis"]).items()}
+        decision = _decision(json.loads(meta.get("decision", "{}")), thresholds)
+    except ConfigError as error:
+        refuse(f"metadata {error}")
     except KeyError as error:
         refuse(f"metadata {error.args[0]!r} is missing")
     except (ValueError, TypeError, AttributeError) as error:
@@ -189,9 +193,16 @@ def _read_info(path, session):
         targets=targets,
         presence_threshold=thresholds,
         presence_hysteresis=hysteresis,
+        decision=decision,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         metadata={k: v for k, v in meta.items() if k not in known},
     )
+
+
+def _decision(told, thresholds):
+    """Evidence rules by target; a file that tells none decides at its presence thresholds."""
+    rules = {target: EvidenceRule(threshold) for target, threshold in thresholds.items()}
+    return rules | {target: EvidenceRule(**values) for target, values in told.items()}
 
 
 def _check_shapes(session, mel, classes, refuse):

@@ -46,10 +46,10 @@ def add_gate_options(parser):
         group.add_argument(_flag(name), type=float, metavar=name.rsplit("_")[-1].upper(), help=text)
     learnable = {
         "attack_ms": "ms to cover 63 %% of the way to open",
-        "hold_ms": "ms to stay open after the sound",
+        "hold_ms": "ms to stay open after the sound; a number brings hysteresis back",
         "release_ms": "ms to cover 63 %% of the way to closed",
-        "presence_threshold": "probability of the target from which it may open",
-        "presence_hysteresis": "how far below that it stays open",
+        "presence_threshold": "probability of the target that speaks neither for nor against it",
+        "presence_hysteresis": "with a pinned hold: how far below that it stays open",
     }
     for name, what in learnable.items():
         low, high = RANGES[name]

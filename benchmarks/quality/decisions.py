@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gate.control import Control
+from gate.decision import ClassicRule
 from gate.envelope import Envelope
 from gate.units import MIN_DBFS, db_to_gain
 
@@ -90,12 +91,13 @@ def drive(decisions, rule, n_samples, sample_rate):
     gain = np.full(n_samples, shut, dtype=np.float32)
     steps = np.diff(edges)
     envelope = Envelope(sample_rate, int(steps.max(initial=1)), shut)
+    classic = ClassicRule(rule.threshold, rule.hysteresis)
     levels = decisions.level_dbfs
     if levels is None:
         levels = np.full(len(steps), 0.0)
-        control = Control(MIN_DBFS, 0.0, rule.threshold, rule.hysteresis)
+        control = Control(MIN_DBFS, 0.0, classic)
     else:
-        control = Control(rule.threshold_db, rule.hysteresis_db, rule.threshold, rule.hysteresis)
+        control = Control(rule.threshold_db, rule.hysteresis_db, classic)
     times = decisions.ballistics_s
     if times is None:
         times = np.tile([ATTACK_S, rule.hold_ms * 1e-3, RELEASE_S], (len(steps), 1))

@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 from tiny_model import METADATA, tiny_model
 
+from gate.decision import ClassicRule, EvidenceRule
 from gate.errors import ConfigError, ModelError
 from realtime import open_gate
 from realtime.models import find_model, model_names
@@ -25,6 +28,16 @@ def test_one_hop_equals_many(tiny):
     assert detector.info.name == "tiny" and len(detector.info.sha256) == 64
 
 
+def test_the_decision_comes_with_the_file_or_from_its_thresholds(tmp_path, tiny):
+    assert OnnxDetector(tiny).info.rule("speech") == EvidenceRule(0.5, 2.0, 3.0)
+    assert OnnxDetector(tiny).info.rule("speech", classic=True) == ClassicRule(0.5, 0.1)
+    told = {"speech": {"threshold": 0.4, "open_cost": 1.5, "shut_cost": 4, "shut_margin": 1}}
+    metadata = METADATA | {"format_version": "2", "decision": json.dumps(told)}
+    info = OnnxDetector(tiny_model(tmp_path / "told.onnx", metadata)).info
+    assert info.rule("speech") == EvidenceRule(0.4, 1.5, 4.0, 1.0)
+    assert info.rule("speech", threshold=0.7).threshold == 0.7
+
+
 @pytest.mark.parametrize("key", ["format", "n_mels", "classes", "presence_threshold"])
 def test_missing_metadata_is_named(tmp_path, key):
     metadata = {k: v for k, v in METADATA.items() if k != key}
@@ -35,7 +48,9 @@ def test_missing_metadata_is_named(tmp_path, key):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": "2"}, "format_version='2' must be '1'"),
+        ({"format_version": "3"}, "format_version='3' must be 1 or 2"),
+        ({"decision": '{"speech": {"threshold": 2}}'}, "decision: threshold=2 must be from 0 to 1"),
+        ({"decision": '{"speech": {"cost": 2}}'}, "metadata cannot be read"),
         ({"kind": "clip"}, "kind='clip' must be 'hop'"),
         ({"hop_length": "200"}, "frontend .*hop_length=200"),
         ({"n_mels": "many"}, "metadata cannot be read"),

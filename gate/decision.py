@@ -1,0 +1,270 @@
+"""The decision rules, and one copy of them for whole recordings.
+
+`gate.control.Control` decides hop by hop; the functions here decide a whole recording with
+numpy, for teaching, training, evaluation and plots. Both give the same decisions, exactly:
+a property test holds them to each other.
+
+**Evidence** (`EvidenceRule`). Two states, shut and open; a hop's logit l = logit(presence) - b
+speaks for open where it is positive; changing the state costs. The difference D between the
+best paths (Viterbi) that end open and shut is
+
+    D <- clip(D, -open_cost, shut_cost) + l
+
+and the best path that ends now is open while D > 0. What an earlier hop was is read back from
+here: a D beyond either bound decides its own hop and every hop before it that was still in
+doubt (both paths then come from the same state); where none has come yet, the present state
+counts. Ties change nothing: D exactly on a bound leaves hops in doubt, D = 0 leaves a shut gate
+shut. Worked: costs 2 and 3, b = 0, presence .9 (l = 2.197) from silence: D = -2 + 2.197 = .197,
+open at once; presence .8 (1.386) needs two hops; from the upper bound presence .1 shuts in two
+hops (3 - 2.197 = .803, then -1.394).
+
+Logits, b and costs lie on a grid of 2^-16 nats, so that their sums are exact in float64 (and in
+float32 up to 2^7), whatever the language.
+
+**Classic** (`ClassicRule`). Presence against its threshold, less a hysteresis while open; then
+hold. In force where `hold_ms` is pinned or the detector brings no evidence rule.
+
+In both, *loud* is asked beside it: key level above the threshold, or above threshold less
+hysteresis while open. The level never enters the evidence, so a higher threshold never opens
+the gate where a lower one kept it shut.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from gate.errors import ConfigError
+
+MAX_LOGIT = 12.0
+"""Presences are taken as if within 1 / (1 + e^±12): nothing is infinite."""
+
+MAX_COST = 64.0
+FILE_LOUD_HOPS = 9
+"""How many hops ahead loudness is looked for where a file is read back from its end: as far as
+the longest lookahead reaches."""
+
+_LEAST = 1.0 / (1.0 + math.exp(MAX_LOGIT))
+_GRID = 2.0**16
+_SURE = 1024.0  # beyond every cost and logit: what thresholds of 0 and 1 stand for
+
+
+def _on_grid(nats):
+    return round(nats * _GRID) / _GRID
+
+
+def presence_logit(presence):
+    """Logit of a presence 0..1 in nats, within ±`MAX_LOGIT`, on the grid; a float."""
+    presence = float(presence)
+    if presence <= _LEAST:
+        return -MAX_LOGIT
+    if presence >= 1.0 - _LEAST:
+        return MAX_LOGIT
+    return round(math.log(presence / (1.0 - presence)) * _GRID) / _GRID
+
+
+def threshold_logit(threshold):
+    """Logit of a presence threshold, b; 0 means always present, 1 never."""
+    if threshold <= 0.0 or threshold >= 1.0:
+        return -_SURE if threshold <= 0.0 else _SURE
+    return _on_grid(min(max(math.log(threshold / (1.0 - threshold)), -_SURE), _SURE))
+
+
+@dataclass(frozen=True)
+class EvidenceRule:
+    """Decides by added-up evidence.
+
+    Attributes
+    ----------
+    threshold : float
+        Presence that speaks neither for nor against, 0..1; 0 is always present, 1 never.
+    open_cost, shut_cost : float
+        Evidence in nats that opening and shutting take, 0..64: how patient the gate is.
+    shut_margin : float
+        An open gate shuts at evidence of minus this, 0..open_cost.
+
+    Raises
+    ------
+    ConfigError
+        For a value outside its range.
+    """
+
+    threshold: float = 0.5
+    open_cost: float = 2.0
+    shut_cost: float = 3.0
+    shut_margin: float = 0.0
+
+    def __post_init__(self):
+        highest = {"threshold": 1.0, "open_cost": MAX_COST, "shut_cost": MAX_COST,
+                   "shut_margin": self.open_cost}  # fmt: skip
+        for name, high in highest.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"decision: {name}={value!r} must be a number")
+            if not 0.0 <= value <= high:
+                raise ConfigError(f"decision: {name}={value:g} must be from 0 to {high:g}")
+        for name in ("open_cost", "shut_cost", "shut_margin"):
+            object.__setattr__(self, name, _on_grid(getattr(self, name)))
+
+    @property
+    def b(self):
+        """What is taken from every logit, in nats."""
+        return threshold_logit(self.threshold)
+
+
+@dataclass(frozen=True)
+class ClassicRule:
+    """Decides by a threshold with hysteresis; hold comes with every hop.
+
+    Attributes
+    ----------
+    threshold, hysteresis : float
+        Presence to open, and how far below it an open gate stays open, 0..1.
+    """
+
+    threshold: float = 0.5
+    hysteresis: float = 0.0
+
+
+def lag_hops(lookahead_ms, hop_ms=10.0):
+    """How many hops after a hop its state is read, for a lookahead.
+
+    The decision taken when hop t ends is in force while the next comes in; the audio that goes
+    out then is `lookahead_ms` older. At 10 ms that is hop t itself (lag 0), at 20 ms hop t - 1
+    (lag 1). What is left over whole hops moves the gain earlier by so much: it opens that long
+    before the sound and its attack is over when the sound comes.
+    """
+    return max(0, math.floor(lookahead_ms / hop_ms + 1e-9) - 1)
+
+
+def hop_logits(presence, rule):
+    """What every hop says, l, in the shape of `presence` (..., T), float64."""
+    presence = np.asarray(presence)
+    flat = [presence_logit(p) for p in presence.ravel().tolist()]
+    return np.array(flat, dtype=np.float64).reshape(presence.shape) - rule.b
+
+
+def evidence(presence, rule):
+    """D of every hop in nats, from a shut gate.
+
+    Parameters
+    ----------
+    presence : ndarray, shape (..., T)
+        0..1.
+    rule : EvidenceRule
+
+    Returns
+    -------
+    ndarray, shape (..., T), float64
+        Before clipping, so a value beyond a bound is a hop that decides.
+    """
+    low, high = -rule.open_cost, rule.shut_cost
+    logits = hop_logits(presence, rule)
+    if logits.ndim == 1:
+        def step(before, logit):
+            return (low if before < low else high if before > high else before) + logit
+
+        return np.array(list(accumulate(logits.tolist(), step, initial=low))[1:])
+    found = np.empty_like(logits)
+    now = np.full(logits.shape[:-1], low)
+    for hop in range(logits.shape[-1]):
+        now = np.clip(now, low, high) + logits[..., hop]
+        found[..., hop] = now
+    return found
+
+
+def _last_event(sets, resets):
+    """Whether the last event up to each hop was a set, (..., T) bool; before any, False."""
+    hops = np.arange(sets.shape[-1])
+    last = np.maximum.accumulate(np.where(sets | resets, hops, -1), axis=-1)
+    return np.take_along_axis(sets, np.maximum(last, 0), axis=-1) & (last >= 0)
+
+
+def present_hops(presence, rule, lag=0):
+    """Whether the target is present in each hop, by evidence.
+
+    Parameters
+    ----------
+    presence : ndarray, shape (..., T)
+    rule : EvidenceRule
+    lag : int or None
+        Hops after which a hop's state is read back (`lag_hops`); None: from the end. Near the
+        end what there is counts.
+
+    Returns
+    -------
+    ndarray, shape (..., T), bool
+    """
+    found = evidence(presence, rule)
+    n_hops = found.shape[-1]
+    if n_hops == 0:
+        return np.zeros(found.shape, bool)
+    now = _last_event(found > 0.0, found <= -rule.shut_margin)
+    if lag == 0:
+        return now
+    hops = np.arange(n_hops)
+    decides = (found > rule.shut_cost) | (found < -rule.open_cost)
+    after = np.where(decides, hops, n_hops)
+    after = np.minimum.accumulate(after[..., ::-1], axis=-1)[..., ::-1]
+    read = np.full(n_hops, n_hops - 1) if lag is None else np.minimum(hops + lag, n_hops - 1)
+    return np.take_along_axis(now, np.minimum(after, read), axis=-1)
+
+
+def open_hops(key_level_dbfs, present, threshold_db, hysteresis_db, lag=0):
+    """Whether the gate is open on each hop: loud and present.
+
+    Parameters
+    ----------
+    key_level_dbfs : ndarray, shape (..., T)
+    present : ndarray, shape (..., T), bool
+        Of `present_hops` with the same lag.
+    threshold_db, hysteresis_db : float
+    lag : int or None
+        With a lag a hop is loud where any of it and the `lag` hops after it is; None looks
+        `FILE_LOUD_HOPS` ahead.
+
+    Returns
+    -------
+    ndarray, shape (..., T), bool
+    """
+    levels = np.asarray(key_level_dbfs, dtype=np.float64)
+    loudest = levels.copy()
+    for ahead in range(1, (FILE_LOUD_HOPS if lag is None else lag) + 1):
+        if ahead >= levels.shape[-1]:
+            break
+        np.maximum(loudest[..., :-ahead], levels[..., ahead:], out=loudest[..., :-ahead])
+    opens = present & (loudest > threshold_db)
+    return _last_event(opens, ~(present & (loudest > threshold_db - hysteresis_db)))
+
+
+def classic_hops(key_level_dbfs, presence, rule, threshold_db, hysteresis_db, hold):
+    """Whether the gate is open on each hop by the classic rule.
+
+    Parameters
+    ----------
+    key_level_dbfs, presence : ndarray, shape (T,)
+    rule : ClassicRule
+    threshold_db, hysteresis_db : float
+    hold : int or ndarray, shape (T,)
+        Hold in whole hops.
+
+    Returns
+    -------
+    ndarray, shape (T,), bool
+    """
+    levels, presence = np.asarray(key_level_dbfs, np.float64), np.asarray(presence, np.float64)
+    opens = (levels > threshold_db) & (presence >= rule.threshold)
+    stays = levels > threshold_db - hysteresis_db
+    stays &= presence >= rule.threshold - rule.hysteresis
+    holds = np.broadcast_to(hold, opens.shape)
+    is_open, until, result = False, 0, []
+    rows = zip(opens.tolist(), stays.tolist(), holds.tolist(), strict=True)
+    for hop, (may_open, may_stay, hold_hops) in enumerate(rows):
+        if may_stay if is_open else may_open:
+            is_open, until = True, max(until, hop + 1 + hold_hops)
+            result.append(True)
+        else:
+            result.append(until > hop)
+            is_open = until > hop + 1
+    return np.array(result, dtype=bool)
