@@ -1,5 +1,6 @@
 """`gate-bench`: latency, throughput and gating quality, against peers in one run."""
 
+import importlib
 import importlib.util
 import json
 import shlex
@@ -8,20 +9,40 @@ from pathlib import Path
 
 from gate.errors import ConfigError, GateError
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
+from training.corpus.manifest import has_manifest
 
 PROG = "gate-bench"
-DATA = "../shared/data/voice"
+_COMMANDS = {
+    "quality": ("benchmarks.quality.table", "quality",
+                "the gate and its peers on labelled recordings or mixtures"),
+    "cost": ("benchmarks.speed.cost_table", "cost",
+             "time, delay and size of the gate and its peers on the same sound"),
+    "latency": ("benchmarks.speed.latency_table", "latency",
+                "block times and deadlines, stage by stage, and onset-to-open delay"),
+    "throughput": ("benchmarks.speed.throughput_table", "throughput",
+                   "whole files through gate-batch: time and memory against length"),
+    "channels": ("benchmarks.speed.throughput_table", "channels",
+                 "1 to 32 microphones: a gate each, a process each, one detector call for all"),
+    "cluster": ("benchmarks.speed.throughput_table", "cluster",
+                "the same files on a Dask cluster on loopback, with one and with two workers"),
+    "instructions": ("benchmarks.speed.instructions_table", "count_instructions",
+                     "instructions executed, against the committed baseline"),
+    "learn": ("benchmarks.learn.table", "learn", "gates taught by example, on other recordings"),
+    "ballistics": ("benchmarks.quality.ballistics", "ballistics",
+                   "learned attack, hold, release and key against the best fixed ones"),
+    "plugin": ("benchmarks.speed.plugin", "plugin",
+               "what a block costs in the plugin, the engine and others"),
+    "cold-start": ("benchmarks.speed.cold_start", "cold_start",
+                   "from a cold process to the first decisions"),
+    "jitter": ("benchmarks.live.jitter", "jitter",
+               "gate-live's callbacks on a JACK server of its own"),
+    "soak": ("benchmarks.live.soak", "soak",
+             "half an hour of gate-live, every sample compared with the engine"),
+}  # fmt: skip
+"""Command -> (module, function, help). Each returns a `benchmarks.part.Part`."""
 
-_HELP = {
-    "quality": "the gate and its peers on labelled recordings or mixtures",
-    "cost": "time, delay and size of the gate and its peers on the same sound",
-    "latency": "block times and deadlines, stage by stage, and onset-to-open delay",
-    "throughput": "whole files through gate-batch: time and memory against length",
-    "channels": "1 to 32 microphones: a gate each, a process each, one detector call for all",
-    "cluster": "the same files on a Dask cluster on loopback, with one and with two workers",
-    "instructions": "instructions executed, against the committed baseline",
-    "learn": "gates taught by example, on other recordings",
-    "all": "every one of these (--quick: in five minutes)",
+_OTHERS = {
+    "all": "quality to learn, one after the other (--quick: in five minutes)",
     "compare": "two JSON files of earlier runs: do they agree within their intervals?",
     "report": "one HTML file from JSON files of earlier runs",
 }
@@ -32,7 +53,8 @@ def build_parser():
     """The command line of `gate-bench`."""
     parser = Parser(prog=PROG, description=__doc__.split(":", 1)[1].strip().capitalize())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in _HELP.items():
+    helps = {name: text for name, (_, _, text) in _COMMANDS.items()} | _OTHERS
+    for name, text in helps.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if name == "report":
             sub.add_argument("inputs", nargs="+", metavar="JSON", help="files made with --json")
@@ -42,10 +64,21 @@ def build_parser():
             sub.add_argument("inputs", nargs=2, metavar="JSON", help="files made with --json")
             continue
         _add_common(sub)
-        if name in ("quality", "latency", "learn", "all"):
+        if name in ("quality", "latency", "learn", "ballistics", "all"):
             _add_corpus(sub)
+        if name in ("quality", "ballistics", "all"):
+            sub.add_argument("--mixtures", type=int, default=40, metavar="N",
+                             help="mixtures a ratio, 1 to 1000 (default 40)")  # fmt: skip
         if name in ("quality", "all"):
             _add_quality(sub)
+        if name == "ballistics":
+            sub.add_argument("--draws", type=int, default=2, metavar="N",
+                             help="users' settings a mixture, 1 to 100 (default 2)")  # fmt: skip
+        if name == "plugin":
+            sub.add_argument("--build", default="build/plugin", metavar="DIR",
+                             help="where make plugin built (default build/plugin)")  # fmt: skip
+        if name in ("jitter", "soak"):
+            _add_server(sub, name)
         if name in ("learn", "all"):
             sub.add_argument(
                 "--only", metavar="TEXT", help="taught tasks whose name or group has this"
@@ -88,11 +121,26 @@ def _add_common(sub):
 
 def _add_corpus(sub):
     group = sub.add_argument_group("corpus")
-    group.add_argument("--data", default=DATA, metavar="DIR",
-                       help=f"voice corpus with MANIFEST.csv (default {DATA})")  # fmt: skip
+    group.add_argument("--data", metavar="DIR",
+                       help="voice corpus (default: data: voice: of the settings)")  # fmt: skip
     group.add_argument("--split", choices=("dev", "test"), default="dev",
                        help="of the corpus; choose on dev, judge once on test")  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="of mixtures, tasks and bootstrap")
+
+
+def _add_server(sub, name):
+    group = sub.add_argument_group("sound server")
+    group.add_argument("--sample-rate", type=int, default=48000, metavar="HZ", help="(48000)")
+    group.add_argument("--period", type=int, default=100, metavar="N",
+                       help="samples a block, 16 to 8192 (default 100)")  # fmt: skip
+    group.add_argument("--realtime", action="store_true",
+                       help="with real-time scheduling, as a studio machine has it")  # fmt: skip
+    if name == "jitter":
+        group.add_argument("--seconds", type=float, default=60.0, metavar="S",
+                           help="at the real pace, 1 to 600 (default 60)")  # fmt: skip
+    else:
+        group.add_argument("--minutes", type=float, default=30.0, metavar="MIN",
+                           help="of sound, faster than real time, 0.1 to 600 (30)")  # fmt: skip
 
 
 def _add_quality(sub):
@@ -101,8 +149,6 @@ def _add_quality(sub):
                        help="your own recordings instead: labels.csv (file,start_s,end_s) or "
                        "Audacity label tracks beside them")  # fmt: skip
     group.add_argument("--labels", metavar="FILE", help="the label file, if elsewhere")
-    group.add_argument("--mixtures", type=int, default=40, metavar="N",
-                       help="mixtures a ratio, 1 to 1000 (default 40)")  # fmt: skip
     group.add_argument("--cache", metavar="DIR", help="keep the peers' decisions here")
     group.add_argument("--jobs", type=int, default=1, metavar="N",
                        help="processes, 1 to 64 (default 1)")  # fmt: skip
@@ -125,25 +171,10 @@ def _main(args, argv):
     if args.command == "compare":
         return _compare(args)
     _check(args)
-    from benchmarks.learn.table import learn
-    from benchmarks.quality.table import quality
-    from benchmarks.speed.cost_table import cost
-    from benchmarks.speed.instructions_table import count_instructions
-    from benchmarks.speed.latency_table import latency
-    from benchmarks.speed.throughput_table import channels, cluster, throughput
     from benchmarks.tables import write_section
 
-    work = {
-        "quality": quality,
-        "cost": cost,
-        "latency": latency,
-        "throughput": throughput,
-        "channels": channels,
-        "cluster": cluster,
-        "instructions": count_instructions,
-        "learn": learn,
-    }
     config = config_from_args(args)
+    args.data = getattr(args, "data", None) or config.data.voice
     command = _repeatable(argv)
     progress = _Progress(args.quiet)
     parts, failures = [], []
@@ -152,7 +183,7 @@ def _main(args, argv):
             print(f"{PROG}: {name} left out: {reason}", file=sys.stderr)
             continue
         try:
-            part = work[name](args, config, command, progress)
+            part = _command(name)(args, config, command, progress)
         except GateError as error:
             if args.command != "all":
                 raise
@@ -168,6 +199,12 @@ def _main(args, argv):
     for line in failures:
         print(f"{PROG}: {line}", file=sys.stderr)
     return EXIT_FAILURE if failures else 0
+
+
+def _command(name):
+    """The function of a subcommand; only its module is imported."""
+    module, function, _ = _COMMANDS[name]
+    return getattr(importlib.import_module(module), function)
 
 
 _WHERE_TO = ("--json", "--html", "--cache", "--scratch")
@@ -191,9 +228,9 @@ def _repeatable(argv):
 
 def _not_now(name, args):
     """Why ``all`` leaves a part out, or an empty string."""
-    if name == "quality" and not args.labelled and not Path(args.data, "MANIFEST.csv").is_file():
+    if name == "quality" and not args.labelled and not has_manifest(args.data):
         return f"no corpus at {args.data}; name one with --data, or recordings with --labelled"
-    if name == "learn" and not Path(args.data, "MANIFEST.csv").is_file():
+    if name == "learn" and not has_manifest(args.data):
         return f"no corpus at {args.data}; name one with --data"
     if name == "cluster" and importlib.util.find_spec("distributed") is None:
         return "Dask is not installed (extra [cluster])"
@@ -210,7 +247,8 @@ def _not_now(name, args):
 def _check(args):
     limits = {
         "seconds": (1, 600), "load": (0, 64), "mixtures": (1, 1000), "max_length": (10, 86400),
-        "seed": (0, 2**31 - 1), "jobs": (1, 64),
+        "seed": (0, 2**31 - 1), "jobs": (1, 64), "draws": (1, 100), "minutes": (0.1, 600),
+        "period": (16, 8192), "sample_rate": (8000, 192000),
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(args, name, None)

@@ -17,6 +17,10 @@ SECTIONS = (
     "instructions",
     "learn",
     "ballistics",
+    "plugin",
+    "cold-start",
+    "jitter",
+    "soak",
 )
 """Order of `RESULTS.md`."""
 

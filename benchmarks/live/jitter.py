@@ -1,44 +1,36 @@
-"""Runs `gate-live` on a clocked sound server and tells how steady its callbacks are.
+"""`gate-bench jitter`: how steady `gate-live`'s callbacks are on a clocked sound server.
 
-``python -m benchmarks.live.jitter --seconds 60`` starts JACK with the dummy driver: no hardware, a
-clock only. Nothing is asserted: the figures are the machine's as much as the program's.
+JACK with its dummy driver: no hardware, a clock only. Nothing is asserted: the figures are the
+machine's as much as the program's.
 """
 
-import argparse
-import json
-import sys
 import time
 
 import numpy as np
 
-from benchmarks.live.rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
+from benchmarks import tables
+from benchmarks.live.rig import JackServer, Live, Peer, end_servers_on_sigterm
+from benchmarks.machine import describe
+from benchmarks.part import Part
+from benchmarks.signals import talk
 
 
-def main(argv=None):
-    """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--model", default="voice", help="detector, or none")
-    parser.add_argument("--sample-rate", type=int, default=48000)
-    parser.add_argument("--period", type=int, default=100, help="samples a block (default 100)")
-    parser.add_argument("--realtime", action="store_true",
-                        help="with real-time scheduling, as a studio machine has it")  # fmt: skip
-    args = parser.parse_args(argv)
+def jitter(args, config, command, say):
+    """Callbacks of `gate-live`, at the real pace."""
     end_servers_on_sigterm()
-    try:
-        print(json.dumps(measure(args), indent=2))
-    except Unavailable as reason:
-        print(f"live_jitter: {reason}", file=sys.stderr)
-        return 1
-    return 0
+    say(f"jitter: {args.seconds:g} s at the real pace")
+    found = measure(args, config.engine.model)
+    rows = [[name.replace("_", " "), value] for name, value in found.items()]
+    body = tables.table(["figure", "value"], rows)
+    return Part("jitter", "Live callbacks", body, {"meta": describe(command), **found})
 
 
-def measure(args):
+def measure(args, model):
     """Run it; returns the figures as a dict."""
     rate, block_us = args.sample_rate, args.period / args.sample_rate * 1e6
     with JackServer(rate, args.period, args.realtime) as server:
-        peer = Peer(server, talk(rate), rate)
-        options = ["--model", args.model, "--threshold-db", "-50"]
+        peer = Peer(server, talk(rate, 20.0)[:, 0], rate)
+        options = ["--model", model or "none", "--threshold-db", "-50"]
         options += ["--input", "peer", "--output", "peer", "--host-api", "jack"]
         try:
             with Live(*options, env=server.env) as live:
@@ -68,7 +60,3 @@ def measure(args):
         "failed_hops": last["failed_hops"] - first["failed_hops"],
         "restarts": last["restarts"],
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

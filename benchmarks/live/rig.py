@@ -13,15 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.resources import files
 
 import numpy as np
-import soundfile
+
+from gate.errors import GateError
 
 _numbers = itertools.count()
 
 
-class Unavailable(RuntimeError):
+class Unavailable(GateError):
     """What is needed is not installed; the message says what."""
 
 
@@ -245,11 +245,3 @@ def bursts(seconds, sample_rate, seed=0):
     sound = loud * np.sin(2 * np.pi * 440 * t) + 1e-3 * rng.standard_normal(n)
     sound[np.abs(sound) < 1e-6] = 1e-6
     return sound.astype(np.float32)
-
-
-def talk(sample_rate):
-    """The sample recording that comes with the gate, mono, at any rate (linearly interpolated)."""
-    path = files("models") / "sample" / "talk.flac"
-    sound, own_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    at = np.arange(int(len(sound) * sample_rate / own_rate)) * own_rate / sample_rate
-    return np.interp(at, np.arange(len(sound)), sound.mean(axis=1)).astype(np.float32)

@@ -1,13 +1,10 @@
-"""Lets `gate-live` run for half an hour of sound and checks every sample of it.
+"""`gate-bench soak`: `gate-live` for half an hour of sound, every sample of it checked.
 
-``python -m benchmarks.live.soak --minutes 30`` runs it on a JACK server in freewheel mode (faster
-than the clock), with recording; compares the gated recording with what the engine makes of the
-dry one, bit for bit; and prints the memory of both processes as it goes.
+It runs on a JACK server in freewheel mode (faster than the clock), with recording; the gated
+recording must be what the engine makes of the dry one, bit for bit; and the memory of both
+processes is looked at as it goes.
 """
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,47 +12,54 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.live.rig import JackServer, Live, Peer, Unavailable, end_servers_on_sigterm, talk
+from benchmarks import tables
+from benchmarks.live.rig import JackServer, Live, Peer, end_servers_on_sigterm
+from benchmarks.machine import describe
+from benchmarks.part import Part
+from benchmarks.signals import talk
+from gate.errors import GateError
 from gate.settings import GateSettings
 from realtime import open_gate
 
 _SETTINGS = {"threshold_db": -50.0}
 
 
-def main(argv=None):
-    """Entry point; returns the exit code: 1 where anything differs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30.0, help="of sound (default 30)")
-    parser.add_argument("--model", default="voice", help="detector, or none")
-    parser.add_argument("--sample-rate", type=int, default=48000)
-    parser.add_argument("--period", type=int, default=100, help="samples a block (default 100)")
-    args = parser.parse_args(argv)
+def soak(args, config, command, say):
+    """A long run, compared with the engine."""
     end_servers_on_sigterm()
-    try:
-        result = soak(args)
-    except Unavailable as reason:
-        print(f"live_soak: {reason}", file=sys.stderr)
-        return 1
-    print(json.dumps(result, indent=2))
-    return 0 if result["equal"] and not result["trouble"] else 1
+    found = measure(args, config.engine.model, say)
+    body = tables.table(
+        ["at minute", "sound's process, MB", "interface, MB"],
+        [[m["minute"], m["stream"], m["interface"]] for m in found["memory_mb"]],
+    )
+    body += (
+        f"\n\n{found['samples_compared']:,} samples ({found['minutes']:g} minutes of sound in "
+        f"{found['took_minutes']:g}), gated live and offline: "
+        f"{'all equal' if found['equal'] else 'NOT equal'}.\n"
+    )
+    failures = [] if found["equal"] else ["live and offline differ"]
+    failures += [] if found["opened_and_shut"] else ["the gate did not both open and shut"]
+    failures += [f"{name}={value}" for name, value in found["trouble"].items()]
+    return Part("soak", "Live for long", body, {"meta": describe(command), **found},
+                failures=failures)  # fmt: skip
 
 
-def soak(args):
+def measure(args, model, say):
     """Run it; returns the figures as a dict."""
     rate = args.sample_rate
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, JackServer(rate, args.period) as server:
-        peer = Peer(server, talk(rate), rate)
-        options = ["--model", args.model, "--detector-budget-ms", "off"]
+        peer = Peer(server, talk(rate, 20.0)[:, 0], rate)
+        options = ["--model", model or "none", "--detector-budget-ms", "off"]
         options += ["--threshold-db", str(_SETTINGS["threshold_db"])]
         options += ["--input", "peer", "--output", "peer", "--host-api", "jack"]
         options += ["--record", folder, "--record-minutes", "1"]
-        checker = Checker(Path(folder), rate, None if args.model == "none" else args.model)
+        checker = Checker(Path(folder), rate, model)
         try:
             with Live(*options, env=server.env) as live:
                 live.wait_for(lambda s: s["status"] == "running", 60)
                 peer.client.set_freewheel(True)
-                memory = _follow(live, checker, args.minutes, rate)
+                memory = _follow(live, checker, args.minutes, rate, say)
                 code, _ = live.stop()
                 checker.check(last=True)
                 status = live.statuses[-1]
@@ -79,12 +83,12 @@ def soak(args):
     }
 
 
-def _follow(live, checker, minutes, rate):
+def _follow(live, checker, minutes, rate, say):
     """Check recordings as they are finished; returns the memory at ten points in time."""
     memory, next_at = [], 0.0
     while checker.frames < minutes * 60 * rate:
         if live.process.poll() is not None:
-            raise RuntimeError(f"gate-live ended: {live.process.stderr.read()}")
+            raise GateError(f"gate-live ended: {live.process.stderr.read()}")
         checker.check()
         status = live.statuses[-1]
         done = status["frames"] / rate / 60
@@ -96,7 +100,7 @@ def _follow(live, checker, minutes, rate):
                 "interface": _resident_mb(live.process.pid),
             }
             memory.append(point)
-            print(point, file=sys.stderr, flush=True)
+            say(f"soak: {point}")
         time.sleep(0.2)
     return memory
 
@@ -135,7 +139,3 @@ def _resident_mb(pid):
         if line.startswith("VmRSS:"):
             return round(int(line.split()[1]) / 1024, 1)
     return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

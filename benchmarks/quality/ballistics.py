@@ -1,4 +1,4 @@
-"""Do learned ballistics and the learned key pay? ``python -m benchmarks.quality.ballistics``.
+"""`gate-bench ballistics`: do learned ballistics and the learned key pay?
 
 The gated-signal loss on seeded mixtures whose parts are known, with everything learned, against
 the best fixed attack, hold and release and the best fixed key band, both found by grid search on
@@ -12,15 +12,16 @@ The gate here is the batched twin of the shipped one (`training.voice.gate_loss`
 tests.
 """
 
-import argparse
 import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from gate.errors import ConfigError, GateError
-from gate.signal_metrics import LossWeights
+from benchmarks import tables
+from benchmarks.machine import describe
+from benchmarks.part import Part
+from realtime.models import find_model
 from training.corpus.mixtures import Mixer
 from training.voice.ballistics import GRID_S
 from training.voice.evaluate import (
@@ -213,27 +214,26 @@ def compare(dev, judged):
     return rows
 
 
-def print_rows(rows, clusters):
-    """The Markdown table."""
+def rows_table(rows, clusters):
+    """Loss of every way, and how much more it is than with everything learned."""
     learned = rows["all learned"]
-    print("| gate | loss | more than learned | speech lost | rest passed | variation a second |")
-    print("|---|---|---|---|---|---|")
+    lines = []
     for name, result in rows.items():
         mean, low, high = interval(result[:, 0], clusters)
         more = interval(result[:, 0] - learned[:, 0], clusters)
         more = "" if result is learned else f"{more[0]:+.4f} ({more[1]:+.4f} to {more[2]:+.4f})"
         lost, passed, variation = result[:, 1:].mean(axis=0)
-        print(
-            f"| {name} | {mean:.4f} ({low:.4f} to {high:.4f}) | {more} "
-            f"| {lost:.3f} | {passed:.3f} | {variation:.2f} |"
-        )
+        lines.append([name, f"{mean:.4f} ({low:.4f} to {high:.4f})", more,
+                      f"{lost:.3f}", f"{passed:.3f}", f"{variation:.2f}"])  # fmt: skip
+    header = ["gate", "loss", "more than learned", "speech lost", "rest passed",
+              "variation a second"]  # fmt: skip
+    return tables.table(header, lines)
 
 
-def print_groups(rows, groups, clusters):
+def groups_table(rows, groups, clusters):
     """What fixed costs more than learned, a ratio of voice to the rest."""
     learned = rows["all learned"][:, 0]
-    print("\n| more than learned at | " + " | ".join(dict.fromkeys(groups)) + " |")
-    print("|---" * (1 + len(dict.fromkeys(groups))) + "|")
+    lines = []
     for name, result in rows.items():
         if name in ("all learned", "always open"):
             continue
@@ -242,65 +242,51 @@ def print_groups(rows, groups, clusters):
             more = (result[:, 0] - learned)[groups == group]
             mean, low, high = interval(more, clusters[groups == group])
             cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
-        print(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append([name, *cells])
+    return tables.table(["more than learned at", *dict.fromkeys(groups)], lines)
 
 
-def main(argv=None):
-    """Run the study."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="models/voice.onnx", help="ONNX detector")
-    parser.add_argument("--data", default="../shared/data/voice", help="corpus folder")
-    parser.add_argument("--split", default="dev", choices=("dev", "test"), help="to judge on (dev)")
-    parser.add_argument("--target", default="speech", help="of the detector (speech)")
-    parser.add_argument("--mixtures", type=int, default=40, help="a ratio and split (40)")
-    parser.add_argument("--draws", type=int, default=2, help="users' settings a mixture (2)")
-    parser.add_argument("--seed", type=int, default=0, help="of the mixtures (0)")
-    parser.add_argument("--lost", type=float, default=WEIGHTS.lost, help="weight of speech lost")
-    parser.add_argument("--passed", type=float, default=WEIGHTS.passed, help="of the rest passed")
-    parser.add_argument("--movement", type=float, default=WEIGHTS.movement, help="of variation")
-    args = parser.parse_args(argv)
-    try:
-        _run(args)
-    except GateError as error:
-        parser.exit(2 if isinstance(error, ConfigError) else 1, f"ballistics_study: {error}\n")
-
-
-def _run(args):
+def ballistics(args, config, command, say):
+    """Learned against fixed, on the split."""
     torch.set_num_threads(1)
-    net = OnnxNet(args.model)
-    info = net.detector.info
-    threshold = info.presence_threshold.get(args.target, 0.5)
+    net = OnnxNet(find_model(config.engine.model))
+    info, target = net.detector.info, config.gate.target
+    threshold = info.presence_threshold.get(target, 0.5)
     settings = GateLossSettings(
-        weights=LossWeights(args.lost, args.passed, args.movement),
         presence_threshold=threshold,
-        presence_hysteresis=info.presence_hysteresis.get(args.target, 0.0),
+        presence_hysteresis=info.presence_hysteresis.get(target, 0.0),
     )
-    columns = info.target_columns(args.target)
+    columns = info.target_columns(target)
+    n_mixtures = 4 if args.quick else args.mixtures
 
     def prepare(split, seed):
-        clips = Mixer(args.data, split, seed).clips(args.mixtures)
+        say(f"ballistics: {split}")
+        clips = Mixer(args.data, split, seed).clips(n_mixtures)
         recordings = ask(net, [hear(clip) for clip in clips], together=1)
         return clips, Material(recordings, settings, columns, args.draws, args.seed)
 
     # On dev itself, the search gets mixtures that the table is not made from.
     _, dev = prepare("dev", args.seed + (args.split == "dev"))
     clips, judged = prepare(args.split, args.seed)
-    print(
-        f"{args.split}: {len(clips)} mixtures x {args.draws} draws of threshold and range; loss = "
-        f"{args.lost:g} x share of speech lost + {args.passed:g} x share of the rest passed + "
-        f"{args.movement:g} x variation a second; mean (95 % interval)\n"
-    )
+    say("ballistics: searching")
     rows = compare(dev, judged)
-    print_rows(rows, judged.clusters)
-    print_groups(rows, judged.groups, judged.clusters)
-    print("\n| median error of the key level | " + " | ".join(dict.fromkeys(judged.groups)) + " |")
-    print("|---" * (1 + len(dict.fromkeys(judged.groups))) + "|")
     errors = key_error_db(judged.recordings)
-    cells = " | ".join(f"{errors[group]:.1f} dB" for group in dict.fromkeys(judged.groups))
-    print(f"| against the voice alone | {cells} |")
+    groups = list(dict.fromkeys(judged.groups))
     changed = level_changes(net, clips[:50], threshold)
-    print(f"\nPresence decisions that change from -10 to -50 dBFS: {100 * changed:.2f} % of hops")
-
-
-if __name__ == "__main__":
-    main()
+    body = "\n\n".join((
+        f"{args.split}: {len(clips)} mixtures x {args.draws} draws of threshold and range; loss = "
+        f"{WEIGHTS.lost:g} x share of speech lost + {WEIGHTS.passed:g} x share of the rest passed "
+        f"+ {WEIGHTS.movement:g} x variation a second; mean (95 % interval).",
+        rows_table(rows, judged.clusters),
+        groups_table(rows, judged.groups, judged.clusters),
+        tables.table(["median error of the key level", *groups],
+                     [["against the voice alone", *(f"{errors[g]:.1f} dB" for g in groups)]]),
+        f"Presence decisions that change from -10 to -50 dBFS: {100 * changed:.2f} % of hops.",
+    ))  # fmt: skip
+    data = {
+        "meta": describe(command, args.seed),
+        "rows": {name: result.mean(axis=0).tolist() for name, result in rows.items()},
+        "key_error_db": errors,
+        "level_changes": changed,
+    }
+    return Part(f"ballistics:{args.split}", "Learned and fixed ballistics", body, data)

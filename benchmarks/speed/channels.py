@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.speed.signals import talk
+from benchmarks.signals import talk
 from realtime.bank import GateBank
 from realtime.batched_detector import BatchedDetector
 from realtime.engine import open_gate

@@ -1,9 +1,13 @@
-"""From a cold process to the gate's first decisions: `python -m benchmarks.speed.cold_start`."""
+"""`gate-bench cold-start`: from a cold process to the gate's first decisions."""
 
 import statistics
 import subprocess
 import sys
 import time
+
+from benchmarks import tables
+from benchmarks.machine import describe
+from benchmarks.part import Part
 
 ROUNDS = 9
 _PROGRAM = """
@@ -26,9 +30,12 @@ def cold_starts(rounds=ROUNDS):
     return seconds
 
 
-if __name__ == "__main__":
-    found = cold_starts()
-    print(
-        f"import, open, first decisions: median {statistics.median(found):.2f} s, "
-        f"longest {max(found):.2f} s of {ROUNDS} processes"
-    )
+def cold_start(args, config, command, say):
+    """Import, open and decide, in processes of their own."""
+    say("cold start")
+    seconds = cold_starts(3 if args.quick else ROUNDS)
+    row = [len(seconds), f"{statistics.median(seconds):.2f}", f"{max(seconds):.2f}"]
+    body = tables.table(["processes", "median s", "longest s"], [row])
+    body += "\n\nFrom starting Python to its end after the first decisions, shipped detector.\n"
+    data = {"meta": describe(command), "seconds": seconds}
+    return Part("cold-start", "Cold start", body, data)

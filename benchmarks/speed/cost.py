@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.peers.base import Hearing
-from benchmarks.speed.signals import talk
+from benchmarks.signals import talk
 
 SECONDS = 30.0
 

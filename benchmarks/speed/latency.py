@@ -6,14 +6,14 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.speed.signals import SENTENCES_S, sample_talk, talk
+from benchmarks.signals import SENTENCES_S, sample_talk, talk
 from gate.metrics import Tally, measure, open_segments
 from realtime.engine import open_gate
 from training.corpus.decode import resample
+from training.corpus.manifest import has_manifest
 from training.corpus.mixtures import Mixer
 
 RATES = (44100, 48000, 96000, 192000)
@@ -205,9 +205,9 @@ def words(folder, split, seed, count):
     list of (ndarray, int, ndarray)
         Samples, sample rate and wanted segments.
     what : str
-        They in words.
+        What they are, in words.
     """
-    if Path(folder, "MANIFEST.csv").is_file():
+    if has_manifest(folder):
         found = [clip.load() for clip in Mixer(folder, split, seed).clips(count, (None,))]
         what = f"the words in {count} clean mixtures of the {split} split"
         return [(f.sound.audio, f.sample_rate, f.segments) for f in found], what

@@ -1,25 +1,26 @@
-"""What a block costs: the plugin, the Python engine, and others, all on this machine.
+"""`gate-bench plugin`: what a block costs in the plugin, the Python engine, and others.
 
-Run from the repository after ``make plugin``: ``python -m benchmarks.speed.plugin``. Every row is
-one thread and a block of 100 samples. The plugin runs in its CLAP host (plugin/host), where each
-call is timed; ``lv2bench`` of lilv times the LV2 and, where installed, LSP's gate as a whole.
-RNNoise works in frames of 480 samples; its row is a 4.8th of a frame's time.
+Run from the repository after ``make plugin``. Every row is one thread and a block of 100 samples.
+The plugin runs in its CLAP host (plugin/host), where each call is timed; ``lv2bench`` of lilv times
+the LV2 and, where installed, LSP's gate as a whole. RNNoise works in frames of 480 samples; its
+row is a 4.8th of a frame's time.
 """
 
-import argparse
-import json
 import os
-import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
+from benchmarks import tables
+from benchmarks.machine import describe
+from benchmarks.part import Part
+from benchmarks.signals import talk
+from gate.errors import ConfigError
+
 BLOCK = 100
 RATES = (48000, 192000)
 LV2_PLUGINS = {
@@ -28,19 +29,7 @@ LV2_PLUGINS = {
 }
 
 
-def sound(sample_rate, seconds):
-    """The shipped recording at `sample_rate`, over and over, float32."""
-    import soundfile
-
-    samples, rate = soundfile.read(ROOT / "models" / "sample" / "talk.flac", dtype="float32")
-    samples = samples if samples.ndim == 1 else samples[:, 0]
-    n = int(seconds * sample_rate)
-    # Linear interpolation is good enough for a stopwatch.
-    at = np.arange(n) * (rate / sample_rate)
-    return np.interp(at % (len(samples) - 1), np.arange(len(samples)), samples).astype(np.float32)
-
-
-def describe(times_us, sample_rate):
+def summary(times_us, sample_rate):
     """Mean and percentiles of the times of single blocks."""
     times_us = np.asarray(times_us, dtype=np.float64)
     p50, p99, p999 = np.percentile(times_us, [50, 99, 99.9])
@@ -53,13 +42,13 @@ def time_plugin(build, sample_rate, seconds):
     """Each call of the CLAP's process, in its own host."""
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder) / "in.raw", Path(folder) / "times.raw"
-        sound(sample_rate, seconds).tofile(source)
+        talk(sample_rate, seconds).tofile(source)
         plugin = build / "dist" / "clap" / "exemplar-gate-mono.clap"
         command = [build / "clap_host", plugin, source, result]
         options = ["--rate", str(sample_rate), "--time", str(BLOCK)]
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
         times = np.fromfile(result, np.float32)
-    return describe(times[len(times) // 10 :], sample_rate)
+    return summary(times[len(times) // 10 :], sample_rate)
 
 
 def time_engine(sample_rate, seconds):
@@ -67,7 +56,7 @@ def time_engine(sample_rate, seconds):
     from realtime.engine import open_gate
 
     gate = open_gate(sample_rate=sample_rate)
-    audio = sound(sample_rate, seconds)[:, None]
+    audio = talk(sample_rate, seconds)
     out = np.empty((BLOCK, 1), np.float32)
     times = []
     for at in range(0, len(audio) - BLOCK + 1, BLOCK):
@@ -75,7 +64,7 @@ def time_engine(sample_rate, seconds):
         start = time.perf_counter()
         gate.process(block, out=out)
         times.append(1e6 * (time.perf_counter() - start))
-    return describe(times[len(times) // 10 :], sample_rate)
+    return summary(times[len(times) // 10 :], sample_rate)
 
 
 def time_lv2(build, uri, seconds):
@@ -105,7 +94,7 @@ def time_rnnoise(seconds):
     except ImportError:
         return None
     library, pointer = peer._library, peer._pointer
-    samples = 32768.0 * sound(48000, seconds)
+    samples = 32768.0 * talk(48000, seconds)[:, 0]
     out = np.empty(480, np.float32)
     state = library.rnnoise_create(None)
     times = []
@@ -120,21 +109,12 @@ def time_rnnoise(seconds):
     return {"mean_us": mean_us, "core_share": mean_us * 1e-6 * 48000 / BLOCK}
 
 
-def machine():
-    """Processor and its number of cores."""
-    name = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            name = line.split(":", 1)[1].strip()
-            break
-    return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-
-
-def measure(build, seconds):
+def measure(build, seconds, say):
     """All rows, best of three runs each: other work on the machine only ever adds."""
     rows = []
 
     def add(name, sample_rate, once):
+        say(f"plugin: {name}")
         found = [result for result in (once() for _ in range(3)) if result is not None]
         if found:
             best = min(found, key=lambda result: result["mean_us"])
@@ -149,33 +129,19 @@ def measure(build, seconds):
     return rows
 
 
-def print_table(rows):
-    """One line a row; a dash where only the mean is known."""
-    print(f"{'block of 100 samples':28} {'rate':>7} {'mean':>7} {'p50':>7} {'p99':>7} {'p99.9':>7}"
-          f" {'of a core':>9}")  # fmt: skip
-    for row in rows:
-        cells = [row.get(f"{name}_us") for name in ("mean", "p50", "p99", "p999")]
-        text = " ".join(f"{'-':>7}" if cell is None else f"{cell:7.2f}" for cell in cells)
-        print(f"{row['what']:28} {row['sample_rate']:7d} {text} {row['core_share']:9.2%}")
-
-
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Cost of a block in the plugin and elsewhere.")
-    parser.add_argument("--build", type=Path, default=ROOT / "build" / "plugin")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of sound, each run")
-    parser.add_argument("--json", type=Path, help="also write the numbers here")
-    options = parser.parse_args(argv)
-    if not (options.build / "clap_host").is_file():
-        print(f"{options.build}: no plugin is built here (make plugin)", file=sys.stderr)
-        return 1
-    print(f"microseconds; {machine()}")
-    rows = measure(options.build, options.seconds)
-    print_table(rows)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def plugin(args, config, command, say):
+    """Blocks through the plugin, the engine and others."""
+    build = Path(args.build)
+    if not (build / "clap_host").is_file():
+        raise ConfigError(f"build={build} must hold the plugin and its host (make plugin)")
+    rows = measure(build, 10.0 if args.quick else 60.0, say)
+    body = tables.table(
+        ["block of 100 samples", "rate", "mean \u00b5s", "p50", "p99", "p99.9", "of a core"],
+        [
+            [row["what"], row["sample_rate"],
+             *(tables.number(row.get(f"{name}_us"), 2) for name in ("mean", "p50", "p99", "p999")),
+             f"{row['core_share']:.2%}"]
+            for row in rows
+        ],
+    )  # fmt: skip
+    return Part("plugin", "Plugin", body, {"meta": describe(command), "rows": rows})

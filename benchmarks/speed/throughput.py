@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.speed.signals import talk
+from benchmarks.signals import talk
 from gate.errors import GateError
 
 QUICK_LENGTHS_S = (10, 60, 600)

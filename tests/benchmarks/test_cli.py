@@ -1,5 +1,6 @@
 """`gate-bench` as a user calls it."""
 
+import importlib
 import json
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the sample ta
 import soundfile
 from small_corpus import make_corpus, words
 
-from benchmarks.cli import main
+from benchmarks.cli import _COMMANDS, main
 from benchmarks.speed import instructions
 from benchmarks.speed.instructions import differences, worse
 from gate.errors import ConfigError
@@ -168,3 +169,25 @@ def test_a_cluster_of_one_and_of_two_does_the_same(monkeypatch, tmp_path):
     assert one.done == two.done == 3
     assert one.digest == two.digest
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_has_its_function(name):
+    if name == "ballistics":
+        pytest.importorskip("torch", reason="torch is in the [training] extra")
+    module, function, _ = _COMMANDS[name]
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_cold_start_counts_every_process(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.speed.cold_start.cold_starts", lambda rounds: [0.5] * rounds)
+    assert main(["cold-start", "--quick", "--quiet"]) == 0
+    assert "| 3 | 0.50 | 0.50 |" in capsys.readouterr().out
+
+
+def test_the_configuration_says_where_the_recordings_are(tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text(f"data:\n  voice: {tmp_path}/here\n")
+    assert main(["learn", "--config", str(tmp_path / "c.yaml")]) == 2
+    message = capsys.readouterr().err
+    assert f"data={tmp_path}/here must be a folder with a MANIFEST.csv" in message
+    assert message.count("\n") == 1

@@ -157,52 +157,15 @@ def _one_run(args):
     print(json.dumps(report, indent=2))
 
 
-def run_sweeps(names, args):
-    """Run sweeps one after the other, with a progress bar, and write their CSV.
-
-    Returns
-    -------
-    named : list of (str, RunSettings)
-    store : RunStore
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn as Elapsed
-
-    from training.audioset import sweeps
-
-    store, cache = sweeps.RunStore(Path(args.runs) / "store"), Path(args.runs) / "cache"
-    named = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Elapsed())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        for name in names:
-            runs, score = sweeps.experiment(name, store, args.fast)
-            task = bar.add_task(name, total=len(runs))
-
-            def advance(settings, record, task=task, name=name):
-                bar.advance(task)
-                figure = record["validation"]
-                bar.console.print(
-                    f"{name} {settings.arch} {settings.options} {settings.loss} "
-                    f"{settings.optimiser} seed {settings.seed}: val loss "
-                    f"{record['best_val_loss']:.4f}, accuracy {figure['accuracy']:.4f}, "
-                    f"AP {figure['ap']:.4f} ({record['seconds']:.0f} s)",
-                    highlight=False,
-                )
-
-            sweeps.run_all(runs, store, args.data, cache, score, args.jobs, advance)
-            named += [(name, settings) for settings in runs]
-    sweeps.write_csv(Path(args.runs) / f"{'all' if len(names) > 1 else names[0]}.csv", named, store)
-    return named, store
-
-
 def run(args):
     """Do what the options say; returns the exit code."""
     if args.jobs < 1:
         raise ConfigError(f"jobs={args.jobs} must be >= 1")
     if args.sweep:
-        names = [n for n in SWEEPS if n != "all"] if args.sweep == "all" else [args.sweep]
-        run_sweeps(names, args)
+        from training.audioset.sweeps import SWEEPS as every
+        from training.audioset.sweeps import run_sweeps
+
+        run_sweeps(every if args.sweep == "all" else [args.sweep], args)
     elif args.best:
         from training.audioset.best import train_best
 

@@ -28,13 +28,12 @@ def finished_runs(names, args):
 def make_report(args):
     """Run everything that is missing, then write report, figures and CSV."""
     from training.audioset.best import train_best
-    from training.audioset.cli import SWEEPS, run_sweeps
     from training.audioset.data import ClassList, load_part, load_strong_speech, select_target
     from training.audioset.export import export_best
     from training.audioset.raw_frontends import run_frontends
 
     started = time.perf_counter()
-    names = [n for n in SWEEPS if n != "all"]
+    names = list(sweeps.SWEEPS)
     best = raw = None
     if args.no_run:
         named, store = finished_runs(names, args)
@@ -43,7 +42,7 @@ def make_report(args):
         if (Path(args.runs) / "raw.json").exists():
             raw = run_frontends(args)
     else:
-        named, store = run_sweeps(names, args)
+        named, store = sweeps.run_sweeps(names, args)
         best, raw = train_best(args), run_frontends(args)
     experiments = {name: [] for name in names}
     for name, settings in named:

@@ -271,3 +271,40 @@ def write_csv(path, named_runs, store):
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def run_sweeps(names, args):
+    """Run sweeps one after the other, with a progress bar, and write their CSV.
+
+    Returns
+    -------
+    named : list of (str, RunSettings)
+    store : RunStore
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+
+    store, cache = RunStore(Path(args.runs) / "store"), Path(args.runs) / "cache"
+    named = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Elapsed())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        for name in names:
+            runs, score = experiment(name, store, args.fast)
+            task = bar.add_task(name, total=len(runs))
+
+            def advance(settings, record, task=task, name=name):
+                bar.advance(task)
+                figure = record["validation"]
+                bar.console.print(
+                    f"{name} {settings.arch} {settings.options} {settings.loss} "
+                    f"{settings.optimiser} seed {settings.seed}: val loss "
+                    f"{record['best_val_loss']:.4f}, accuracy {figure['accuracy']:.4f}, "
+                    f"AP {figure['ap']:.4f} ({record['seconds']:.0f} s)",
+                    highlight=False,
+                )
+
+            run_all(runs, store, args.data, cache, score, args.jobs, advance)
+            named += [(name, settings) for settings in runs]
+    write_csv(Path(args.runs) / f"{'all' if len(names) > 1 else names[0]}.csv", named, store)
+    return named, store
