@@ -2,7 +2,8 @@
 
 Each subcommand lives in a module with two functions: ``add_parser(subparsers)`` adds its options
 and returns the parser, ``run(args)`` does the work and returns the exit code (or None for 0).
-Only the chosen module is imported.
+Its ``DATA`` says which options are folders of recordings, and what they are called under
+``data:`` in the configuration. Only the chosen module is imported.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import importlib
 import sys
 
 from gate.errors import ConfigError, GateError
+from realtime.config import load_config
 
 COMMANDS = {
     "adapt": ("training.adapt", "fine-tune the live detector on the examples of a profile"),
@@ -48,7 +50,11 @@ def build_parser(chosen=None):
     for name, (path, help_text) in COMMANDS.items():
         if name == chosen:
             module = importlib.import_module(path)
-            module.add_parser(subparsers)
+            sub = module.add_parser(subparsers)
+            if getattr(module, "DATA", None):
+                sub.add_argument(
+                    "--config", metavar="FILE", help="its data: says where recordings are"
+                )
         else:
             subparsers.add_parser(name, help=help_text)
     return parser, module
@@ -62,6 +68,7 @@ def main(argv=None):
     try:
         parser, module = build_parser(chosen)
         args = parser.parse_args(argv)
+        _find_data(args, getattr(module, "DATA", {}))
         return module.run(args) or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
@@ -79,6 +86,14 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("gate-train: interrupted", file=sys.stderr)
         return 130
+
+
+def _find_data(args, options):
+    """Fill in the folders that no flag named from the configuration or its defaults."""
+    folders = load_config(args.config).data if options else None
+    for option, name in options.items():
+        if getattr(args, option) is None:
+            setattr(args, option, getattr(folders, name))
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def test_bad_options_are_one_line_and_exit_with_2(data, tmp_path, capsys, extra,
 
 def test_missing_data_is_one_line_and_exits_with_2(tmp_path, capsys):
     assert cli.main(["audioset", "--data", str(tmp_path), "--runs", str(tmp_path)]) == 2
-    assert "give --data" in capsys.readouterr().err
+    assert "say where with --data" in capsys.readouterr().err
 
 
 def test_without_torch_the_command_says_what_to_install(monkeypatch, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gate.errors import ConfigError
 
-DEFAULT_DATA = "../shared/data/audioset"
+DATA = {"data": "audioset", "voice_data": "voice"}
 SWEEPS = (
     "table1", "table2", "table3", "table4", "table5",
     "finals", "related", "targets", "sanity", "file-order", "augment", "all",
@@ -71,9 +71,9 @@ def add_parser(subparsers):
     run.add_argument("--score-eval", action="store_true", help="also print the figures on eval")
     run.add_argument("--plot", metavar="FILE.png", help="loss curves of the run")
     where = parser.add_argument_group("where and how")
-    where.add_argument("--data", default=DEFAULT_DATA, help=f"data folder ({DEFAULT_DATA})")
-    where.add_argument("--voice-data", default="../shared/data/voice",
-                       help="recordings for the raw-sound rows (../shared/data/voice)")  # fmt: skip
+    where.add_argument("--data", metavar="DIR", help="data folder (data: audioset: of --config)")
+    where.add_argument("--voice-data", metavar="DIR",
+                       help="recordings for the raw-sound rows (data: voice:)")  # fmt: skip
     where.add_argument("--runs", default="runs/audioset",
                        help="finished runs and cache; a rerun resumes (runs/audioset)")  # fmt: skip
     where.add_argument("--out", default="benchmarks", help="folder of the report (benchmarks)")

@@ -15,7 +15,6 @@ import numpy as np
 from gate.errors import ConfigError, GateError
 from training.audioset.tfrecord import RecordError, parse_sequence_example, read_records
 
-DEFAULT_DATA = "../shared/data/audioset"
 N_ROWS = 10
 N_DIMS = 128
 _CACHE_VERSION = 1
@@ -127,7 +126,10 @@ def load_part(data, part, cache=None, n_workers=None):
     """
     folder = Path(data) / "audioset_v1_embeddings" / part
     if not folder.is_dir():
-        raise ConfigError(f"data={data} must hold audioset_v1_embeddings/{part} (give --data)")
+        raise ConfigError(
+            f"data={data} must hold audioset_v1_embeddings/{part}; looked in {folder.resolve()} "
+            "(say where with --data, or with data: in --config)"
+        )
     n_classes = len(ClassList.load(data).names)
     if cache is None:
         return load_shards(folder, n_classes, n_workers)
@@ -178,7 +180,8 @@ class ClassList:
         table = metadata / "class_labels_indices.csv"
         if not table.is_file():
             raise ConfigError(
-                f"data={data} must hold metadata/class_labels_indices.csv (give --data)"
+                f"data={data} must hold metadata/class_labels_indices.csv; looked in "
+                f"{metadata.resolve()} (say where with --data, or with data: in --config)"
             )
         with open(table, newline="", encoding="utf-8") as file:
             rows = sorted(csv.DictReader(file), key=lambda row: int(row["index"]))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realtime.config import DataSettings
 from training.audioset import data as audioset_data
 from training.audioset.best import STUDENT, WIDE, fold_of, label_matrix, teachers, train_members
 from training.audioset.best_net import BestNetSettings
@@ -58,7 +59,7 @@ def main():
         "names", nargs="*", metavar="TRIAL",
         help=f"of: {', '.join(TRIALS)}; with --unlabelled: {', '.join(STUDENTS)}",
     )  # fmt: skip
-    parser.add_argument("--data", default=audioset_data.DEFAULT_DATA)
+    parser.add_argument("--data", default=DataSettings().audioset)
     parser.add_argument("--runs", default="runs/audioset", help="cache and teachers are kept here")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fold", type=int, help="0..4: hold out this fold, not the shuffled fifth")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from gate.errors import ConfigError
 
-DEFAULT_DATA = "../shared/data/voice"
-DEFAULT_TEACHER = "../shared/data/yamnet"
+DATA = {"data": "voice", "teacher": "yamnet"}
 DEFAULT_RUN = "runs/voice"
 DEFAULT_MODEL = "models/voice.onnx"
 ACTIONS = ("train", "average", "calibrate", "export", "build", "evaluate")
@@ -86,8 +85,8 @@ def add_parser(subparsers):
     )
     parser.add_argument("action", nargs="?", choices=ACTIONS)
     parser.add_argument("--smoke", action="store_true", help="run everything on synthetic sound")
-    parser.add_argument("--data", default=DEFAULT_DATA, help=f"corpus folder ({DEFAULT_DATA})")
-    parser.add_argument("--teacher", default=DEFAULT_TEACHER, metavar="DIR",
+    parser.add_argument("--data", metavar="DIR", help="corpus folder (data: voice: of --config)")
+    parser.add_argument("--teacher", metavar="DIR",
                         help="YAMNet's folder; none: energy labels alone")  # fmt: skip
     parser.add_argument("--run", default=DEFAULT_RUN, metavar="DIR",
                         help=f"checkpoints, cache and curves ({DEFAULT_RUN})")  # fmt: skip
