@@ -1,9 +1,8 @@
 """Sound for the timing benchmarks: the sample talk, at any rate, length and channel count."""
 
-from importlib.resources import files
-
 import numpy as np
 
+from realtime.models import sample_path
 from training.corpus.decode import read_mono, resample
 
 SENTENCES_S = ((1.25, 3.67), (5.42, 7.03), (9.27, 12.50), (14.05, 16.60))
@@ -12,7 +11,7 @@ SENTENCES_S = ((1.25, 3.67), (5.42, 7.03), (9.27, 12.50), (14.05, 16.60))
 
 def sample_talk():
     """The recording that comes with the gate: samples (n,) float32, sample rate."""
-    return read_mono(str(files("models") / "sample" / "talk.flac"))
+    return read_mono(sample_path())
 
 
 def talk(sample_rate, seconds, channels=1):

@@ -43,7 +43,8 @@ def _open_plain(model):
         return NoDetector()
     if hasattr(model, "process"):
         return model
-    from realtime.onnx_detector import OnnxDetector, metadata_of, open_session
+    from realtime.onnx_detector import OnnxDetector
+    from realtime.onnx_session import metadata_of, open_session
     from realtime.vggish_worker import is_embedding_head, open_vggish_detector
 
     path = find_model(model)

@@ -1,14 +1,16 @@
-"""Finds the shipped detectors."""
+"""Finds the shipped detectors and the sample, by their place beside this package."""
 
-from importlib.resources import files
 from pathlib import Path
 
 from gate.errors import ModelError
 
+MODELS = Path(__file__).resolve().parent.parent / "models"
+"""Not imported: a folder ``models`` of the user's would come first."""
+
 
 def model_names():
     """Names of the shipped detectors."""
-    return sorted(p.name[:-5] for p in files("models").iterdir() if p.name.endswith(".onnx"))
+    return sorted(path.stem for path in MODELS.glob("*.onnx"))
 
 
 def find_model(model):
@@ -29,13 +31,13 @@ def find_model(model):
         if not path.is_file():
             raise ModelError(f"{model}: no such detector file")
         return path
-    shipped = files("models") / f"{model}.onnx"
+    shipped = MODELS / f"{model}.onnx"
     if not shipped.is_file():
         names = ", ".join(model_names()) or "none"
         raise ModelError(f"model={str(model)!r} is neither a shipped detector ({names}) nor a file")
-    return Path(str(shipped))
+    return shipped
 
 
 def sample_path():
     """Path of the sample recording that comes with the gate."""
-    return Path(str(files("models") / "sample" / "talk.flac"))
+    return MODELS / "sample" / "talk.flac"

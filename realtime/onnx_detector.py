@@ -11,6 +11,7 @@ from gate.decision import EvidenceRule
 from gate.detector import Detection, DetectorInfo
 from gate.errors import ConfigError, ModelError
 from gate.features import MelSettings
+from realtime.onnx_session import metadata_of, open_session
 
 FORMAT = "exemplar-gate-detector"
 FORMAT_VERSIONS = ("1", "2")
@@ -116,41 +117,6 @@ class OnnxDetector:
         other._bind()
         other._states[0][...] = self._states[self._turn]
         return other
-
-
-def open_session(path):
-    """An onnxruntime session of a file, for the audio path: one thread, no spinning.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing or not a readable model.
-    """
-    try:
-        import onnxruntime as ort
-    except ImportError as error:  # pragma: no cover - it is a dependency of the player
-        raise ModelError(f"onnxruntime cannot be loaded: {error}") from None
-    if not path.is_file():
-        raise ModelError(f"{path}: no such detector file")
-    ort.set_default_logger_severity(4)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False  # one small graph: plain allocation is faster
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: not a readable ONNX model ({reason[:120]})") from None
-
-
-def metadata_of(session):
-    """The metadata of a session's model as a dict of strings."""
-    return dict(session.get_modelmeta().custom_metadata_map)
 
 
 def _read_info(path, session):

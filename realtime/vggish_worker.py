@@ -18,7 +18,7 @@ import numpy as np
 
 from gate.errors import ConfigError, ModelError
 from gate.features import VGGISH_LOG_OFFSET
-from realtime.onnx_detector import open_session
+from realtime.onnx_session import open_session
 
 HEAD_FORMAT = "exemplar-gate-embedding-head"
 VGGISH_FORMAT = "exemplar-gate-vggish"
@@ -97,7 +97,7 @@ class VggishDetector:
             raise ConfigError(f"delay_hops={delay_hops} must be in 1..{patch_hops}")
         self.compact = compact
         self.patch_hops, self.delay_hops = patch_hops, delay_hops
-        self._vggish, self._head = open_session(Path(vggish)), open_session(Path(head))
+        self._vggish, self._head = open_session(vggish), open_session(head)
         _metadata(self._vggish, vggish, VGGISH_FORMAT)
         meta = _metadata(self._head, head, HEAD_FORMAT)
         self.info = self._make_info(meta, vggish, head)

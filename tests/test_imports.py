@@ -70,7 +70,7 @@ def test_gate_imports_numpy_and_the_standard_library_only():
 
 
 def test_torch_lives_in_training_only():
-    for package in ("gate", "realtime", "models"):
+    for package in ("gate", "realtime"):
         for path in modules(package):
             assert "torch" not in {name.split(".")[0] for name in imported(path)}, path
 
@@ -114,3 +114,21 @@ def test_commands_take_one_thread_and_programs_keep_theirs(command):
     environment = {k: v for k, v in os.environ.items() if k not in names}
     for text in (code, own):
         subprocess.run([sys.executable, "-c", text], check=True, env=environment, cwd=ROOT)
+
+
+def test_a_folder_of_the_user_s_called_models_is_not_taken_for_ours(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise RuntimeError('the user\'s')")
+    code = "import realtime; print(realtime.open_gate(sample_rate=48000).detector.info.name)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    assert found.stdout.strip() == "voice", found.stderr
+
+
+def test_onnx_files_are_opened_in_one_place():
+    for package in PACKAGES:
+        for path in modules(package):
+            opens = "InferenceSession(" in path.read_text(encoding="utf-8")
+            assert opens == (path.name == "onnx_session.py"), path

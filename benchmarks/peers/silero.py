@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.peers.base import DetectorGate
 from benchmarks.quality.decisions import Decisions, Rule
+from realtime.onnx_session import open_session
 
 _CHUNK, _CONTEXT = 512, 64
 
@@ -23,17 +24,11 @@ class Silero:
     sample_rate = 16000
 
     def __init__(self):
-        import onnxruntime
-
         spec = importlib.util.find_spec("silero_vad")
         if spec is None:
             raise ImportError("silero_vad")
         self.path = Path(spec.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(self.path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(self.path)
 
     def decide(self, hearing):
         """Stream the recording from a fresh state."""

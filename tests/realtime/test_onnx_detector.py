@@ -8,7 +8,8 @@ from gate.decision import ClassicRule, EvidenceRule
 from gate.errors import ConfigError, ModelError
 from realtime import open_gate
 from realtime.models import find_model, model_names
-from realtime.onnx_detector import OnnxDetector, metadata_of, open_session
+from realtime.onnx_detector import OnnxDetector
+from realtime.onnx_session import metadata_of, open_session
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ for name in ("onnx", "sklearn", "matplotlib", "scipy"):
 from audioset_shards import write_data  # noqa: E402
 
 from gate.errors import ConfigError, ModelError  # noqa: E402
+from realtime.onnx_session import open_session  # noqa: E402
 from training.audioset import best as audioset_best  # noqa: E402
 from training.audioset import export as audioset_export  # noqa: E402
 from training.audioset import raw_frontends, sweeps  # noqa: E402
 from training.audioset import report as audioset_report  # noqa: E402
 from training.audioset.best import Ensemble  # noqa: E402
 from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset.export import Head, export_head, open_head, reference_input, run_head  # noqa: E402
+from training.audioset.export import Head, export_head, reference_input, run_head  # noqa: E402
 
 SHIPPED = Path(__file__).parents[2] / "models" / "audioset-speech.onnx"
 TINY = BestNetSettings(width=16, blocks=1, heads=2, n_classes=1)
@@ -47,7 +48,7 @@ def exported(tmp_path_factory):
 def test_onnx_equals_torch_for_any_shape(exported, n, rows):
     net, path = exported
     x = np.random.default_rng(n).integers(0, 256, (n, rows, 128)).astype(np.uint8)
-    clip, per_second = run_head(open_head(path), x)
+    clip, per_second = run_head(open_session(path), x)
     assert clip.shape == (n,) and per_second.shape == (n, rows)
     with torch.no_grad():
         expected = Head(net)(torch.from_numpy(x))
@@ -76,7 +77,7 @@ def test_matrices_take_a_byte_a_weight_and_others_stay(tmp_path):
 def test_the_reference_is_what_the_file_gives(exported):
     _, path = exported
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as kept:
-        got = run_head(open_head(path), kept["embeddings"])
+        got = run_head(open_session(path), kept["embeddings"])
         np.testing.assert_array_equal(kept["embeddings"], reference_input())
         np.testing.assert_allclose(got[0], kept["clip"], atol=1e-6)
         np.testing.assert_allclose(got[1], kept["per_second"], atol=1e-6)
@@ -100,7 +101,7 @@ def test_export_needs_a_best_model(tmp_path):
 def test_the_shipped_head_keeps_its_reference():
     if not SHIPPED.is_file():
         pytest.skip(f"{SHIPPED.name} is not in this checkout")
-    session = open_head(SHIPPED)
+    session = open_session(SHIPPED)
     with np.load(SHIPPED.with_suffix(".npz"), allow_pickle=False) as kept:
         clip, per_second = run_head(session, kept["embeddings"])
         # Another CPU may sum in another order.
@@ -163,7 +164,7 @@ def test_the_whole_report_from_one_command(tmp_path, monkeypatch, capsys):
     audioset_report.make_report(args)
     assert "per_second_roc_auc_strict" in capsys.readouterr().out
     record = json.loads((tmp_path / "runs" / "best" / "best.json").read_text())
-    kept = open_head(tmp_path / "models" / "audioset-speech.onnx").get_modelmeta()
+    kept = open_session(tmp_path / "models" / "audioset-speech.onnx").get_modelmeta()
     threshold = float(kept.custom_metadata_map["presence_threshold"])
     # The seconds' own, not the clips'.
     assert threshold == record["presence_threshold"] != record["thresholds"]["f1"]

@@ -12,12 +12,12 @@ pytest.importorskip("onnx", reason="onnx is in the [training] extra")
 import training.voice.graph as voice_graph  # noqa: E402
 from gate.errors import ConfigError, ModelError  # noqa: E402
 from gate.features import MelSettings  # noqa: E402
+from realtime.onnx_session import open_session  # noqa: E402
 from training.voice.export import (  # noqa: E402
     DetectorCard,
     build_model,
     example_features,
     export_voice,
-    open_session,
     run_sequence,
     run_stream,
     run_torch,

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError, ModelError
+from realtime.onnx_session import open_session
 from training.audioset.models import scale_bytes
 from training.onnx_write import to_onnx
 
@@ -41,16 +42,6 @@ def reference_input(seed=0):
 def run_head(session, embeddings):
     """``(clip, per_second)`` of one call."""
     return session.run(["clip", "per_second"], {"embeddings": embeddings})
-
-
-def open_head(path):
-    """Single-threaded session of a head."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def pack_matrices(graph):
@@ -121,7 +112,7 @@ def export_head(net, path, metadata):
     )
     pack_matrices(graph)
     onnx.save(graph, path)
-    session = open_head(path)
+    session = open_session(path)
     for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):
         x = np.resize(reference_input(seed=n * rows), (n, rows, 128))
         with torch.no_grad():

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError, ModelError
+from realtime.onnx_session import open_session
 from realtime.vggish_worker import WHERE_FROM
 
 N_FRAMES = 96
@@ -147,7 +148,6 @@ def export_vggish(model, path, tolerance=1):
         If onnxruntime and torch differ by more on random patches.
     """
     import onnx
-    import onnxruntime
 
     from training.onnx_write import to_onnx
 
@@ -169,7 +169,7 @@ def export_vggish(model, path, tolerance=1):
         },
     )
     onnx.save(graph, path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     patches = torch.randn(3, N_FRAMES, N_MELS, generator=torch.Generator().manual_seed(0)) * 2 - 2
     with torch.no_grad():
         expected = model(patches).numpy().astype(int)

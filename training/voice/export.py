@@ -1,18 +1,17 @@
 """Writes a `VoiceNet` as one ONNX file with metadata, and checks it before it is kept."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import helper
 
 from gate.errors import ConfigError, ModelError
 from gate.features import MelSettings, log_mel_spectrogram
+from realtime.onnx_session import open_session
 from training.voice.graph import OUTPUTS, build_graph
 
 FORMAT = "exemplar-gate-detector"
@@ -121,15 +120,6 @@ def example_features(n_hops=300, seed=0, mel=MelSettings()):
     samples = 0.1 * tones * on + 0.003 * rng.standard_normal(n)
     samples[-n // 10 :] = 0.0
     return log_mel_spectrogram(samples, mel)
-
-
-def open_session(model):
-    """Single-threaded onnxruntime session of a path or of serialised bytes."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    source = str(model) if isinstance(model, os.PathLike | str) else model
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def run_sequence(session, features, state):
@@ -254,7 +244,7 @@ def export_voice(net, path, card, features=None, mel=MelSettings()):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".onnx.partial")
     partial.write_bytes(model)
-    os.replace(partial, path)
+    partial.replace(path)
     arrays = {name: outputs[name] for name in OUTPUTS}
     np.savez_compressed(path.with_suffix(".npz"), features=features, **arrays)
     return report

@@ -13,6 +13,7 @@ import numpy as np
 
 from gate.errors import ConfigError
 from gate.features import LogMel, MelSettings
+from realtime.onnx_session import open_session
 from training.corpus.decode import SAMPLE_RATE
 
 _CHUNK, _CONTEXT = 512, 64  # Silero VAD at 16 kHz
@@ -43,13 +44,7 @@ def silero_probabilities(corpus, indices, batch_size=128):
     dict of int to ndarray, shape (n_hops,), uint8
         Probability times 255; a chunk's probability stands for its own 32 ms.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(silero_model_path()), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(silero_model_path())
     order = sorted(indices, key=corpus.length)
     result = {}
     for begin in range(0, len(order), batch_size):

@@ -11,13 +11,13 @@ import time
 import numpy as np
 import torch
 
+from realtime.onnx_session import open_session
 from training.voice.export import (
     OUTPUTS,
     DetectorCard,
     build_model,
     check_session,
     example_features,
-    open_session,
 )
 from training.voice.network import VoiceNet, VoiceSettings
 
