@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from cpp_arrays import TILE, CppArrays
 from onnx import numpy_helper
-
-TILE = 64
-"""Outputs that `dense` computes side by side; equals dense_tile in kernels.hpp."""
 
 _FEW = 16  # products with fewer outputs are not packed
 _UNARY = {"Log": "std::log({0})", "Relu": "({0} < 0.0f ? 0.0f : {0})"}
@@ -36,7 +34,7 @@ class Generator:
     Parameters
     ----------
     model : onnx.ModelProto
-        With inputs ``features`` and ``state``.
+        With inputs ``features`` and ``state``, and ``ears`` where it has other ears too.
     """
 
     def __init__(self, model):
@@ -49,8 +47,10 @@ class Generator:
             )  # a dynamic one is 1: one hop, one channel
             self.sizes[value.name] = math.prod(d.dim_value or 1 for d in dimensions)
         self.shapes = set()
-        self.places = {"features": "features", "state": "state"}
-        self.arrays, self.steps = [], []
+        self.places = {value.name: value.name for value in self.graph.input}
+        if not {"features", "state"} <= set(self.places) <= {"features", "ears", "state"}:
+            raise UnsupportedError(f"inputs {', '.join(self.places)} are not known")
+        self.arrays, self.steps = CppArrays(), []
         self.work_size = 0
 
     def translate(self):
@@ -80,7 +80,7 @@ class Generator:
     def place(self, name):
         """C++ expression of a tensor's first element's address."""
         if name not in self.places:
-            self.places[name] = self.array(self.constants[name])
+            self.places[name] = self.arrays.array(self.constants[name])
         return self.places[name]
 
     def offset(self, name):
@@ -89,14 +89,6 @@ class Generator:
         if not place.startswith("work + "):
             raise UnsupportedError(f"output {name} must be computed")
         return sum(int(part) for part in place.removeprefix("work + ").split(" + "))
-
-    def array(self, values):
-        """Define a constant; returns its name."""
-        values = np.asarray(values, dtype=np.float32).reshape(-1)
-        name = f"constant_{len(self.arrays)}"
-        text = ",".join(np.format_float_scientific(v, unique=True) + "f" for v in values)
-        self.arrays.append(f"alignas(64) const float {name}[] = {{{text}}};")
-        return name
 
     def _take(self, size):
         """Address of new work space, whole tiles."""
@@ -159,10 +151,10 @@ class Generator:
         if n_in != self.sizes[node.input[0]]:
             raise UnsupportedError(f"{node.op_type} of {weights.shape} must fit one row")
         if n_out < _FEW:
-            w, b = self.array(weights), self.array(bias)
+            w, b = self.arrays.array(weights), self.arrays.array(bias)
             self.steps.append(f"dense_rows({w}, {b}, {source}, {n_in}, {n_out}, {out});")
         else:
-            w, b = self._packed(weights), self._padded(bias)
+            w, b = self.arrays.packed(weights), self.arrays.padded(bias)
             self.steps.append(f"dense({w}, {b}, {source}, {n_in}, {n_out}, {out});")
 
     def _matmul(self, node, _):
@@ -191,8 +183,8 @@ class Generator:
     def _gru(self, node, attributes):
         w, r, b, n, x, h, out = self._recurrent(node, attributes, {"linear_before_reset": 1})
         stack = -(-3 * n // TILE) * TILE
-        packed = [self._packed(w), self._padded(b[: 3 * n])]
-        packed += [self._packed(r), self._padded(b[3 * n :])]
+        packed = [self.arrays.packed(w), self.arrays.padded(b[: 3 * n])]
+        packed += [self.arrays.packed(r), self.arrays.padded(b[3 * n :])]
         scratch = self._take(2 * stack)
         self.steps.append(
             f"gru_step({', '.join(packed)}, {x}, {w.shape[1]}, {h}, {n}, {scratch}, {out});"
@@ -200,18 +192,8 @@ class Generator:
 
     def _rnn(self, node, attributes):
         w, r, b, n, x, h, out = self._recurrent(node, attributes, {"activations": [b"Relu"]})
-        arrays = ", ".join(self.array(a) for a in (w, r, b[:n] + b[n:]))
+        arrays = ", ".join(self.arrays.array(a) for a in (w, r, b[:n] + b[n:]))
         self.steps.append(f"rnn_relu_step({arrays}, {x}, {w.shape[1]}, {h}, {n}, {out});")
-
-    def _packed(self, weights):
-        """(outputs, inputs) in `dense`'s order: tile of outputs, input, output in the tile."""
-        n_out, n_in = weights.shape
-        padded = np.zeros((-(-n_out // TILE) * TILE, n_in), dtype=np.float32)
-        padded[:n_out] = weights
-        return self.array(padded.reshape(-1, TILE, n_in).transpose(0, 2, 1))
-
-    def _padded(self, bias):
-        return self.array(np.pad(bias, (0, -len(bias) % TILE)))
 
 
 def _text(value):
@@ -249,7 +231,7 @@ def generate(path):
         )
     outputs = ("embedding", "presence", "key", "ballistics", "state_out")
     numbers = [generator.sizes["features"], len(classes), generator.sizes["embedding"]]
-    numbers += [generator.sizes["state"], len(targets)]
+    numbers += [generator.sizes["state"], generator.sizes.get("ears", 0), len(targets)]
     places = [generator.work_size, *(generator.offset(name) for name in outputs)]
     return "\n".join(
         [
@@ -260,7 +242,7 @@ def generate(path):
             '#include "detector_ops.hpp"',
             "namespace gate {",
             "namespace {",
-            *generator.arrays,
+            *generator.arrays.definitions,
             "const Target targets[] = {",
             *targets,
             "};",
@@ -270,7 +252,8 @@ def generate(path):
             f"    {_text(hashlib.sha256(path.read_bytes()).hexdigest())},",
             f"    {float(meta['log_offset'])!r}, {', '.join(map(str, numbers))}, targets,",
             f"    {', '.join(map(str, places))}}};",
-            "void detector_step(const float* features, const float* state, float* work) {",
+            "void detector_step(const float* features, [[maybe_unused]] const float* ears,",
+            "                   const float* state, float* work) {",
             *(f"  {step}" for step in generator.steps),
             "}",
             "}  // namespace gate",

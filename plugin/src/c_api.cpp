@@ -86,13 +86,24 @@ GATE_EXPORT void* gate_detector_new() { return new gate::Detector; }
 GATE_EXPORT void gate_detector_free(void* detector) {
   delete static_cast<gate::Detector*>(detector);
 }
-GATE_EXPORT void gate_detector_process(void* detector, const float* log_mel,
+GATE_EXPORT void gate_detector_process(void* detector, const float* log_mel, const float* ears,
                                        const float** outputs) {
-  const gate::Detection found = static_cast<gate::Detector*>(detector)->process(log_mel);
+  const gate::Detection found = static_cast<gate::Detector*>(detector)->process(log_mel, ears);
   outputs[0] = found.embedding;
   outputs[1] = found.presence;
   outputs[2] = found.key;
   outputs[3] = found.ballistics;
+}
+GATE_EXPORT int gate_detector_ears() { return gate::detector_info.n_ears; }
+
+// The second ear alone; the column of `ears` that it fills, or -1 where none is built in.
+GATE_EXPORT int gate_ear_column() { return gate::speech_ear.column; }
+GATE_EXPORT void* gate_ear_new() { return new gate::SpeechEar; }
+GATE_EXPORT void gate_ear_free(void* ear) { delete static_cast<gate::SpeechEar*>(ear); }
+GATE_EXPORT void gate_ear_reset(void* ear) { static_cast<gate::SpeechEar*>(ear)->reset(); }
+GATE_EXPORT float gate_ear_process(void* ear, const float* samples, int n) {
+  static_cast<gate::SpeechEar*>(ear)->process(samples, n);
+  return static_cast<gate::SpeechEar*>(ear)->value();
 }
 GATE_EXPORT const char* gate_detector_sha256() { return gate::detector_info.sha256; }
 GATE_EXPORT const char* gate_parameters(int id, double* low, double* high, double* initial) {

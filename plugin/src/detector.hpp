@@ -17,7 +17,7 @@ struct Target {
 struct DetectorInfo {
   const char *name, *sha256;
   double log_offset;
-  int n_mels, n_classes, embedding_size, state_size;
+  int n_mels, n_classes, embedding_size, state_size, n_ears;
   int n_targets;
   const Target* targets;
   int work_size, embedding_at, presence_at, key_at, ballistics_at, state_out_at;
@@ -25,7 +25,7 @@ struct DetectorInfo {
 
 // Both are defined in the generated file.
 extern const DetectorInfo detector_info;
-void detector_step(const float* features, const float* state, float* work);
+void detector_step(const float* features, const float* ears, const float* state, float* work);
 
 struct Detection {
   const float *embedding, *presence, *key, *ballistics;
@@ -37,17 +37,18 @@ class Detector {
 
   Detector() : work_(detector_info.work_size), state_(detector_info.state_size) {
     // Touches every weight once, so that no page is missing when sound comes.
-    std::vector<float> silence(info.n_mels, 0.0f);
-    process(silence.data());
+    std::vector<float> silence(info.n_mels + info.n_ears, 0.0f);
+    process(silence.data(), silence.data());
     reset();
   }
 
   void reset() { std::fill(state_.begin(), state_.end(), 0.0f); }
 
-  // Classify the next hop of log-mel (n_mels); the result holds until the next call.
-  Detection process(const float* log_mel) {
+  // Classify the next hop: log-mel (n_mels), what the other ears say (n_ears). The result holds
+  // until the next call.
+  Detection process(const float* log_mel, const float* ears) {
     float* work = work_.data();
-    detector_step(log_mel, state_.data(), work);
+    detector_step(log_mel, ears, state_.data(), work);
     std::copy(work + info.state_out_at, work + info.state_out_at + info.state_size,
               state_.begin());
     return {work + info.embedding_at, work + info.presence_at, work + info.key_at,

@@ -40,7 +40,45 @@ GATE_INLINE float fast_exp(float x) {
 // A NaN passes fast_exp's bounds, and must stay one: the lane looks for it.
 GATE_INLINE float keep_nan(float x, float y) { return x == x ? y : x; }
 
+// Eight sums of eight at any time, whatever the number of columns.
+template <int columns>
+GATE_INLINE void product_columns(const float* packed, const float* b, const float* x, int apart,
+                                 int n_in, int n_out, float* y) {
+  constexpr int vectors = 8 / columns, tile = 8 * vectors;
+  for (int at = 0; at < n_out; at += tile) {
+    Float8 sums[columns][vectors];
+    for (int c = 0; c < columns; ++c) {
+      for (int v = 0; v < vectors; ++v) {
+        sums[c][v] = reinterpret_cast<const Float8*>(b + at)[v];
+      }
+    }
+    for (int i = 0; i < n_in; ++i, packed += tile) {
+      const Float8* w = reinterpret_cast<const Float8*>(packed);
+      for (int c = 0; c < columns; ++c) {
+        for (int v = 0; v < vectors; ++v) sums[c][v] += w[v] * x[c * apart + i];
+      }
+    }
+    for (int c = 0; c < columns; ++c) {
+      for (int v = 0; v < vectors; ++v) {
+        reinterpret_cast<Float8*>(y + c * n_out + at)[v] = sums[c][v];
+      }
+    }
+  }
+}
+
 }  // namespace
+
+template <>
+GATE_CLONES void dense_columns<2>(const float* packed, const float* b, const float* x, int apart,
+                                  int n_in, int n_out, float* y) {
+  product_columns<2>(packed, b, x, apart, n_in, n_out, y);
+}
+
+template <>
+GATE_CLONES void dense_columns<4>(const float* packed, const float* b, const float* x, int apart,
+                                  int n_in, int n_out, float* y) {
+  product_columns<4>(packed, b, x, apart, n_in, n_out, y);
+}
 
 GATE_CLONES void dense(const float* packed, const float* b, const float* x, int n_in, int n_out,
                        float* y) {

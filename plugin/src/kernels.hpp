@@ -11,6 +11,12 @@ constexpr int dense_tile = 64;  // outputs that dense() computes side by side
 // y = b + W x. `packed` holds W as [tile][input][dense_tile]; y and b reach to a whole tile.
 void dense(const float* packed, const float* b, const float* x, int n_in, int n_out, float* y);
 
+// The same for several inputs at once, the i-th at x + i apart: y is [input][n_out], `packed` holds W
+// as [tile][input][dense_tile / columns]. A convolution is such a product.
+template <int columns>
+void dense_columns(const float* packed, const float* b, const float* x, int apart, int n_in,
+                   int n_out, float* y);
+
 void sigmoid_many(const float* x, int n, float* y);
 void tanh_many(const float* x, int n, float* y);
 void exp_many(const float* x, int n, float* y);

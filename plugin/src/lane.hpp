@@ -11,6 +11,7 @@
 #include "control.hpp"
 #include "decimator.hpp"
 #include "detector.hpp"
+#include "ear.hpp"
 #include "envelope.hpp"
 #include "features.hpp"
 #include "key.hpp"
@@ -44,7 +45,8 @@ class Lane {
 
   Lane(int sample_rate, const GateSettings& settings)
       : sample_rate_(sample_rate), decimator_(sample_rate, mel.sample_rate, mel.hop_length),
-        log_mel_(mel), key_level_(mel), envelope_(sample_rate), key_weights_(mel.n_mels),
+        log_mel_(mel), key_level_(mel), envelope_(sample_rate), ears_(detector_info.n_ears),
+        key_weights_(mel.n_mels),
         curve_(1 + static_cast<int>(std::ceil((mel.hop_length + 2.0) * sample_rate /
                                                   mel.sample_rate +
                                               2.0 * decimator_.latency_samples()))) {
@@ -81,6 +83,8 @@ class Lane {
     decimator_.reset();
     log_mel_.reset();
     detector_.reset();
+    ear_.reset();
+    std::fill(ears_.begin(), ears_.end(), 0.0f);
     head_.reset();
     control_.reset();
     envelope_.reset();
@@ -111,6 +115,10 @@ class Lane {
       samples[i] = std::min(std::max(samples[i], -clip_), clip_);  // a NaN stays one
     }
     log_mel_.process(samples);
+    if (SpeechEar::present()) {
+      ear_.process(samples, mel.hop_length);
+      ears_[speech_ear.column] = ear_.value();
+    }
     float power = 0.0f;
     for (int i = 0; i < mel.n_bins(); ++i) power += log_mel_.power()[i];
     length_ = decimator_.needed();
@@ -140,7 +148,7 @@ class Lane {
       --retry_in_;
       return {};
     }
-    const Detection found = detector_.process(log_mel_.log_mel());
+    const Detection found = detector_.process(log_mel_.log_mel(), ears_.data());
     Reading r{true};
     r.presence = found.presence[target_->columns[0]];
     for (int i = 1; i < target_->n_columns; ++i) {
@@ -235,10 +243,11 @@ class Lane {
   Decimator decimator_;
   LogMel log_mel_;
   Detector detector_;
+  SpeechEar ear_;
   KeyLevel key_level_;
   Control control_;
   Envelope envelope_;
-  std::vector<float> key_weights_, curve_;
+  std::vector<float> ears_, key_weights_, curve_;
   int length_ = 0;
   int64_t now_ = 0;
   int retry_in_ = 0, retry_hops_ = 1;

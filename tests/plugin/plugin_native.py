@@ -64,7 +64,7 @@ def load_core(path):
         "gate_process": (None, [handle, pointers, pointers, ctypes.c_int, pointers, ctypes.c_int]),
         "gate_detector_new": (handle, []),
         "gate_detector_free": (None, [handle]),
-        "gate_detector_process": (None, [handle, _FLOATS, pointers]),
+        "gate_detector_process": (None, [handle, _FLOATS, _FLOATS, pointers]),
         "gate_detector_sha256": (ctypes.c_char_p, []),
         "gate_parameters": (
             ctypes.c_char_p,
