@@ -200,6 +200,16 @@ def _text(value):
     return json.dumps(str(value))  # a JSON string of ASCII is a C++ string
 
 
+def _rule(target, thresholds, decision):
+    """Initialiser of a target's `DecisionRule`; defaults are those of gate/decision.py."""
+    if target not in thresholds and target not in decision:
+        return "{false, 0.0, 0.0, 0.0, 0.0, 0.0}"
+    told = decision.get(target, {"threshold": thresholds.get(target)})
+    numbers = [told.get("threshold", 0.5), 0.0, told.get("open_cost", 2.0)]
+    numbers += [told.get("shut_cost", 3.0), told.get("shut_margin", 0.0)]
+    return f"{{true, {', '.join(repr(float(n)) for n in numbers)}}}"
+
+
 def generate(path):
     """The C++ source, as a string.
 
@@ -215,19 +225,21 @@ def generate(path):
     """
     model = onnx.load(str(path))
     meta = {p.key: p.value for p in model.metadata_props}
-    if meta.get("format") != "exemplar-gate-detector" or meta.get("format_version") != "1":
-        raise UnsupportedError("metadata format must be exemplar-gate-detector, version 1")
+    if meta.get("format") != "exemplar-gate-detector" or meta.get("format_version") not in "12":
+        raise UnsupportedError("metadata format must be exemplar-gate-detector, version 1 or 2")
     generator = Generator(model)
     generator.translate()
     classes = json.loads(meta["classes"])
     thresholds = json.loads(meta["presence_threshold"])
     hysteresis = json.loads(meta["presence_hysteresis"])
+    decision = json.loads(meta.get("decision", "{}"))
     targets = []
     for name, members in json.loads(meta["targets"]).items():
         columns = ", ".join(str(classes.index(member)) for member in members)
         targets.append(
             f"    {{{_text(name)}, {len(members)}, {{{columns}}}, "
-            f"{thresholds.get(name, 0.5)!r}, {hysteresis.get(name, 0.0)!r}}},"
+            f"{thresholds.get(name, 0.5)!r}, {hysteresis.get(name, 0.0)!r}, "
+            f"{_rule(name, thresholds, decision)}}},"
         )
     outputs = ("embedding", "presence", "key", "ballistics", "state_out")
     numbers = [generator.sizes["features"], len(classes), generator.sizes["embedding"]]

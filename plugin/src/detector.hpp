@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <vector>
 
+#include "decision.hpp"
+
 namespace gate {
 
 struct Target {
   const char* name;
   int n_columns;
   int columns[8];  // of presence; the largest counts
-  double presence_threshold, presence_hysteresis;
+  double presence_threshold, presence_hysteresis;  // of the classic rule
+  DecisionRule rule;                               // by evidence, where the detector brings it
 };
 
 struct DetectorInfo {

@@ -25,6 +25,7 @@ struct Meters {
   double time_s = 0.0, input_dbfs = min_dbfs, key_level_dbfs = min_dbfs, presence = 0.0;
   double open = 0.0, gain_db = 0.0, attack_ms = 0.0, hold_ms = 0.0, release_ms = 0.0;
   double key_low_hz = 0.0, key_high_hz = 8000.0, reason = 0.0;
+  double evidence = 0.0, evidence_low = 0.0, evidence_high = 0.0;  // in nats; 0: the classic rule
 };
 
 struct Counters {
@@ -58,12 +59,8 @@ class Lane {
   void configure(const GateSettings& settings) {
     const Target& target = detector_info.targets[settings.target];
     target_ = &target;
-    const double threshold = profile_ ? profile_->presence_threshold : target.presence_threshold;
-    const double hysteresis =
-        profile_ ? profile_->presence_hysteresis : target.presence_hysteresis;
-    control_.configure(settings.threshold_db, settings.hysteresis_db,
-                       settings.presence_threshold.value_or(threshold),
-                       settings.presence_hysteresis.value_or(hysteresis));
+    control_.configure(settings.threshold_db, settings.hysteresis_db, rule(settings),
+                       lag_hops(settings.lookahead_ms));
     settings_ = settings;
     key_level_.configure(settings.key);
     const double reduced = db_to_gain(settings.range_db);
@@ -195,6 +192,7 @@ class Lane {
       ++counters.failed_hops;
       meters_.key_level_dbfs = meters_.input_dbfs;
       meters_.presence = std::numeric_limits<double>::quiet_NaN();
+      control_.miss();
       control_.reason = Reason::detector_failed;
       envelope_.process(curve, length_, 1.0, click_free_s_);
       return;
@@ -218,6 +216,19 @@ class Lane {
     envelope_.process(curve + n_open, length_ - n_open, shut_gain_, release_s);
   }
 
+  // How presence decides: a pinned hold, and a profile, ask for the classic rule.
+  DecisionRule rule(const GateSettings& settings) const {
+    DecisionRule r = target_->rule;
+    if (settings.hold_ms || profile_ != nullptr) r.by_evidence = false;
+    if (!r.by_evidence) {
+      r.threshold = profile_ ? profile_->presence_threshold : target_->presence_threshold;
+      r.hysteresis = profile_ ? profile_->presence_hysteresis : target_->presence_hysteresis;
+    }
+    r.threshold = settings.presence_threshold.value_or(r.threshold);
+    r.hysteresis = settings.presence_hysteresis.value_or(r.hysteresis);
+    return r;
+  }
+
   // Seconds: the pinned value, or the learned one within the setting's range.
   static double bounded(const std::optional<double>& pinned_ms, Range range, double learned_s) {
     if (pinned_ms) return *pinned_ms * 1e-3;
@@ -233,6 +244,10 @@ class Lane {
     meters_.key_low_hz = low_hz;
     meters_.key_high_hz = high_hz;
     meters_.reason = static_cast<double>(reason);
+    const Evidence* evidence = control_.evidence();
+    meters_.evidence = evidence ? evidence->meter() : 0.0;
+    meters_.evidence_low = evidence ? evidence->low() : 0.0;
+    meters_.evidence_high = evidence ? evidence->high() : 0.0;
   }
 
   int sample_rate_;

@@ -15,7 +15,7 @@ enum ParameterId {
   p_presence_mode, p_presence_threshold, p_presence_hysteresis, p_mode, p_bypass,
   n_inputs,
   m_input_dbfs = n_inputs, m_key_level_dbfs, m_presence, m_gain_db, m_open,
-  m_attack_ms, m_hold_ms, m_release_ms, m_key_low_hz, m_key_high_hz,
+  m_attack_ms, m_hold_ms, m_release_ms, m_key_low_hz, m_key_high_hz, m_evidence,
   n_parameters
 };
 
@@ -39,7 +39,7 @@ constexpr Parameter parameters[n_parameters] = {
      {"Learned", "Pinned"}},
     {"attack_ms", "Attack", "ms", "Time to cover 63 % of the way to open",
      attack_ms_range.low, attack_ms_range.high, 2.0, {}},
-    {"hold_mode", "Hold mode", "", "Learned, or pinned to the time below", 0.0, 1.0, 0.0,
+    {"hold_mode", "Hold mode", "", "As long as the evidence lasts, or pinned to the time below", 0.0, 1.0, 0.0,
      {"Learned", "Pinned"}},
     {"hold_ms", "Hold", "ms", "How long the gate stays open after its condition has ended",
      hold_ms_range.low, hold_ms_range.high, 200.0, {}},
@@ -58,9 +58,9 @@ constexpr Parameter parameters[n_parameters] = {
     {"presence_mode", "Presence mode", "", "Learned, or pinned to the values below", 0.0, 1.0, 0.0,
      {"Learned", "Pinned"}},
     {"presence_threshold", "Presence threshold", "",
-     "Probability of the target that opens the gate; 0 makes it a level gate", 0.0, 1.0, 0.5, {}},
+     "Probability that speaks neither for nor against the target; 0 makes it a level gate", 0.0, 1.0, 0.5, {}},
     {"presence_hysteresis", "Presence hysteresis", "",
-     "How far below its threshold the presence keeps the gate open", 0.0, 1.0, 0.15, {}},
+     "With a pinned hold: how far below its threshold the presence keeps the gate open", 0.0, 1.0, 0.15, {}},
     {"mode", "Mode", "", "Duck turns the target down and passes the rest", 0.0, 1.0, 0.0,
      {"Gate", "Duck"}},
     {"bypass", "Bypass", "", "Pass everything; the gate goes on listening", 0.0, 1.0, 0.0,
@@ -79,6 +79,8 @@ constexpr Parameter parameters[n_parameters] = {
      {}},
     {"key_high_now_hz", "Key high now", "Hz", "Upper edge of the key in force", 0.0, 8000.0,
      8000.0, {}},
+    {"evidence_now", "Evidence now", "", "What was heard for the target in nats; above 0 it is present",
+     -64.0, 64.0, 0.0, {}},
 };
 
 // The largest value of a parameter: the last of the detector's targets for the target.
@@ -130,6 +132,7 @@ inline float meter_value(const Meters& m, int id) {
     case m_release_ms: return static_cast<float>(m.release_ms);
     case m_key_low_hz: return static_cast<float>(m.key_low_hz);
     case m_key_high_hz: return static_cast<float>(m.key_high_hz);
+    case m_evidence: return static_cast<float>(m.evidence);
     default: return 0.0f;
   }
 }

@@ -6,6 +6,7 @@ import numpy as np
 from plugin_native import NativeGate
 from plugin_signals import random_cuts
 
+from gate.control import Reason
 from gate.processor import GateProcessor
 
 GAIN_TOLERANCE_DB = 0.01
@@ -51,7 +52,12 @@ def compare(core, detector, settings, audio, sample_rate, seed=0, key=None):
     cuts = random_cuts(len(audio), seed + 1, longest=8192)
     ours = np.concatenate([native.process(ones[cut], key[cut]) for cut in cuts])[:, 0]
     assert len(native.trace) == len(decisions)
-    same = np.array([a[0] == bool(b["open"]) for a, b in zip(decisions, native.trace, strict=True)])
+    same = np.array(
+        [
+            (opened, reason) == (bool(row["open"]), Reason(int(row["reason"])).label)
+            for (opened, reason), row in zip(decisions, native.trace, strict=True)
+        ]
+    )
     difference = np.abs(20 * np.log10(np.maximum(ours, 1e-6) / np.maximum(gains, 1e-6)))
     if not same.all():  # gains after a differing decision differ rightly
         first = int(np.argmin(same))

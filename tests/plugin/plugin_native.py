@@ -21,6 +21,9 @@ _METERS = (
     "key_low_hz",
     "key_high_hz",
     "reason",
+    "evidence",
+    "evidence_low",
+    "evidence_high",
 )
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
@@ -65,6 +68,12 @@ def load_core(path):
         "gate_detector_new": (handle, []),
         "gate_detector_free": (None, [handle]),
         "gate_detector_process": (None, [handle, _FLOATS, _FLOATS, pointers]),
+        "gate_detector_ears": (ctypes.c_int, []),
+        "gate_ear_column": (ctypes.c_int, []),
+        "gate_ear_new": (handle, []),
+        "gate_ear_free": (None, [handle]),
+        "gate_ear_reset": (None, [handle]),
+        "gate_ear_process": (ctypes.c_float, [handle, _FLOATS, ctypes.c_int]),
         "gate_detector_sha256": (ctypes.c_char_p, []),
         "gate_parameters": (
             ctypes.c_char_p,
@@ -183,15 +192,43 @@ def _rows(planes):
     return (_FLOATS * len(planes))(*(row.ctypes.data_as(_FLOATS) for row in planes))
 
 
-def run_detector(core, features):
-    """Outputs of the generated detector on features (T, n_mels): list of four arrays."""
+def run_detector(core, features, ears=None):
+    """Outputs of the generated detector on features (T, n_mels): list of four arrays.
+
+    `ears` (T, k) is what the other ears say; None is silence.
+    """
     detector = core.gate_detector_new()
     widths = (128, 5, 64, 3)
     out = [np.empty((len(features), width), np.float32) for width in widths]
     pointers = (_FLOATS * 4)()
-    for hop, row in enumerate(np.ascontiguousarray(features, np.float32)):
-        core.gate_detector_process(detector, row.ctypes.data_as(_FLOATS), pointers)
+    features = np.ascontiguousarray(features, np.float32)
+    if ears is None:
+        ears = np.zeros((len(features), core.gate_detector_ears()))
+    ears = np.ascontiguousarray(ears, np.float32)
+    for hop, (row, heard) in enumerate(zip(features, ears, strict=True)):
+        inputs = (array.ctypes.data_as(_FLOATS) for array in (row, heard))
+        core.gate_detector_process(detector, *inputs, pointers)
         for array, pointer, width in zip(out, pointers, widths, strict=True):
             array[hop] = np.ctypeslib.as_array(pointer, (width,))
     core.gate_detector_free(detector)
     return out
+
+
+class NativeEar:
+    """The second ear alone, as the core computes it."""
+
+    def __init__(self, core):
+        self._core, self._handle = core, core.gate_ear_new()
+
+    def __del__(self):
+        self._core.gate_ear_free(self._handle)
+
+    def reset(self):
+        self._core.gate_ear_reset(self._handle)
+
+    def process(self, samples):
+        """Hear 16 kHz samples; the value afterwards."""
+        samples = np.ascontiguousarray(samples, np.float32)
+        return self._core.gate_ear_process(
+            self._handle, samples.ctypes.data_as(_FLOATS), len(samples)
+        )
