@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 PLUGIN_BUILD ?= build/plugin
-CONFIGURE = cmake -S plugin -B $(PLUGIN_BUILD) -DGATE_PYTHON="$$(command -v $(PYTHON))"
+PLUGIN_OPTIONS ?=
+CONFIGURE = cmake -S plugin -B $(PLUGIN_BUILD) -DGATE_PYTHON="$$(command -v $(PYTHON))" $(PLUGIN_OPTIONS)
 
 .PHONY: plugin plugin-core plugin-install plugin-clean
 
