@@ -133,6 +133,12 @@ class Decimator:
         last = ((hops + 1) * self.hop_length - 1) * self.sample_rate
         return last // (self._hops_per_second * self.hop_length) + self._half + 1 - base
 
+    def hop_ends_within(self, n_samples):
+        """The `hop_ends` that lie within the next `n_samples` samples."""
+        bound = n_samples * self._hops_per_second // self.sample_rate + 2
+        ends = self.hop_ends(bound)
+        return ends[: np.searchsorted(ends, n_samples, side="right")]
+
     def push(self, samples):
         """Append samples, at most `needed` of them."""
         n = len(samples)

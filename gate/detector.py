@@ -52,6 +52,8 @@ class DetectorInfo:
     decision : dict
         Target name to its `gate.decision.EvidenceRule`; a target that is not in it is decided by
         the classic rule.
+    ears : tuple of str
+        Second ears that it listens to: the columns of its input `ears`.
     sha256 : str
         Of the file; ties a profile to its detector.
     metadata : dict
@@ -65,6 +67,7 @@ class DetectorInfo:
     presence_threshold: dict = field(default_factory=dict)
     presence_hysteresis: dict = field(default_factory=dict)
     decision: dict = field(default_factory=dict)
+    ears: tuple = ()
     sha256: str = ""
     metadata: dict = field(default_factory=dict)
 
@@ -112,13 +115,16 @@ class Detector(Protocol):
 
     info: DetectorInfo
 
-    def process(self, features) -> Detection:
+    def process(self, features, ears=None) -> Detection:
         """Classify the next hops.
 
         Parameters
         ----------
         features : ndarray, shape (T, n_mels), float32
             Log-mel hops; T is 1 in the stream. May be reused by the caller afterwards.
+        ears : ndarray, shape (T, k), float32, optional
+            What each of `info.ears` says, 0 where it is silent; None: all silent. A detector
+            whose info names none is called without.
 
         Returns
         -------

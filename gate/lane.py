@@ -9,10 +9,10 @@ import math
 import numpy as np
 
 from gate.control import Control, Reason
-from gate.decimator import Decimator
 from gate.decision import ClassicRule, lag_hops
+from gate.ears import Ears
 from gate.envelope import Envelope
-from gate.features import LogMel
+from gate.frontend import Frontend
 from gate.key import KeyLevel
 from gate.meters import Meters
 from gate.settings import LEARNED, RANGES
@@ -20,7 +20,6 @@ from gate.units import MIN_DBFS, db_to_gain, gain_to_db, mean_square_dbfs, power
 
 _CLICK_FREE_S = 0.005  # time constant of bypass and of failing open
 _MAX_RETRY_HOPS = 64
-_CLIP = 16.0  # +24 dBFS: a wild float sample must not reach the detector's state
 
 
 class Lane:
@@ -35,6 +34,8 @@ class Lane:
         Its own: the lane resets it.
     counters : Counters
         Where failures are counted; shared between lanes.
+    ears : sequence of gate.ears.Ear
+        Its own second ears; those that the detector names are heard.
 
     Notes
     -----
@@ -43,20 +44,17 @@ class Lane:
     the decimator's, and up to one hop.
     """
 
-    def __init__(self, settings, sample_rate, detector, counters):
+    def __init__(self, settings, sample_rate, detector, counters, ears=()):
         self.sample_rate = sample_rate
         self.detector = detector
         self.counters = counters
-        mel = detector.info.mel
-        self.decimator = Decimator(sample_rate, mel.sample_rate, mel.hop_length)
-        self.log_mel = LogMel(mel)
-        hop_samples = (mel.hop_length + 2) * sample_rate / mel.sample_rate
-        self._longest = 1 + math.ceil(hop_samples + 2 * self.decimator.latency_samples)
+        self.frontend = Frontend(sample_rate, detector.info.mel)
+        self.ears = Ears(detector.info.ears, ears, counters)
+        self._longest = self.frontend.longest_hop
         self._curve = np.empty(self._longest, dtype=np.float32)
         self.control = Control(0.0, 0.0, ClassicRule())
-        self.envelope = None
+        self.envelope = Envelope(sample_rate, self._longest, 0.0)
         self.configure(settings)
-        self.envelope = Envelope(sample_rate, self._longest, self._shut_gain)
         self.reset()
 
     def configure(self, settings):
@@ -87,26 +85,41 @@ class Lane:
         duck = settings.mode == "duck"
         self._open_gain, self._shut_gain = (reduced, 1.0) if duck else (1.0, reduced)
         self._bypass = settings.bypass
-        if self.envelope is not None:
-            self.envelope.set_initial_gain(self._shut_gain)
+        # A gate that starts bypassed passes its first sample as it is.
+        self.envelope.set_initial_gain(1.0 if settings.bypass else self._shut_gain)
+        if self.frontend.position == 0:
+            self._begin()
+
+    def _begin(self):
+        """The gain until the first hop has ended."""
+        self.envelope.reset()
+        self._gain = self.envelope.gain
+        self.curve = self._curve[: self.needed]
+        self.curve[:] = self._gain
+
+    def take_detector(self, detector, ears, settings):
+        """Take another detector; its ears go on where they are the ones in use."""
+        self.detector = detector
+        if self.ears.names != detector.info.ears or ears is not None:
+            found = self.ears.found if ears is None else ears
+            self.ears = Ears(detector.info.ears, found, self.counters)
+        self.configure(settings)
 
     def reset(self):
         """Back to the state of a new lane; settings stay."""
-        self.decimator.reset()
-        self.log_mel.reset()
+        self.frontend.reset()
+        self.ears.reset()
         self.detector.reset()
         self.control.reset()
-        self.envelope.reset()
         self._now = 0
         self._retry_in = 0
         self._retry_hops = 1
         self.key_weights = np.ones(self.detector.info.mel.n_mels, dtype=np.float32)
         self._input_dbfs = self._level_dbfs = MIN_DBFS
         self._presence = 0.0
-        self._gain = self.envelope.gain
         self._opened = False
         self._ballistics = (0.0, 0.0, 0.0)
-        self.curve = self._fill_first_curve()
+        self._begin()
 
     def copy(self):
         """A lane in the same state; it shares only the counters."""
@@ -114,9 +127,9 @@ class Lane:
         return copy.deepcopy(self, shared)
 
     def adopt(self, other):
-        """Take over another lane's ears and decision, but go on from this one's gain."""
-        self.decimator = copy.deepcopy(other.decimator)
-        self.log_mel = copy.deepcopy(other.log_mel)
+        """Take over what another lane hears and decides, but go on from this one's gain."""
+        self.frontend = copy.deepcopy(other.frontend)
+        self.ears = other.ears.fork()
         self.control = copy.deepcopy(other.control)
         self.detector = other.detector.fork()
         self.key_weights = other.key_weights.copy()
@@ -125,32 +138,22 @@ class Lane:
     @property
     def needed(self):
         """Input samples until the hop ends."""
-        return self.decimator.needed
-
-    def _fill_first_curve(self):
-        curve = self._curve[: self.decimator.needed]
-        curve[:] = self.envelope.gain
-        return curve
+        return self.frontend.needed
 
     def push(self, samples):
-        """Append key samples (n,), n at most `needed`."""
-        self.decimator.push(samples)
+        """Append key samples (n,) or (n, channels), n at most `needed`."""
+        self.frontend.push(samples)
 
     def end_hop(self):
         """Decide: call when `needed` is 0. Afterwards `curve` holds the gains that follow."""
-        self.decide(*self.hear())
+        samples, features, power = self.frontend.take()
+        self.decide(features, power, self.ears.process(samples) if self.ears.names else None)
 
-    def hear(self):
-        """First half of `end_hop`: features and power of the hop."""
-        samples = self.decimator.process()
-        np.clip(samples, -_CLIP, _CLIP, out=samples)
-        return self.log_mel.process(samples)
-
-    def decide(self, features, power):
-        """Second half of `end_hop`."""
-        self._now = self._now + len(self.curve)
-        reading = self._detect(features, power)
-        self.curve = self._curve[: self.decimator.needed]
+    def decide(self, features, power, ears=None):
+        """Second half of `end_hop`, from one hop of the frontend and what the ears say of it."""
+        self._now += len(self.curve)
+        reading = self._detect(features, power, ears)
+        self.curve = self._curve[: self.needed]
         self._apply(reading, mean_square_dbfs(power.sum()), self.curve)
 
     def process_many(self, samples, on_hop=None):
@@ -158,7 +161,7 @@ class Lane:
 
         Parameters
         ----------
-        samples : ndarray, shape (n,), float32
+        samples : ndarray, shape (n,) or (n, channels), float32
             Key samples, any number of hops long.
         on_hop : callable, optional
             Called after every decision.
@@ -169,44 +172,42 @@ class Lane:
             The gain of every sample. Within float32 rounding of the detector what the stream
             gives; decisions are taken by the same code.
         """
-        n = len(samples)
-        bound = n * self.log_mel.mel.sample_rate // (self.sample_rate * self.log_mel.mel.hop_length)
-        ends = self.decimator.hop_ends(bound + 2)
-        n_hops = int(np.searchsorted(ends, n, side="right"))
-        gains = np.empty(n + self._longest, dtype=np.float32)
+        n, start = len(samples), self.frontend.position
         before = self.curve[len(self.curve) - self.needed :]
+        gains = np.empty(n + self._longest, dtype=np.float32)
         gains[: len(before)] = before
+        hops = self.frontend.process(samples)
+        n_hops = len(hops.ends)
         if n_hops == 0:
-            self.push(samples)
             return gains[:n]
-        last = int(ends[n_hops - 1])
-        resampled = self.decimator.process_many(samples[:last])
-        np.clip(resampled, -_CLIP, _CLIP, out=resampled)
-        features, power = self.log_mel.process_many(resampled)
-        levels = power_to_dbfs(power.sum(axis=1)).tolist()
-        readings, keys = self._detect_many(features, power)
-        edges = [*ends[:n_hops].tolist(), last + self.needed]
+        levels = power_to_dbfs(hops.power.sum(axis=1)).tolist()
+        ears = self.ears.process_many(hops.samples) if self.ears.names else None
+        readings, keys = self._detect_many(hops.log_mel, hops.power, ears)
+        edges = [*(hops.ends - start).tolist(), n + self.needed]
         for hop in range(n_hops):
             self._now += len(self.curve)
             self.curve = gains[edges[hop] : edges[hop + 1]]
-            reading = readings[hop] if readings else self._detect(features[hop], power[hop])
-            if keys is not None:
+            if readings is not None:
+                reading = readings[hop]
                 self.key_weights = keys[hop]
+            else:
+                heard = None if ears is None else ears[hop : hop + 1]
+                reading = self._detect(hops.log_mel[hop], hops.power[hop], heard)
             self._apply(reading, levels[hop], self.curve)
             if on_hop is not None:
                 on_hop()
-        self.curve = self._curve[: len(self.curve)]
-        self.curve[:] = gains[last : last + len(self.curve)]
-        self.push(samples[last:])
+        last = self.curve
+        self.curve = self._curve[: len(last)]
+        self.curve[:] = last
         return gains[:n]
 
-    def _detect_many(self, features, power):
+    def _detect_many(self, features, power, ears):
         """Readings and keys of many hops; (None, None) where they have to be taken one by one."""
         if self._retry_in > 0:
             return None, None
         unchanged = self.detector.fork()
         try:
-            found = self.detector.process(features)
+            found = self._ask(features, ears)
             presence = found.presence[:, self._columns]
             presence = presence if presence.ndim == 1 else presence.max(axis=1)
             level = self.key_level.process_many(power, found.key)
@@ -219,13 +220,17 @@ class Lane:
         self._retry_hops = 1
         return readings.tolist(), found.key.copy() if len(features) == 1 else found.key
 
-    def _detect(self, features, power):
+    def _ask(self, features, ears):
+        process = self.detector.process
+        return process(features) if ears is None else process(features, ears)
+
+    def _detect(self, features, power, ears):
         """Key level, presence and ballistics of the hop, or None where the detector failed."""
         if self._retry_in > 0:
             self._retry_in -= 1
             return None
         try:
-            found = self.detector.process(features[None])
+            found = self._ask(features[None], ears)
             presence = found.presence[0, self._columns]
             presence = float(presence if np.ndim(presence) == 0 else presence.max())
             self.key_weights = found.key[0]
@@ -319,4 +324,5 @@ class Lane:
             evidence=evidence,
             evidence_low=low,
             evidence_high=high,
+            ears=len(self.ears.heard),
         )

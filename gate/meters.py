@@ -28,6 +28,8 @@ class Meters:
     evidence, evidence_low, evidence_high : float
         What has been heard for the target, in nats (the gate is present above 0), and its
         bounds; all 0 where the classic rule decides.
+    ears : int
+        Second ears that were heard.
     """
 
     time_s: float
@@ -45,6 +47,7 @@ class Meters:
     evidence: float = 0.0
     evidence_low: float = 0.0
     evidence_high: float = 0.0
+    ears: int = 0
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Counters:
         Times the gate went from shut to open.
     detector_failures : int
         Times the detector raised or returned what is not finite.
+    ear_failures : int
+        Times a second ear did; it is silent until it answers again.
     nonfinite_samples : int
         Input samples replaced by silence.
     """
@@ -69,4 +74,5 @@ class Counters:
     opens: int = 0
     failed_hops: int = 0
     detector_failures: int = 0
+    ear_failures: int = 0
     nonfinite_samples: int = 0

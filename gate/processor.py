@@ -8,6 +8,7 @@ import numpy as np
 from gate.delay import DelayLine
 from gate.errors import ConfigError
 from gate.lane import Lane
+from gate.linked import weighted_sum
 from gate.listen import KeyListen
 from gate.meters import Counters
 from gate.settings import RANGES, GateSettings, check_format
@@ -31,6 +32,8 @@ class GateProcessor:
         1 to 8.
     detector : Detector
         Taken over by the gate; forked for independent channels.
+    ears : sequence of gate.ears.Ear, optional
+        Second ears, taken over likewise; the detector listens to those that it names.
 
     Attributes
     ----------
@@ -53,7 +56,7 @@ class GateProcessor:
     passes the decimator (about 1 ms) and is decided on every 10 ms.
     """
 
-    def __init__(self, settings=None, *, sample_rate, channels=1, detector):
+    def __init__(self, settings=None, *, sample_rate, channels=1, detector, ears=()):
         check_format(sample_rate, channels)
         self._settings = settings or GateSettings()
         self.sample_rate = sample_rate
@@ -65,7 +68,7 @@ class GateProcessor:
         self._linked = self._settings.stereo_link == "linked"
         n_lanes = 1 if self._linked else channels
         self._lanes = [
-            Lane(self._settings, sample_rate, detector.fork() if index else detector, self.counters)
+            self._lane(*self._of(index, detector, ears))
             for index in range(n_lanes)
         ]
         self._delay = DelayLine(
@@ -116,6 +119,13 @@ class GateProcessor:
 
     @detector.setter
     def detector(self, detector):
+        self.take_detector(detector)
+
+    def take_detector(self, detector, ears=None):
+        """Assign `detector`, with other ears where they are given; between blocks.
+
+        Without, the ears in use go on; names that are not among them stay silent.
+        """
         if detector.info.mel != self._detector.info.mel:
             raise ConfigError(
                 f"detector {detector.info.name!r} must take the same features as "
@@ -124,8 +134,18 @@ class GateProcessor:
         detector.info.target_columns(self._settings.target)  # refuses before anything changes
         self._detector = detector
         for index, lane in enumerate(self._lanes):
-            lane.detector = detector.fork() if index else detector
-            lane.configure(self._settings)
+            own, its_ears = self._of(index, detector, ears or ())
+            lane.take_detector(own, None if ears is None else its_ears, self._settings)
+
+    def _lane(self, detector, ears):
+        return Lane(self._settings, self.sample_rate, detector, self.counters, ears)
+
+    @staticmethod
+    def _of(index, detector, ears):
+        """The lane's own detector and ears."""
+        if index == 0:
+            return detector, ears
+        return detector.fork(), [ear.fork() for ear in ears]
 
     def _relink(self, linked):
         """Go between one decision and one a channel; every channel's gain goes on."""
@@ -148,6 +168,11 @@ class GateProcessor:
     def presence_threshold(self):
         """The presence threshold in force, set or learned."""
         return self._lanes[0].presence_threshold
+
+    @property
+    def ears_heard(self):
+        """Names of the second ears that are heard, a tuple."""
+        return self._lanes[0].ears.heard
 
     @property
     def meters(self):
@@ -185,8 +210,8 @@ class GateProcessor:
         ConfigError
             For a shape that does not fit.
         """
-        flat = block.ndim == 1
-        audio = self._checked(block[:, None] if flat else block, self.channels)
+        flat = np.ndim(block) == 1
+        audio = self._checked(np.asarray(block)[:, None] if flat else block, self.channels)
         n = len(audio)
         result = np.empty((n, self.channels), np.float32) if out is None else out.reshape(n, -1)
         keys = self._keys(audio, key)
@@ -255,7 +280,7 @@ class GateProcessor:
 
     def _checked(self, block, columns):
         """The block as float32 (n, columns) without anything that is not finite."""
-        block = np.asarray(block, dtype=np.float32)
+        block = as_floats(block)
         if block.ndim != 2 or (columns is not None and block.shape[1] != columns):
             raise ConfigError(f"block of shape {block.shape} must be (samples, {columns})")
         # One product finds a NaN or Inf; overflow of huge samples is sorted out below.
@@ -269,19 +294,15 @@ class GateProcessor:
         return block
 
     def _keys(self, audio, key):
-        """One mono key a lane."""
+        """One key a lane: (n,), or (n, channels) where several are heard as one."""
         if key is not None:
-            key = self._checked(key[:, None] if key.ndim == 1 else key, None)
+            key = self._checked(np.asarray(key)[:, None] if np.ndim(key) == 1 else key, None)
             if len(key) != len(audio):
                 raise ConfigError(f"key of {len(key)} samples must be as long as the block")
-            source = key
-        else:
-            source = audio
-        if self._linked:
-            return [_mono(source)] * len(self._lanes)
-        if source.shape[1] == self.channels:
+        source = audio if key is None else key
+        if not self._linked and source.shape[1] == self.channels:
             return [source[:, i] for i in range(self.channels)]
-        return [_mono(source)] * self.channels
+        return [source[:, 0] if source.shape[1] == 1 else source] * len(self._lanes)
 
     def _listen(self, result, keys, done, end):
         """Fade between the gated sound and what the key lets through."""
@@ -295,18 +316,28 @@ class GateProcessor:
         mix = np.clip(mix, 0.0, 1.0).astype(np.float32)[:, None]
         self._listen_mix = float(mix[-1, 0])
         for index, (lane, listener) in enumerate(zip(self._lanes, self._listeners, strict=True)):
-            heard = listener.process(keys[index][done:end], lane.bin_weights)[:, None]
+            mono = keys[index][done:end]
+            if mono.ndim > 1:
+                mono = weighted_sum(mono, lane.frontend.weights)
+            heard = listener.process(mono, lane.bin_weights)[:, None]
             columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
             part = result[done:end, columns]
             part += mix * (heard - part)
 
 
-def _mono(audio):
-    """Mean of the channels, added in order so that the result does not depend on the length."""
-    if audio.shape[1] == 1:
-        return audio[:, 0]
-    mono = audio[:, 0] + audio[:, 1]
-    for channel in range(2, audio.shape[1]):
-        mono += audio[:, channel]
-    mono *= np.float32(1.0 / audio.shape[1])
-    return mono
+def as_floats(block):
+    """A block as float32; whole numbers are refused, since 32768 would be taken for +90 dBFS.
+
+    Raises
+    ------
+    ConfigError
+        One line that names the factor.
+    """
+    block = np.asarray(block)
+    if block.dtype.kind != "f":
+        bits = 8 * block.dtype.itemsize if block.dtype.kind == "i" else 16
+        raise ConfigError(
+            f"block of {block.dtype} must be floating point within -1..1: divide samples of "
+            f"{bits} bits by {2 ** (bits - 1)}"
+        )
+    return block.astype(np.float32, copy=False)

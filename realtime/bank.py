@@ -7,6 +7,7 @@ from gate.detector import Detection
 from gate.errors import ConfigError
 from gate.lane import Lane
 from gate.meters import Counters
+from gate.processor import as_floats
 from gate.settings import RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 from realtime.batched_detector import BatchedDetector
@@ -99,7 +100,7 @@ class GateBank:
 
     def process(self, block):
         """Gate a block (n, channels), float32; any n."""
-        block = np.asarray(block, dtype=np.float32)
+        block = as_floats(block)
         if block.ndim != 2 or block.shape[1] != self.channels:
             raise ConfigError(f"block of shape {block.shape} must be (samples, {self.channels})")
         bad = ~np.isfinite(block)
@@ -126,13 +127,13 @@ class GateBank:
         return result
 
     def _end_hop(self):
-        heard = [lane.hear() for lane in self.lanes]
-        for row, (features, _) in zip(self._features, heard, strict=True):
+        heard = [lane.frontend.take() for lane in self.lanes]
+        for row, (_, features, _) in zip(self._features, heard, strict=True):
             row[:] = features
         self.error = None
         try:
             self.detection = self.detector.process(self._features)
         except Exception as error:  # every lane then fails open, counts, and tries again
             self.error = error
-        for lane, (features, power) in zip(self.lanes, heard, strict=True):
+        for lane, (_, features, power) in zip(self.lanes, heard, strict=True):
             lane.decide(features, power)
