@@ -149,13 +149,15 @@ class Frontend:
         Parameters
         ----------
         samples : ndarray, shape (n,) or (n, channels), float32
-            Any n; finite. Two channels or more.
+            Any n; finite.
 
         Returns
         -------
         Hops
             Within float32 rounding what `push` and `take` give.
         """
+        if samples.ndim == 2 and samples.shape[1] == 1:
+            samples = samples[:, 0]
         start, n = self.position, len(samples)
         self._fit(samples)
         ends = self._decimator.hop_ends_within(n + self._filled)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gate.decimator import Decimator
+from gate.frontend import Frontend
 from gate.metrics import merge_segments, segments_of
 from training.corpus.decode import read_mono
 from training.corpus.manifest import UNLABELLABLE, read_manifest
@@ -195,13 +195,8 @@ def load(path, longest_s=None):
     samples, rate = read_mono(path)
     if longest_s is not None:
         samples = samples[: int(longest_s * rate)]
-    decimator = Decimator(rate, RATE)
     samples = np.concatenate([samples, np.zeros(rate // 50, np.float32)]).astype(np.float32)
-    ends = decimator.hop_ends(len(samples) * RATE // (rate * 160) + 2)
-    n_hops = int(np.searchsorted(ends, len(samples), side="right"))
-    if n_hops == 0:
-        return np.zeros(0, np.float32)
-    return decimator.process_many(samples[: ends[n_hops - 1]])
+    return Frontend(rate).process(samples).samples.ravel()
 
 
 def teaching(paths, seconds):

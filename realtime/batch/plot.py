@@ -6,9 +6,9 @@ from array import array
 
 import numpy as np
 
-from gate.decimator import Decimator
 from gate.errors import GateError
-from gate.features import LogMel, hz_to_mel, mel_centres_hz
+from gate.features import hz_to_mel, mel_centres_hz
+from gate.frontend import Frontend
 from realtime.files import partial_name
 
 _COLUMNS = 2400
@@ -55,8 +55,7 @@ class PlotData:
             raise GateError('--plot needs matplotlib: pip install "exemplar-gate[plot]"') from None
         self._info = info
         self._dry, self._gated = _Extremes(info.frames), _Extremes(info.frames)
-        self._decimator = Decimator(info.sample_rate)
-        self._log_mel = LogMel()
+        self._frontend = Frontend(info.sample_rate)
         hops = math.ceil(info.seconds * 100) + 1
         self._pool = max(1, math.ceil(hops / _COLUMNS))
         self._spectrum = np.full((math.ceil(hops / self._pool), 64), np.nan, np.float32)
@@ -68,16 +67,10 @@ class PlotData:
         """Take input samples (n, channels)."""
         samples = np.where(np.isfinite(samples), samples, np.float32(0.0))
         self._dry.add(samples)
-        ends = self._decimator.hop_ends(len(samples) * 100 // self._info.sample_rate + 2)
-        n_hops = int(np.searchsorted(ends, len(samples), side="right"))
-        mono = samples.mean(axis=1, dtype=np.float32)
-        cut = int(ends[n_hops - 1]) if n_hops else 0
-        if n_hops:
-            log_mel, _ = self._log_mel.process_many(self._decimator.process_many(mono[:cut]))
-            columns = (self._hops_seen + np.arange(n_hops)) // self._pool
-            np.fmax.at(self._spectrum, columns, log_mel)
-            self._hops_seen += n_hops
-        self._decimator.push(mono[cut:])
+        log_mel = self._frontend.process(samples).log_mel
+        columns = (self._hops_seen + np.arange(len(log_mel))) // self._pool
+        np.fmax.at(self._spectrum, columns, log_mel)
+        self._hops_seen += len(log_mel)
 
     def gated(self, samples):
         """Take output samples (n, channels)."""

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gate.decimator import Decimator
-from gate.features import LogMel, MelSettings
+from gate.frontend import Frontend
 from gate.metrics import hop_labels
 from gate.signal_metrics import weighted_energy
 from realtime.files import AudioReader
@@ -133,26 +132,16 @@ class Analyser:
     """
 
     def __init__(self, sample_rate):
-        self._mel = MelSettings()
-        self._decimator = Decimator(sample_rate, self._mel.sample_rate, self._mel.hop_length)
-        self._frontend = LogMel(self._mel)
-        self._rest = np.zeros(0, np.float32)
+        self._frontend = Frontend(sample_rate)
         self._log_mel, self._energy = [], []
 
     def push(self, samples):
         """Append mono float32 samples."""
-        samples = np.concatenate([self._rest, samples], dtype=np.float32)
-        bound = len(samples) // 20 + 2
-        ends = self._decimator.hop_ends(min(bound, 4 + len(samples)))
-        n_hops = int(np.searchsorted(ends, len(samples), side="right"))
-        if n_hops == 0:
-            self._rest = samples
-            return
-        taken = self._decimator.process_many(samples[: int(ends[n_hops - 1])])
-        self._rest = samples[int(ends[n_hops - 1]) :]
-        np.clip(taken, -16.0, 16.0, out=taken)
-        self._log_mel.append(pack_log_mel(self._frontend.process_many(taken)[0]))
-        self._energy.append(pack_energy(weighted_energy(taken, self._mel.sample_rate)))
+        hops = self._frontend.process(np.asarray(samples, dtype=np.float32))
+        if len(hops.ends):
+            self._log_mel.append(pack_log_mel(hops.log_mel))
+            rate = self._frontend.mel.sample_rate
+            self._energy.append(pack_energy(weighted_energy(hops.samples.ravel(), rate)))
 
     def finish(self):
         """Log-mel (T, 64) and energy (4 T,), packed."""

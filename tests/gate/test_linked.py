@@ -132,9 +132,10 @@ def test_an_external_key_of_several_channels_and_a_change_of_their_number():
     assert np.mean((alone > 0.5) != (mixed > 0.5)) < 2e-3
     # From two channels to one and to three, in the middle of a hop: it goes on.
     processor.reset()
+    three = np.stack([part, -part, part], axis=1)
     out = [processor.process(audio[:10007], key=turned[:10007]),
            processor.process(audio[10007:15013], key=part[10007:15013]),
-           processor.process(audio[15013:], key=np.stack([part, -part, part], 1)[15013:])]  # fmt: skip
+           processor.process(audio[15013:], key=three[15013:])]  # fmt: skip
     assert np.mean((np.concatenate(out) > 0.5) != (alone > 0.5)) < 0.02
 
 

@@ -651,7 +651,7 @@ def test_a_failing_ear_is_silenced_counted_and_asked_again(nan, many):
 
 def test_a_detector_swapped_while_running_keeps_the_ears_or_brings_its_own():
     audio = speech_and_noise(48000, 0.5)
-    processor, presences = listening(FakeEar())
+    processor, _ = listening(FakeEar())
     in_blocks(processor, audio, (100,))
     calls = processor.lanes[0].ears.found[0].calls
     processor.detector = Listener()
@@ -668,7 +668,9 @@ def test_a_detector_swapped_while_running_keeps_the_ears_or_brings_its_own():
 # Whole numbers are not floats.
 
 
-@pytest.mark.parametrize(("kind", "factor"), [("int16", 32768), ("int32", 2147483648), ("u1", 32768)])
+@pytest.mark.parametrize(
+    ("kind", "factor"), [("int16", 32768), ("int32", 2147483648), ("u1", 32768)]
+)
 def test_integer_samples_are_refused_with_the_factor(kind, factor):
     block = np.zeros((100, 1), kind)
     for call in (gate().process, gate().process_many, lambda b: gate().process(b[:, 0])):

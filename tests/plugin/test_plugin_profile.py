@@ -18,14 +18,11 @@ SETTINGS = GateSettings(threshold_db=-60)
 
 def _profile(detector, sound, key):
     """A head with random weights whose score swings about zero on `sound`."""
-    from gate.decimator import Decimator
-    from gate.features import LogMel
+    from gate.frontend import Frontend
 
     shape = HeadShape((0.05, 0.2))
     rng = np.random.default_rng(7)
-    decimator = Decimator(RATE)
-    hops = decimator.process_many(sound[: decimator.hop_ends(150)[-1], 0])
-    features, _ = LogMel(detector.info.mel).process_many(hops)
+    features = Frontend(RATE, detector.info.mel).process(sound[:, 0]).log_mel[:150]
     coefficients = 0.1 * rng.standard_normal(3 * 192)
     score = shape.inputs(features, detector.fork().process(features).embedding) @ coefficients
     return Profile(

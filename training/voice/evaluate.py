@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gate.decimator import Decimator
 from gate.features import LogMel, mel_centres_hz
+from gate.frontend import Frontend
 from gate.key import band_partition
 from gate.metrics import Tally, measure, segments_of
 from gate.settings import GateSettings
@@ -92,13 +92,8 @@ class GateChoice:
 
 
 def _analyse(samples, sample_rate):
-    decimator = Decimator(sample_rate)
-    n_hops = len(samples) * 100 // sample_rate + 2
-    ends = decimator.hop_ends(n_hops)
-    last = ends[ends <= len(samples)][-1] if np.any(ends <= len(samples)) else 0
-    hops = decimator.process_many(np.asarray(samples[:last], dtype=np.float32))
-    features, power = LogMel().process_many(hops)
-    return features, power @ band_partition().T
+    hops = Frontend(sample_rate).process(np.asarray(samples, dtype=np.float32))
+    return hops.log_mel, hops.power @ band_partition().T
 
 
 def hear(clip):
