@@ -49,6 +49,7 @@ class MixerFactory:
     n_noises: int = 80
     held_out: str = "without"
     snr_db: tuple = (-5.0, 30.0)
+    n_ears: int = 1
 
     def library(self, split="train", held_out=None):
         """The sounds of a split."""
@@ -67,9 +68,11 @@ class MixerFactory:
         """A mixer of the train split."""
         from training.voice.mixer import MixSettings, VoiceMixer
 
-        return VoiceMixer(
-            self.library(), MixSettings(n_hops=self.n_hops, snr_db=self.snr_db), [self.seed, 1]
-        )
+        from training.voice.second_ear import SileroEar
+
+        ears = [SileroEar()] if self.n_ears else []
+        settings = MixSettings(n_hops=self.n_hops, snr_db=self.snr_db)
+        return VoiceMixer(self.library(), settings, [self.seed, 1], ears)
 
 
 def add_parser(subparsers):
