@@ -67,7 +67,6 @@ class MixerFactory:
     def __call__(self):
         """A mixer of the train split."""
         from training.voice.mixer import MixSettings, VoiceMixer
-
         from training.voice.second_ear import SileroEar
 
         ears = [SileroEar()] if self.n_ears else []

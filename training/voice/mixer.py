@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from training.corpus.rooms import from_afar
 from training.voice.augment import convolve, damage, minimum_phase, random_response
 from training.voice.disguise import DisguiseSettings, disguise
 from training.voice.layer import HOP, Layer, clip
 from training.voice.library import loud_rms
-from training.voice.rooms import from_afar
 from training.voice.talk import Talker, only_one
 from training.voice.targets import measure
 

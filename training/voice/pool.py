@@ -84,6 +84,11 @@ class ItemPool:
         return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
 
     @property
+    def names(self):
+        """Fields of an item."""
+        return tuple(self._arrays)
+
+    @property
     def made(self):
         """Items ever put in."""
         return int(self._count[0])
