@@ -281,7 +281,7 @@ def test_smoke_runs_every_stage(capsys):
         (["voice"], "action=None must be"),
         (["voice", "train", "--minutes", "0"], "minutes=0.0 must be > 0"),
         (["voice", "average", "--of", "nowhere.pt"], "of=['nowhere.pt'] must name checkpoints"),
-        (["voice", "calibrate", "--thresholds", "0.5", "0.6"], "must satisfy 0 < STAY <= OPEN"),
+        (["voice", "calibrate", "--rule", "0.5", "70", "3"], "open_cost=70 must be from 0 to 64"),
         (["voice", "export", "--run", "nowhere"], "run=nowhere must hold calibrated.pt"),
     ],
 )

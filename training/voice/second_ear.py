@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import ConfigError
+from realtime.onnx_session import open_session
 
 _CHUNK, _CONTEXT, _HOP = 512, 64, 160
 _LEVEL_TAU_S, _LEVEL_DBFS, _FLOOR = 5.0, -25.0, 1e-9
@@ -40,13 +41,7 @@ class SileroEar:
     """Silero VAD over a batch of mixtures."""
 
     def __init__(self):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(silero_path()), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(silero_path())
 
     def __call__(self, mixtures):
         """Scaled logits (B, T) of mixtures (B, n) at 16 kHz, held after each whole chunk."""
