@@ -4,6 +4,8 @@ A flag beats the file, the file beats the default: flags default to None.
 """
 
 import argparse
+import contextlib
+import os
 import sys
 from dataclasses import replace
 
@@ -11,6 +13,8 @@ from gate.errors import ConfigError, GateError
 from gate.key import KeyBand
 from gate.settings import CHOICES, LEARNED, RANGES
 from realtime.config import load_config
+from realtime.interrupt import Interrupts
+from realtime.outputs import discard_partials, printable, why
 
 EXIT_FAILURE, EXIT_USAGE = 1, 2
 
@@ -20,7 +24,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Print one line and exit with 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        print_anything()
+        text = printable(f"{self.prog}: error: {message} (see {self.prog} --help)")
+        self.exit(EXIT_USAGE, text + "\n")
 
 
 def add_gate_options(parser):
@@ -96,21 +102,51 @@ def run(prog, work):
     work : callable
         Returns the exit code, or None for 0.
     """
-    try:
-        return work() or 0
-    except ConfigError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except GateError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return EXIT_FAILURE
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
-        return EXIT_FAILURE
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
+    print_anything()
+    with Interrupts():
+        try:
+            code = work() or 0
+            sys.stdout.flush()
+            return code
+        except ConfigError as error:
+            return _end(prog, error, EXIT_USAGE)
+        except GateError as error:
+            return _end(prog, error, EXIT_FAILURE)
+        except BrokenPipeError:
+            return _end_of_pipe(prog)
+        except OSError as error:
+            where = f"{_name(error.filename)}: " if error.filename else ""
+            return _end(prog, f"{where}{why(error)}", EXIT_FAILURE)
+        except MemoryError:
+            return _end(prog, "not enough memory", EXIT_FAILURE)
+        except KeyboardInterrupt as error:
+            print(f"{prog}: interrupted", file=sys.stderr)
+            return 128 + getattr(error, "number", 2)
+        finally:
+            discard_partials()
+
+
+def _end(prog, error, code):
+    print(f"{prog}: error: {printable(str(error))}", file=sys.stderr)
+    return code
+
+
+def _name(name):
+    return os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name)
+
+
+def _end_of_pipe(prog):
+    """Whoever read our output has gone; Python would complain once more on the way out."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _end(prog, "standard output was closed", EXIT_FAILURE)
+
+
+def print_anything():
+    """Let names that are not text, or not in the terminal's letters, be printed all the same."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _flag(name):

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gate.errors import AudioFileError, ConfigError
+from realtime.files.formats import TARGET_NAMES
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
+from realtime.outputs import printable
 
 PROG = "gate-batch"
 
@@ -18,14 +20,20 @@ def build_parser():
     """The command line of `gate-batch`."""
     parser = Parser(
         prog=PROG,
-        description="Gate audio files: same length, rate, channels and sample format out.",
+        description="Gate audio files: same length, rate and channels out, and the same format "
+        "unless another is asked for.",
         epilog="example: gate-batch talk.wav -o gated.wav --threshold-db -50 --plot",
     )
     parser.add_argument("inputs", nargs="*", metavar="IN", help="audio files, globs or folders")
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT",
-        help="folder (names are kept) or, for one input, a file",
+        help="folder (names are kept) or, for one input, a file; its name may ask for another "
+        "format",
     )  # fmt: skip
+    parser.add_argument("--format", choices=TARGET_NAMES, help="convert to this format")
+    parser.add_argument("--quality", type=float, metavar="Q",
+                        help="of lossy outputs, 0 (small) to 10 (best); about the input's bitrate "
+                        "unless given")  # fmt: skip
     parser.add_argument(
         "--sample", action="store_true", help="gate the sample recording that comes with the gate"
     )
@@ -61,6 +69,7 @@ def main(argv=None):
 
 def _main(args):
     from realtime.batch.cluster import check_backend
+    from realtime.batch.plan import make_plan
     from realtime.engine import open_detector
 
     if not 1 <= args.jobs <= 64:
@@ -72,9 +81,18 @@ def _main(args):
     detector.info.target_columns(config.gate.target)
     for name in ("labels", "key_input"):
         path = getattr(args, name)
-        if path is not None and not Path(path).is_file():
+        if path is not None and (not Path(path).exists() or Path(path).is_dir()):
             raise AudioFileError(f"{path}: no such file (--{name.replace('_', '-')})")
-    jobs = _plan(args)
+    if args.labels and not args.report:
+        raise ConfigError(f"labels={args.labels} needs --report: its measures go there")
+    if args.quality is not None and not 0 <= args.quality <= 10:
+        raise ConfigError(f"quality={args.quality:g} must be from 0 to 10")
+    plan = make_plan(args, config)
+    jobs = plan.jobs
+    for note in plan.notes:
+        _warn(note, args)
+    for failure in plan.failures:
+        print(f"{PROG}: error: {printable(failure['error'])}", file=sys.stderr)
     journal, planned = None, len(jobs)
     if args.resume:
         journal, jobs = _take_up(jobs, config, args)
@@ -82,6 +100,7 @@ def _main(args):
             print(f"{planned - len(jobs)} of {planned} files were finished before")
     started = time.perf_counter()
     reports, failures = _run_all(jobs, config, args, journal) if jobs else ([], [])
+    failures = plan.failures + failures
     if args.report:
         _write_report(Path(args.report), config, reports, failures)
     if not args.quiet and len(jobs) > 1:
@@ -94,51 +113,9 @@ def _main(args):
     return EXIT_FAILURE if failures else 0
 
 
-def _plan(args):
-    """The jobs, with outputs decided and clashes refused before anything is written."""
-    from realtime.batch.gate_file import BatchJob
-    from realtime.files import AUDIO_SUFFIXES, expand_inputs, fitting_suffixes
-    from realtime.models import sample_path
-
-    if args.sample:
-        args.inputs.append(str(sample_path()))
-    if not args.inputs:
-        raise ConfigError("no input: name files, globs or folders, or take --sample")
-    found = expand_inputs(args.inputs)
-    output = Path(args.output)
-    single = (
-        len(found) == 1
-        and not Path(args.inputs[0]).is_dir()
-        and not output.is_dir()
-        and not args.output.endswith(("/", "\\"))
-        and output.suffix.lower() in AUDIO_SUFFIXES
-    )
-    if not single and output.exists() and not output.is_dir():
-        raise ConfigError(f"output={args.output} must be a folder for {len(found)} inputs")
-    fitting = fitting_suffixes(found[0][0]) if single else ()
-    if fitting and output.suffix.lower() not in fitting:
-        raise ConfigError(
-            f"output={args.output} must end in {' or '.join(fitting)}: the input's format is kept"
-        )
-    jobs, taken = [], {}
-    for source, name in found:
-        target = output if single else output / name
-        if target in taken:
-            raise ConfigError(f"{source} and {taken[target]} would both become {target}")
-        taken[target] = source
-        jobs.append(
-            BatchJob(
-                source,
-                target,
-                trace=args.trace,
-                plot=args.plot,
-                labels=Path(args.labels) if args.labels else None,
-                key=Path(args.key_input) if args.key_input else None,
-                allow_truncated=args.allow_truncated,
-                overwrite=args.overwrite,
-            )
-        )
-    return jobs
+def _warn(text, args):
+    if not args.quiet:
+        print(f"{PROG}: {printable(text)}", file=sys.stderr)
 
 
 def _take_up(jobs, config, args):
@@ -150,7 +127,7 @@ def _take_up(jobs, config, args):
     folder = output.parent if jobs[0].output == output else output
     journal = Journal(folder, settings_hash(config, jobs[0]))
     left = journal.left_to_do(jobs)
-    remove_leftovers(left)
+    remove_leftovers(left, [Path(args.report)] if args.report else [])
     return journal, left
 
 
@@ -176,6 +153,8 @@ def _run_all(jobs, config, args, journal=None):
                 progress.say(f"{PROG}: error: {outcome}", error=True)
             else:
                 reports.append(outcome)
+                for note in outcome["notes"]:
+                    progress.say(f"{PROG}: {job.source}: {note}", warning=True)
                 progress.say(_line(job, outcome))
             if job in begun:
                 journal.end(job, not failed)
@@ -230,7 +209,7 @@ def _line(job, report):
 
 def _write_report(path, config, reports, failures):
     from gate import __version__
-    from realtime.files import write_text
+    from realtime.outputs import write_text
 
     tree = {
         "exemplar_gate": __version__,

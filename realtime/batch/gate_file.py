@@ -11,6 +11,10 @@ from realtime.batch.report import Summary, counts
 from realtime.batch.trace import TraceWriter
 from realtime.engine import open_gate
 from realtime.files import AudioReader, AudioWriter
+from realtime.files.formats import converted
+from realtime.interrupt import check_interrupt
+from realtime.labels import LabelFile
+from realtime.outputs import OutputRules
 
 _CHUNK_SECONDS = 5.0
 
@@ -30,6 +34,8 @@ class BatchJob:
         External key input: a file of the same sample rate.
     allow_truncated, overwrite : bool
         Take cut-off inputs; replace outputs that exist.
+    quality : float or None
+        Of lossy outputs, 0 to 10; None is about the input's bitrate.
     """
 
     source: Path
@@ -40,6 +46,7 @@ class BatchJob:
     key: Path | None = None
     allow_truncated: bool = False
     overwrite: bool = False
+    quality: float | None = None
 
     @property
     def trace_path(self):
@@ -84,6 +91,8 @@ def gate_file(job, config, progress=None, detailed=False):
     with ExitStack() as stack:
         reader = stack.enter_context(AudioReader(job.source, job.allow_truncated))
         info = reader.info
+        labels = _labels(job, info, reader.notes)
+        written = converted(job.output, info)
         processor = open_gate(
             config.gate,
             sample_rate=info.sample_rate,
@@ -92,10 +101,10 @@ def gate_file(job, config, progress=None, detailed=False):
             profile=config.engine.profile,
         )
         key_chunks = _key_chunks(stack, job, info)
-        summary = Summary(job, info, config.gate) if detailed else None
+        summary = Summary(info, config.gate) if detailed else None
         listeners = [summary.hop] if detailed else []
         trace = plot = None
-        writer = stack.enter_context(AudioWriter(job.output, info, reader.tags))
+        writer = stack.enter_context(AudioWriter(job.output, written, reader.tags, job.quality))
         if job.trace:
             trace = stack.enter_context(TraceWriter(job.trace_path, len(processor.lanes)))
             listeners.append(trace)
@@ -109,15 +118,28 @@ def gate_file(job, config, progress=None, detailed=False):
         if listeners:
             processor.on_hop = lambda lane, meters: [f(lane, meters) for f in listeners]
         _stream(processor, reader, writer, key_chunks, summary, plot, progress)
+        info = reader.info_read
         report = counts(processor, info)
         if summary is not None:
-            report |= summary.finish(processor)
+            report |= summary.finish(processor, info, labels)
+        report["notes"] = reader.notes
         if plot is not None:
             plot.save(job.plot_path, config.gate, processor, job.source.name)
         writer.commit()
         if trace is not None:
             trace.commit()
     return report
+
+
+def _labels(job, info, notes):
+    """The wanted segments, None without a label file or where it does not name this file."""
+    if job.labels is None:
+        return None
+    seconds = float("inf") if info.frames is None else info.seconds
+    segments, remark = LabelFile(job.labels).of_recording(job.source, seconds)
+    if remark:
+        notes.append(remark)
+    return segments if len(segments) else None
 
 
 def check_outputs(job):
@@ -127,11 +149,10 @@ def check_outputs(job):
     ------
     AudioFileError
     """
-    if job.output.exists() and job.source.exists() and job.output.samefile(job.source):
-        raise AudioFileError(f"{job.output}: is the input; choose another output")
+    inputs = [path for path in (job.source, job.key, job.labels) if path is not None]
+    rules = OutputRules(inputs, job.overwrite)
     for path in job.outputs:
-        if path.exists() and not job.overwrite:
-            raise AudioFileError(f"{path}: exists already (--overwrite replaces it)")
+        rules.check(path)
 
 
 def _stream(processor, reader, writer, key_chunks, summary, plot, progress):
@@ -150,6 +171,7 @@ def _stream(processor, reader, writer, key_chunks, summary, plot, progress):
             plot.gated(gated[drop:])
 
     for audio in reader.chunks(chunk):
+        check_interrupt()
         key = next(key_chunks) if key_chunks is not None else None
         key = None if key is None else key[: len(audio)]
         if summary is not None:

@@ -1,18 +1,19 @@
 """Partial files that killed processes left beside the outputs."""
 
 import os
-import re
+from pathlib import Path
 
-_PARTIAL = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.partial")
-"""What `realtime.files.partial_name` makes."""
+from realtime.outputs import partial_owner
 
 
-def remove_leftovers(jobs):
+def remove_leftovers(jobs, more=()):
     """Remove the partial files of these jobs' outputs; nobody may be writing them.
 
     Parameters
     ----------
     jobs : sequence of realtime.batch.gate_file.BatchJob
+    more : sequence of Path
+        Further outputs.
 
     Returns
     -------
@@ -20,16 +21,15 @@ def remove_leftovers(jobs):
         How many there were.
     """
     names = {}
-    for job in jobs:
-        for path in job.outputs:
-            names.setdefault(path.parent, set()).add(path.name)
+    for path in [*(path for job in jobs for path in job.outputs), *more]:
+        path = Path(os.path.realpath(path))
+        names.setdefault(path.parent, set()).add(path.name)
     removed = 0
     for folder, wanted in names.items():
         if not folder.is_dir():
             continue
         for name in os.listdir(folder):
-            partial = _PARTIAL.fullmatch(name)
-            if partial and partial[1] in wanted:
+            if name.endswith(".partial") and partial_owner(name, wanted) is not None:
                 (folder / name).unlink(missing_ok=True)
                 removed += 1
     return removed

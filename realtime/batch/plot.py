@@ -1,7 +1,7 @@
 """The picture of what the gate did: `gate-batch --plot`. Needs the extra ``[plot]``."""
 
+import io
 import math
-import os
 from array import array
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from gate.errors import GateError
 from gate.features import hz_to_mel, mel_centres_hz
 from gate.frontend import Frontend
-from realtime.files import partial_name
+from realtime.outputs import printable, write_bytes
 
 _COLUMNS = 2400
 _COLOURS = {"dry": "#b8bec8", "gated": "#1f6f8b", "gain": "#d1495b", "level": "#3d5a80"}
@@ -102,8 +102,11 @@ class PlotData:
             5, 1, sharex=True, height_ratios=[2.2, 1.2, 1, 1.4, 2]
         )
         self._draw_waveforms(wave)
-        wave.set_title(f"{title}: {settings.target}, threshold {settings.threshold_db:g} dBFS, "
-                       f"range {settings.range_db:g} dB")  # fmt: skip
+        wave.set_title(
+            f"{printable(title)}: {settings.target}, threshold {settings.threshold_db:g} dBFS, "
+            f"range {settings.range_db:g} dB",
+            parse_math=False,
+        )
         time = hops["time_s"]
         # The file is written without the lookahead's delay, so its gains lie that much earlier.
         gain_time = time - processor.latency_samples / self._info.sample_rate
@@ -119,12 +122,9 @@ class PlotData:
         level.legend(loc="lower right", fontsize=8)
         self._draw_spectrogram(band, hops)
         band.set_xlabel("time, s")
-        partial = partial_name(path)
-        try:
-            figure.savefig(partial, dpi=110, format="png")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=110, format="png")
+        write_bytes(path, picture.getvalue())
 
     def _draw_waveforms(self, axes):
         for name, data in (("dry", self._dry), ("gated", self._gated)):

@@ -3,12 +3,16 @@
 import sys
 from contextlib import nullcontext
 
+from gate.errors import AudioFileError
+from realtime.outputs import printable
+
 
 class _Silent:
     """Progress for pipes and ``--quiet``."""
 
-    def __init__(self, quiet):
+    def __init__(self, quiet, lines=None):
         self._quiet = quiet
+        self.lines = lines or sys.stdout
 
     def __enter__(self):
         return self
@@ -16,10 +20,11 @@ class _Silent:
     def __exit__(self, *exc):
         pass
 
-    def say(self, text, error=False):
-        """Print a line, an error to standard error."""
+    def say(self, text, error=False, warning=False):
+        """Print a line, errors and warnings to standard error."""
         if error or not self._quiet:
-            print(text, file=sys.stderr if error else sys.stdout, flush=True)
+            aside = error or warning
+            print(printable(text), file=sys.stderr if aside else self.lines, flush=True)
 
     def file(self, job):
         """A context for one file that is gated here; gives what to call with its seconds."""
@@ -35,11 +40,11 @@ class _Silent:
 class _Bars(_Silent):
     """Progress on a terminal."""
 
-    def __init__(self):
+    def __init__(self, lines):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        super().__init__(quiet=False)
+        super().__init__(False, lines)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -56,13 +61,13 @@ class _Bars(_Silent):
     def __exit__(self, *exc):
         self._progress.stop()
 
-    def say(self, text, error=False):
+    def say(self, text, error=False, warning=False):
         self._progress.stop()
-        super().say(text, error)
+        super().say(text, error, warning)
         self._progress.start()
 
     def file(self, job):
-        task = self._progress.add_task(job.source.name, total=_seconds(job.source))
+        task = self._progress.add_task(printable(job.source.name), total=_seconds(job.source))
 
         class Task:
             def __enter__(_):
@@ -81,14 +86,24 @@ class _Bars(_Silent):
 
 
 def _seconds(path):
-    import soundfile
+    from realtime.files import AudioReader
 
     try:
-        return soundfile.info(path).duration
-    except (soundfile.LibsndfileError, TypeError):
+        with AudioReader(path, allow_truncated=True) as reader:
+            return reader.info.seconds or None
+    except AudioFileError:
         return None
 
 
-def make_progress(quiet):
-    """Bars on a terminal, else plain lines, or errors only."""
-    return _Silent(quiet) if quiet or not sys.stderr.isatty() else _Bars()
+def make_progress(quiet, lines=None):
+    """Bars on a terminal, else plain lines, or errors only.
+
+    Parameters
+    ----------
+    quiet : bool
+    lines : text file, optional
+        Where lines that are no errors go; standard output unless given.
+    """
+    if quiet or not sys.stderr.isatty():
+        return _Silent(quiet, lines)
+    return _Bars(lines)

@@ -5,7 +5,6 @@ from array import array
 import numpy as np
 
 from gate.units import db_to_gain, power_to_dbfs
-from realtime.labels import read_labels
 
 
 def counts(processor, info):
@@ -37,13 +36,12 @@ class Summary:
 
     Parameters
     ----------
-    job : realtime.batch.gate_file.BatchJob
     info : realtime.files.AudioInfo
     settings : GateSettings
     """
 
-    def __init__(self, job, info, settings):
-        self._job, self._info, self._settings = job, info, settings
+    def __init__(self, info, settings):
+        self._info, self._settings = info, settings
         names = ("time_s", "gain_db", "presence", "key_level_dbfs", "attack_ms", "hold_ms",
                  "release_ms")  # fmt: skip
         self._hops = {name: array("f") for name in names}
@@ -79,8 +77,18 @@ class Summary:
         self._squares += float(np.sum(finite**2))
         self._samples += finite.size
 
-    def finish(self, processor):
-        """The report: medians over the open hops, levels, and the measures against labels."""
+    def finish(self, processor, info, labels=None):
+        """The report: medians over the open hops, levels, and the measures against labels.
+
+        Parameters
+        ----------
+        processor : GateProcessor
+        info : realtime.files.AudioInfo
+            With the length that there was.
+        labels : ndarray, shape (n, 2), optional
+            Wanted segments in seconds.
+        """
+        self._info = info
         hops = {name: np.frombuffer(values, "f4") for name, values in self._hops.items()}
         is_open = np.frombuffer(self._open, "i1").astype(bool)
 
@@ -104,11 +112,11 @@ class Summary:
             "latency_samples": processor.latency_samples,
             "settings": self._settings.to_mapping(),
         }
-        if self._job.labels is not None:
-            report["measures"] = self._measures(processor.latency_samples)
+        if labels is not None:
+            report["measures"] = self._measures(labels, processor.latency_samples)
         return report
 
-    def _measures(self, latency_samples):
+    def _measures(self, wanted, latency_samples):
         from gate.metrics import clip_segments, measure
 
         duration_s = self._info.seconds
@@ -116,7 +124,6 @@ class Summary:
         # The file is written without the lookahead's delay, so its gains lie that much earlier.
         opened = (np.array(edges, dtype=float) - latency_samples).reshape(-1, 2)
         opened /= self._info.sample_rate
-        wanted = read_labels(self._job.labels, str(self._job.source))
         tally = measure(
             clip_segments(wanted, duration_s), clip_segments(opened, duration_s), duration_s
         )

@@ -1,11 +1,8 @@
 """The trace: one CSV row a hop, as the gate decided."""
 
 import csv
-import os
-from pathlib import Path
 
-from gate.errors import AudioFileError
-from realtime.files import partial_name
+from realtime.outputs import Replacement
 
 COLUMNS = (
     "time_s", "input_dbfs", "key_level_dbfs", "presence", "open", "gain_db",
@@ -26,29 +23,26 @@ class TraceWriter:
     """
 
     def __init__(self, path, lanes=1):
-        self.path = Path(path)
-        self._partial = partial_name(self.path)
+        self._output = Replacement(path)
+        self._file = self._output.text()
         self._lanes = lanes
-        try:
-            self._file = self._partial.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise AudioFileError(f"{self.path}: {error.strerror}") from None
         head = ["channel", *COLUMNS] if lanes > 1 else COLUMNS
         csv.writer(self._file, lineterminator="\n").writerow(head)
 
     def __call__(self, lane, meters):
         """One row; has the form of `GateProcessor.on_hop`."""
         row = _ROW % tuple(getattr(meters, name) for name in COLUMNS)
-        self._file.write(f"{lane + 1},{row}" if self._lanes > 1 else row)
+        try:
+            self._file.write(f"{lane + 1},{row}" if self._lanes > 1 else row)
+        except OSError as error:
+            raise self._output.failure(error) from None
 
     def commit(self):
         """Close and give the file its final name."""
-        self._file.close()
-        os.replace(self._partial, self.path)
+        self._output.commit()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
-        self._file.close()
-        self._partial.unlink(missing_ok=True)
+        self._output.discard()

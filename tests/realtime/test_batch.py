@@ -115,14 +115,14 @@ def test_folders_keep_names_and_a_bad_file_does_not_stop_the_rest(tmp_path, mode
     for jobs in ("1", "2"):
         out = tmp_path / f"out{jobs}"
         code = run(folder, "-o", out, *level_gate(model), "--jobs", jobs, "--report",
-                   tmp_path / "r.json")  # fmt: skip
+                   tmp_path / f"r{jobs}.json")  # fmt: skip
         assert code == 1
         assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.wav")) == [
             "a.wav", "sub/b.wav"
         ]  # fmt: skip
         error = capsys.readouterr().err.strip()
         assert error.count("\n") == 0 and "bad.wav: not a readable audio file" in error
-        report = json.loads((tmp_path / "r.json").read_text())
+        report = json.loads((tmp_path / f"r{jobs}.json").read_text())
         assert len(report["files"]) == 2 and len(report["failed"]) == 1
 
 
@@ -168,7 +168,11 @@ def test_an_empty_but_valid_file_comes_out_empty(tmp_path, model):
 
 USAGE = [
     (["{in}", "-o", "{out}", "--threshold-db", "5"], "threshold_db=5 must be from -100 to 0"),
-    (["{in}", "-o", "{tmp}/b.flac"], "b.flac must end in .wav or"),
+    (["{in}", "-o", "{tmp}/b.m4a"], r"b.m4a: \.m4a cannot be written; take one of wav, "),
+    (["{in}", "-o", "{out}", "--quality", "11"], "quality=11 must be from 0 to 10"),
+    (["{in}", "-o", ""], "output='' must be a folder or a file"),
+    (["{in}", "{tmp}/other.wav", "-o", "{out}"], "is a file's name, but there are 2 inputs"),
+    (["{in}", "-o", "{out}", "--labels", "{bad}"], "needs --report"),
     (["{in}", "-o", "{out}", "--threshold-db", "loud"], "invalid float value: 'loud'"),
     (["{in}", "-o", "{out}", "--hold-ms", "long"], "'long' must be a number or 'learned'"),
     (["{in}", "-o", "{out}", "--key", "9-5"], "key.low_hz=9 must be below key.high_hz=5"),

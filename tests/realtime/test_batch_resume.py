@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import realtime.batch.trace
-import realtime.files
+import realtime.outputs
 from realtime.batch.cli import main
 from realtime.batch.resume import JOURNAL_NAME, Journal
+from realtime.files import AudioWriter
 
 NAMES = ("a.wav", "b.wav", "sub/c.wav")
 
@@ -56,13 +57,13 @@ def killed_run(sources, out, step, cut):
 
         return wrapped
 
-    append = Journal._append
-    Journal._append = die_at(append, lambda journal, line: append(journal, line[:cut]))
-    realtime.files.os.replace = die_at(os.replace)
-    realtime.files.AudioWriter.write = die_at(realtime.files.AudioWriter.write)
-    realtime.batch.trace.TraceWriter.commit = die_at(realtime.batch.trace.TraceWriter.commit)
     code = 1
     try:
+        append = Journal._append
+        Journal._append = die_at(append, lambda journal, line: append(journal, line[:cut]))
+        realtime.outputs.os.replace = die_at(os.replace)
+        AudioWriter.write = die_at(AudioWriter.write)
+        realtime.batch.trace.TraceWriter.commit = die_at(realtime.batch.trace.TraceWriter.commit)
         code = run(sources, out, "--resume")
     finally:
         os._exit(code)

@@ -134,10 +134,10 @@ def test_inputs_are_expanded_once_and_in_order(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("b.wav", "a.flac", "sub/c.ogg", "notes.txt", ".hidden.wav"):
         (tmp_path / name).write_bytes(b"x")
-    names = [str(name) for _, name in expand_inputs([str(tmp_path)])]
+    names = [str(name) for name in expand_inputs([str(tmp_path)]).files.values()]
     assert names == ["a.flac", "b.wav", "sub/c.ogg"]
     found = expand_inputs([str(tmp_path / "*.wav"), str(tmp_path / "b.wav")])
-    assert [path.name for path, _ in found] == ["b.wav"]
+    assert [path.name for path in found.files] == ["b.wav"]
     (tmp_path / "empty").mkdir()
     for pattern, message in (("empty", "without audio"), ("*.aiff", "matches no file")):
         with pytest.raises(AudioFileError, match=message):

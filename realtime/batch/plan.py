@@ -1,0 +1,135 @@
+"""What a command line asks for: the files, and where each of them goes; nothing is written yet."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gate.errors import ConfigError
+from realtime.batch.gate_file import BatchJob
+from realtime.batch.resume import JOURNAL_NAME
+from realtime.engine import NO_MODEL
+from realtime.files.formats import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, TARGET_NAMES
+from realtime.files.inputs import expand_inputs
+from realtime.labels import LabelFile
+from realtime.models import find_model, sample_path
+from realtime.outputs import OutputRules
+
+
+@dataclass
+class Plan:
+    """The work.
+
+    Attributes
+    ----------
+    jobs : list of BatchJob
+    failures : list of dict
+        Folders that could not be read: what a report says of them.
+    notes : list of str
+    """
+
+    jobs: list
+    failures: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+
+def make_plan(args, config):
+    """Decide on all outputs and refuse clashes.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Of `gate-batch`.
+    config : realtime.config.Config
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ConfigError, AudioFileError
+    """
+    if args.sample:
+        args.inputs.append(str(sample_path()))
+    if not args.inputs:
+        raise ConfigError("no input: name files, globs or folders, or take --sample")
+    if not args.output:
+        raise ConfigError("output='' must be a folder or a file")
+    output = Path(args.output)
+    found = expand_inputs(args.inputs, output, JOURNAL_NAME)
+    single = _is_single(args, found.files, output)
+    jobs, sources = [], {}
+    for source, name in found.files.items():
+        target = output if single else output / name
+        if args.format:
+            target = target.with_suffix("." + args.format)
+        if target in sources:
+            raise ConfigError(f"{source} and {sources[target]} would both become {target}")
+        sources[target] = source
+        jobs.append(
+            BatchJob(
+                source,
+                target,
+                trace=args.trace,
+                plot=args.plot,
+                labels=Path(args.labels) if args.labels else None,
+                key=Path(args.key_input) if args.key_input else None,
+                allow_truncated=args.allow_truncated,
+                overwrite=args.overwrite,
+                quality=args.quality,
+            )
+        )
+    _check_outputs(jobs, args, config)
+    if args.labels:
+        LabelFile(args.labels).check_inputs([job.source for job in jobs])
+    failures = [{"file": name, "error": line} for name, line in found.failures]
+    return Plan(jobs, failures, found.notes)
+
+
+def _is_single(args, found, output):
+    """Whether the output is a file; refuses what is neither a file nor a folder."""
+    one = len(found) == 1 and not Path(args.inputs[0]).is_dir()
+    folder = output.is_dir() or args.output.endswith(("/", "\\"))
+    suffix = output.suffix.lower()
+    if not folder:
+        if output.exists() and not (one and suffix in AUDIO_SUFFIXES):
+            raise ConfigError(f"output={args.output} must be a folder for {len(found)} inputs"
+                              if not one else f"output={args.output} must be a folder, or end in "
+                              f"{', '.join(TARGET_NAMES)}")  # fmt: skip
+        if suffix in FOREIGN_SUFFIXES:
+            raise ConfigError(
+                f"output={args.output}: {suffix} cannot be written; "
+                f"take one of {', '.join(TARGET_NAMES)}"
+            )
+        if suffix in AUDIO_SUFFIXES and not one:
+            raise ConfigError(
+                f"output={args.output} is a file's name, but there are {len(found)} inputs; "
+                "name a folder (and --format to convert)"
+            )
+    return one and not folder and suffix in AUDIO_SUFFIXES
+
+
+def _check_outputs(jobs, args, config):
+    """One look at everything that is going to be written."""
+    inputs = [job.source for job in jobs]
+    inputs += [p for p in (args.labels, args.key_input, args.config, config.engine.profile) if p]
+    if config.engine.model != NO_MODEL:
+        inputs.append(find_model(config.engine.model))
+    rules = OutputRules(inputs, args.overwrite)
+    for job in jobs:
+        for path in job.outputs:
+            rules.claim(path)
+    if args.report:
+        rules.claim(args.report, "report")
+        if not (args.resume and _is_report(args.report)):
+            rules.check_there(args.report)
+
+
+def _is_report(path):
+    """Whether a file is what an earlier run reported."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(32).startswith(b'{\n  "exemplar_gate"')
+    except OSError:
+        return False
+
+

@@ -1,0 +1,70 @@
+"""AU and CAF: one chunk of sound whose size may be unknown or wrong."""
+
+import struct
+
+from realtime.files.structure import Chunk, Structure, read_at
+
+
+def examine(file, size, head):
+    """See `realtime.files.examine.examine`."""
+    if head[:4] in (b".snd", b"dns."):
+        return _au(size, head)
+    if head[:4] == b"caff":
+        return _caf(file, size)
+    return None
+
+
+def _cut(promised, there):
+    return f"the header promises {promised:,} bytes of audio, the file holds {there:,}"
+
+
+def _au(size, head):
+    found, order = Structure("au"), ">" if head[:4] == b".snd" else "<"
+    start, promised = struct.unpack(order + "II", head[4:12])
+    there = size - start
+    if there < 0 or promised == 0xFFFFFFFF:
+        return found
+    if promised == 0 < there:
+        found.notes.append(
+            f"the header promises 0 bytes of sound, the file holds {there:,}: "
+            "the file's length counts"
+        )
+        found.patches[8] = b"\xff\xff\xff\xff"
+    elif promised > there:
+        found.cut = _cut(promised, there)
+        found.patches[8] = struct.pack(order + "I", there)
+    return found
+
+
+def _caf(file, size):
+    found, at = Structure("caf"), 8
+    while at + 12 <= size and len(found.chunks) < 10_000:
+        name, length = struct.unpack(">4sq", read_at(file, at, 12))
+        start = at + 12
+        there = size - start
+        if name == b"data" and (length < 0 or length > there):
+            if length >= 0:
+                found.cut = _cut(length, there)
+            found.patches[at + 4] = struct.pack(">q", there)
+            break
+        if name == b"data" and length <= 4 < there and not _is_chunk(file, size, start + length):
+            found.notes.append(
+                f"the header promises {max(0, length - 4)} bytes of sound, the file holds "
+                f"{there - 4:,}: the file's length counts"
+            )
+            found.patches[at + 4] = struct.pack(">q", there)
+            break
+        if not 0 <= length <= there:
+            break
+        found.chunks.append(Chunk(name, start, length))
+        at = start + length
+    return found
+
+
+def _is_chunk(file, size, at):
+    if at >= size:
+        return True
+    head = read_at(file, at, 12)
+    if len(head) < 12 or not all(32 <= byte < 127 for byte in head[:4]):
+        return False
+    return 0 <= struct.unpack(">q", head[4:])[0] <= size - at - 12
