@@ -83,6 +83,8 @@ def build_parser():
             sub.add_argument(
                 "--only", metavar="TEXT", help="taught tasks whose name or group has this"
             )
+            sub.add_argument("--parts", action="store_true",
+                             help="teach without the world and without exclusion, too")  # fmt: skip
         if name in ("quality", "cost", "all"):
             sub.add_argument(
                 "--peers", default="all", metavar="LIST",

@@ -159,8 +159,12 @@ def evidence(presence, rule):
     ndarray, shape (..., T), float64
         Before clipping, so a value beyond a bound is a hop that decides.
     """
+    return add_up(hop_logits(presence, rule), rule)
+
+
+def add_up(logits, rule):
+    """`evidence` from what every hop says, `hop_logits`: for a search over many rules."""
     low, high = -rule.open_cost, rule.shut_cost
-    logits = hop_logits(presence, rule)
     if logits.ndim == 1:
         def step(before, logit):
             return (low if before < low else high if before > high else before) + logit
@@ -196,7 +200,11 @@ def present_hops(presence, rule, lag=0):
     -------
     ndarray, shape (..., T), bool
     """
-    found = evidence(presence, rule)
+    return read_back(evidence(presence, rule), rule, lag)
+
+
+def read_back(found, rule, lag=0):
+    """`present_hops` from the evidence of every hop."""
     n_hops = found.shape[-1]
     if n_hops == 0:
         return np.zeros(found.shape, bool)

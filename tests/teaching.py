@@ -42,7 +42,7 @@ class ProjectionDetector:
 
 
 def bursts(kind, seconds, seed, level_db=-20.0, sample_rate=RATE):
-    """Bursts of 80 to 300 ms with pauses: ``low`` tones, ``high`` noise, or ``mid`` tones."""
+    """Bursts of 80 to 300 ms with pauses: ``low`` or ``mid`` tones, ``high`` noise, ``rumble``."""
     rng = np.random.default_rng(seed)
     out = 1e-4 * rng.standard_normal(int(seconds * sample_rate))
     at = 0
@@ -51,6 +51,8 @@ def bursts(kind, seconds, seed, level_db=-20.0, sample_rate=RATE):
         time = np.arange(n) / sample_rate
         if kind == "high":
             sound = np.diff(rng.standard_normal(n), prepend=0.0)
+        elif kind == "rumble":
+            sound = np.convolve(rng.standard_normal(n), np.ones(24) / 24, "same")
         else:
             pitch = rng.uniform(200, 400) if kind == "low" else rng.uniform(1200, 1800)
             sound = sum(np.sin(2 * np.pi * k * pitch * time) / k for k in (1, 2, 3))

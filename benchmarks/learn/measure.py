@@ -5,6 +5,9 @@ through the gate itself (16 kHz, default threshold and range). Wanted and unwant
 time in which a test recording sounds; silence counts for nobody. Balanced accuracy is the mean
 of the share of wanted time passed and of unwanted time shut out; onset delay as in `gate.metrics`.
 
+Each task has a second test: the same wanted recordings among sounds of kinds that nobody showed
+the gate (`benchmarks.learn.untaught`).
+
 Beside the taught gate: the untaught default; a level gate with the best threshold and ballistics
 for the examples; and a nearest-centroid rule on the same embedding, in the same gate.
 """
@@ -16,22 +19,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.learn.tasks import RATE, performance, teaching, test_scene
+from gate.decision import EvidenceRule
 from gate.detector import NoDetector
 from gate.errors import GateError
 from gate.metrics import measure, merge_segments, open_segments
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.engine import open_detector
-from realtime.learn.examples import OPEN, SHUT, from_samples, unpack_log_mel
+from realtime.learn.examples import from_samples
+from realtime.learn.hops import embedding_of
 from realtime.learn.profile_detector import ProfileDetector
+from realtime.learn.recording import OPEN, SHUT, unpack_ears, unpack_log_mel
 from realtime.learn.remarks import TeachingNotes
 from realtime.learn.teach import teach
+from realtime.learn.world import SHIPPED
 
 SECONDS = (5.0, 10.0, 30.0, 60.0)
 STANDARD_S = 30.0
 """Seconds of examples a side for the comparison."""
 
 METHODS = ("taught", "centroid", "default", "level")
+
+PARTS = {"no world": (None, False), "world": (SHIPPED, False), "world, exclusion": (SHIPPED, True)}
+"""What each part of teaching brings: the world, and whether what resembles is left out of it."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +92,8 @@ def centroid_profile(profile, recordings, detector):
     """The same gate with a nearest-centroid rule on the embedding in place of the head."""
     sides = ([], [])
     for recording in recordings:
-        detector.reset()
-        embedding = detector.process(unpack_log_mel(recording.log_mel)).embedding
+        ears = None if recording.ears is None else unpack_ears(recording.ears)
+        embedding = embedding_of(unpack_log_mel(recording.log_mel), ears, detector)
         for label in (OPEN, SHUT):
             sides[label].append(embedding[(recording.label == label) & recording.sounding])
     shut, opened = (np.concatenate(side) for side in sides)
@@ -95,7 +105,8 @@ def centroid_profile(profile, recordings, detector):
     coefficients = np.zeros_like(profile.coefficients)
     coefficients[: len(weights)] = weights
     return replace(
-        profile, coefficients=coefficients.astype(np.float32), bias=bias, presence_threshold=0.5
+        profile, coefficients=coefficients.astype(np.float32), bias=bias, presence_threshold=0.5,
+        rule=EvidenceRule(),
     )
 
 
@@ -112,7 +123,20 @@ def level_gate(profile):
     return GateProcessor(settings, sample_rate=RATE, detector=NoDetector())
 
 
-def run_task(task, model, seconds=SECONDS):
+@dataclass(frozen=True)
+class Scene:
+    """A test: 16 kHz audio, and where wanted and unwanted sounds are, seconds."""
+
+    audio: np.ndarray
+    wanted: np.ndarray
+    unwanted: np.ndarray
+
+    def score(self, processor):
+        """`Score` of a gate."""
+        return score_gate(processor, self.audio, self.wanted, self.unwanted)
+
+
+def run_task(task, model, seconds=SECONDS, parts=False):
     """All figures of a task.
 
     Parameters
@@ -122,21 +146,22 @@ def run_task(task, model, seconds=SECONDS):
         Detector.
     seconds : tuple of float
         Amounts of examples a side.
+    parts : bool
+        Also teach without the world, and without leaving anything out of it.
 
     Returns
     -------
     dict
-        Method or seconds to `Score`; ``teach_cpu_s`` and ``cross_validated`` at 30 s.
+        Method or seconds to `Score`; ``teach_cpu_s`` and ``cross_validated`` at 30 s. Under
+        ``untaught`` the `Score` of seconds, and of parts, among sounds of untaught kinds.
     """
     detector = open_detector(model)
-    audio, wanted, unwanted = test_scene(task)
+    taught, strange = (Scene(*test_scene(task, strangers=flag)) for flag in (False, True))
     recorded = performance if task.group == "drum" else teaching
     clips = {OPEN: recorded(task.open_teach, max(seconds)),
              SHUT: recorded(task.shut_teach, max(seconds))}  # fmt: skip
-    result = {"available_s": {label: sum(map(len, c)) / RATE for label, c in clips.items()}}
-
-    def scored(processor):
-        return score_gate(processor, audio, wanted, unwanted)
+    result = {"available_s": {label: sum(map(len, c)) / RATE for label, c in clips.items()},
+              "untaught": {}}  # fmt: skip
 
     def gate_of(profile):
         wrapped = ProfileDetector(detector.fork(), profile)
@@ -156,19 +181,29 @@ def run_task(task, model, seconds=SECONDS):
                 raise
             # So little of it sounds that gate-learn refuses: an untaught gate is a coin.
             print(f"{task.name}, {amount:g} s: {error}; counts as .5", file=sys.stderr)
-            result[amount] = None
+            result[amount] = result["untaught"][amount] = None
             continue
         spent = time.process_time() - started
-        result[amount] = scored(gate_of(lesson.profile))
-        if amount == STANDARD_S:
-            result["teach_cpu_s"] = spent
-            result["cross_validated"] = lesson.profile.expected["balanced_accuracy"]
-            result["taught"] = result[amount]
-            centroid = centroid_profile(lesson.profile, recordings, detector)
-            result["centroid"] = scored(gate_of(centroid))
-            default = GateProcessor(GateSettings(), sample_rate=RATE, detector=detector.fork())
-            result["default"] = scored(default)
-            result["level"] = scored(level_gate(lesson.profile))
+        result[amount] = taught.score(gate_of(lesson.profile))
+        result["untaught"][amount] = strange.score(gate_of(lesson.profile))
+        if amount != STANDARD_S:
+            continue
+        result["teach_cpu_s"] = spent
+        result["cross_validated"] = lesson.profile.expected["balanced_accuracy"]
+        result["left_out"] = lesson.profile.world.get("left_out", {})
+        result["taught"] = result[amount]
+        centroid = centroid_profile(lesson.profile, recordings, detector)
+        result["centroid"] = taught.score(gate_of(centroid))
+        default = GateProcessor(GateSettings(), sample_rate=RATE, detector=detector.fork())
+        result["default"] = taught.score(default)
+        result["level"] = taught.score(level_gate(lesson.profile))
+        if parts:
+            result["parts"] = {}
+            for name, (world, leave_out) in PARTS.items():
+                profile = teach(recordings, detector, TeachingNotes(), task.name, world=world,
+                                leave_out=leave_out).profile  # fmt: skip
+                scores = (scene.score(gate_of(profile)) for scene in (taught, strange))
+                result["parts"][name] = tuple(scores)
     return result
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.learn import untaught
 from gate.frontend import Frontend
 from gate.metrics import merge_segments, segments_of
 from training.corpus.decode import read_mono
@@ -40,6 +41,7 @@ _INSTRUMENTS = ("Flute", "Cello", "Violin_or_fiddle", "Saxophone", "Clarinet", "
 _STROKE = re.compile(r"[_-]?(softest|soft|med|hardest|hard|\d+)$", re.IGNORECASE)
 _LONGEST_S = 8.0  # of one recording in a test
 _GAP_S = 0.3
+_STRANGERS_S, _STRANGER_S = 150.0, 4.0  # of untaught sounds in a test, and of one of them
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Task:
     seen : bool
         The detector's training had some of these recordings.
     open_teach, shut_teach, open_test, shut_test : tuple of Path
+    untaught : tuple of Path
+        Sounds of kinds that are not among the examples: see `benchmarks.learn.untaught`.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Task:
     shut_teach: tuple
     open_test: tuple
     shut_test: tuple
+    untaught: tuple = ()
 
 
 def _rows(data):
@@ -103,8 +108,11 @@ def make_tasks(data, split, seed=0):
     tasks = []
 
     def add(name, group, opens, shuts, seen=False):
+        strangers = untaught.choose(
+            name, own, [*opens, *shuts], np.random.default_rng([seed, half, len(tasks)])
+        )
         opens, shuts = _part(opens, rng), _part(shuts, rng)
-        tasks.append(Task(name, group, seen, opens[0], shuts[0], opens[1], shuts[1]))
+        tasks.append(Task(name, group, seen, opens[0], shuts[0], opens[1], shuts[1], strangers))
 
     for speaker in _SPEAKERS[split]:
         mine = [r for r in speech if r["speaker"] == speaker]
@@ -249,8 +257,15 @@ def sounding(samples, frame_s=0.01, range_db=30.0, above_floor_db=6.0):
     return segments[segments[:, 1] - segments[:, 0] >= 0.02]
 
 
-def test_scene(task, seed=0):
+def test_scene(task, seed=0, strangers=False):
     """The test recordings in random order, each at a random level, pauses between them.
+
+    Parameters
+    ----------
+    task : Task
+    seed : int
+    strangers : bool
+        The unwanted sounds are those of kinds that nobody taught, 4 s of each at most.
 
     Returns
     -------
@@ -260,12 +275,13 @@ def test_scene(task, seed=0):
     """
     rng = np.random.default_rng([seed, 7])
     clips = []
-    for side, paths in enumerate((task.open_test, task.shut_test)):
-        left = TEST_S
+    unwanted = (task.untaught, _STRANGERS_S, _STRANGER_S)
+    sides = [(task.open_test, TEST_S, _LONGEST_S), (task.shut_test, TEST_S, _LONGEST_S)]
+    for side, (paths, left, longest_s) in enumerate((sides[0], unwanted) if strangers else sides):
         for path in paths:
             if left <= 0:
                 break
-            samples = load(path, _LONGEST_S)
+            samples = load(path, longest_s)
             segments = sounding(samples)
             if not len(segments):
                 continue

@@ -83,6 +83,11 @@ def _add_teaching(parser):
     parser.add_argument("--no-plot", action="store_true", help="draw nothing")
     parser.add_argument("--no-memory", action="store_true",
                         help="don't keep the examples (8-bit spectra) beside it")  # fmt: skip
+    parser.add_argument("--no-world", action="store_true",
+                        help="learn from these examples alone; else the gate also stays shut on "
+                        "everyday sounds that nobody showed it")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace the output where it exists")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of shuffling; 0 unless given")
 
 
@@ -104,6 +109,22 @@ def _output(path):
     if not path.name.endswith(".gate.yaml"):
         raise ConfigError(f"output={path} must end with .gate.yaml")
     return path
+
+
+def _targets(args, output):
+    """The files that are going to be written; none of them is replaced unasked.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from realtime.learn.profile import memory_path
+
+    picture = None if args.no_plot else Path(args.plot or output.with_suffix(".png"))
+    for path in (output, memory_path(output), picture):
+        if path is not None and path.exists() and not args.overwrite:
+            raise ConfigError(f"{path}: exists already; --overwrite replaces it")
+    return picture
 
 
 def _read_examples(args, notes):
@@ -142,18 +163,20 @@ def _finish(recordings, detector, args, output, name, notes):
     from realtime.learn.profile import save_profile
     from realtime.learn.report import describe, plot_lesson
     from realtime.learn.teach import teach
+    from realtime.learn.world import SHIPPED
 
     if args.seed < 0:
         raise ConfigError(f"seed={args.seed} must be >= 0")
     started = time.perf_counter()
-    lesson = teach(recordings, detector, notes, name, args.seed)
+    world = None if args.no_world else SHIPPED
+    lesson = teach(recordings, detector, notes, name, args.seed, world=world)
     elapsed = time.perf_counter() - started
     save_profile(lesson.profile, output, with_memory=not args.no_memory)
     for line in notes.remarks:
         print(f"{PROG}: {line}", file=sys.stderr)
     for line in notes.warnings:
         print(f"{PROG}: warning: {line}", file=sys.stderr)
-    print("\n".join(describe(lesson.profile, lesson.confusable)))
+    print("\n".join(describe(lesson.profile, lesson.confusable, lesson.strangers)))
     print(f"taught in {elapsed:.1f} s: {output}")
     if not args.no_plot:
         _plot(lesson, args.plot, output, plot_lesson)
@@ -184,6 +207,7 @@ def _teach(args):
                           "--labels, or --target-stem and --mix")  # fmt: skip
     if args.open and not (args.shut or args.recording or args.target_stem):
         raise ConfigError("--shut is missing: a gate learns from both sides")
+    _targets(args, output)
     notes = TeachingNotes()
     detector = _detector(args.model)
     recordings = _read_examples(args, notes)
@@ -201,6 +225,8 @@ def _update(args):
                           "beside it); teach it again with all recordings")  # fmt: skip
     notes = TeachingNotes()
     output = _output(args.output or args.profile)
+    if args.output:  # else it is asked for that the profile itself be replaced
+        _targets(args, output)
     recordings = [*profile.memory, *_read_examples(args, notes)]
     _finish(recordings, _detector(args.model), args, output, profile.name, notes)
 
@@ -213,6 +239,7 @@ def _merge(args):
     if len(args.profiles) < 2:
         raise ConfigError("merge needs at least two profiles")
     output = _output(args.output)
+    _targets(args, output)
     profiles = [load_profile(path) for path in args.profiles]
     for path, profile in zip(args.profiles, profiles, strict=True):
         if not profile.memory:

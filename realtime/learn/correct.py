@@ -10,7 +10,8 @@ import threading
 import numpy as np
 
 from gate.errors import ConfigError, GateError
-from realtime.learn.examples import (
+from realtime.learn.profile import save_profile
+from realtime.learn.recording import (
     FINE_PER_HOP,
     OPEN,
     SHUT,
@@ -20,8 +21,7 @@ from realtime.learn.examples import (
     pack_energy,
     pack_log_mel,
 )
-from realtime.learn.profile import save_profile
-from realtime.learn.teach import Refitter
+from realtime.learn.refit import Refitter
 
 _MIN_HOPS = 20
 

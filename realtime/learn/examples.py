@@ -1,11 +1,6 @@
-"""Recordings that teach: read, reduced to hops, labelled and checked.
+"""Examples are taken in: read, reduced to hops, labelled and checked."""
 
-A recording is kept as log-mel hops of 8 bits a band and its A-weighted energy in steps of 2.5 ms
-of 8 bits: 68 bytes a hop, enough to teach again, and on another detector.
-"""
-
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,112 +10,26 @@ from gate.metrics import hop_labels
 from gate.signal_metrics import weighted_energy
 from realtime.files import AudioReader
 from realtime.labels import read_labels
-from realtime.learn.remarks import TeachingError, TeachingNotes
+from realtime.learn.recording import (
+    HOP_S,
+    OPEN,
+    SHUT,
+    UNKNOWN,
+    Recording,
+    find_sounding,
+    hop_levels_db,
+    pack_energy,
+    pack_log_mel,
+    unpack_log_mel,
+)
+from realtime.learn.remarks import TeachingError
 
-OPEN, SHUT, UNKNOWN = 1, 0, -1
-"""Labels of a hop."""
-
-HOP_S = 0.01
-FINE_PER_HOP = 4
 MAX_SECONDS_A_SIDE = 180.0
 """More is thinned out evenly, so that teaching stays a matter of seconds."""
 
-_LOG_LOW, _LOG_STEPS = -12.0, 15.0  # 8-bit log-mel: from -12, 1/15 (0.58 dB) a step
-_DB_LOW, _DB_STEPS = -140.0, 1.8  # 8-bit energy: from -140 dBFS, 0.56 dB a step
 _SILENT_DBFS = -75.0
 _SHORT_S, _LITTLE_S = 1.0, 5.0
 _CHUNK_S = 5.0
-
-
-@dataclass(frozen=True)
-class Recording:
-    """An example in hops.
-
-    Attributes
-    ----------
-    name : str
-        What to call it in reports: the file's name.
-    log_mel : ndarray, shape (T, 64), uint8
-    energy : ndarray, shape (4 T,), uint8
-    label : ndarray, shape (T,), int8
-        1 open, 0 shut, -1 not said.
-    sounding : ndarray, shape (T,), bool
-        Where there is more than the recording's own background.
-    """
-
-    name: str
-    log_mel: np.ndarray
-    energy: np.ndarray
-    label: np.ndarray
-    sounding: np.ndarray
-
-    @property
-    def seconds(self):
-        """Duration."""
-        return len(self.label) * HOP_S
-
-    def seconds_of(self, label):
-        """Seconds in which a label applies and something sounds."""
-        return float(np.sum((self.label == label) & self.sounding)) * HOP_S
-
-    def part(self, begin, end):
-        """Hops `begin` to `end` as a recording of their own."""
-        return replace(
-            self,
-            log_mel=self.log_mel[begin:end],
-            energy=self.energy[FINE_PER_HOP * begin : FINE_PER_HOP * end],
-            label=self.label[begin:end],
-            sounding=self.sounding[begin:end],
-        )
-
-    @property
-    def fingerprint(self):
-        """Of what was heard, not of the file."""
-        return hashlib.sha256(self.log_mel.tobytes()).hexdigest()
-
-
-def pack_log_mel(log_mel):
-    """Log-mel to 8 bits."""
-    return np.clip(np.rint((log_mel - _LOG_LOW) * _LOG_STEPS), 0, 255).astype(np.uint8)
-
-
-def unpack_log_mel(packed):
-    """8 bits to log-mel, float32."""
-    return packed.astype(np.float32) * np.float32(1.0 / _LOG_STEPS) + np.float32(_LOG_LOW)
-
-
-def pack_energy(energy):
-    """Mean squares to 8 bits."""
-    db = 10.0 * np.log10(np.maximum(energy, 1e-14))
-    return np.clip(np.rint((db - _DB_LOW) * _DB_STEPS), 0, 255).astype(np.uint8)
-
-
-def unpack_energy(packed):
-    """8 bits to mean squares, float64; the lowest step is silence."""
-    energy = 10.0 ** ((packed / _DB_STEPS + _DB_LOW) / 10.0)
-    return np.where(packed == 0, 0.0, energy)
-
-
-def hop_levels_db(log_mel):
-    """Level of each hop over all bands in dB, of no absolute meaning."""
-    return 10.0 * np.log10(np.mean(np.exp(2.0 * log_mel), axis=1) + 1e-12)
-
-
-def find_sounding(log_mel, range_db=30.0, above_floor_db=6.0):
-    """Hops within `range_db` of the loud parts and above the recording's own floor."""
-    level = hop_levels_db(log_mel)
-    if not len(level):
-        return np.zeros(0, dtype=bool)
-    loud, floor = np.percentile(level, [95, 5])
-    # A recording without pauses has no floor below it: all of it sounds.
-    bottom = max(loud - range_db, min(floor + above_floor_db, loud - 15.0))
-    active = level > bottom
-    # Gaps of up to 50 ms belong to the sound.
-    edges = np.flatnonzero(np.diff(np.r_[True, active, True].astype(np.int8)))
-    for begin, end in edges.reshape(-1, 2):
-        if end - begin <= 5 and begin > 0 and end < len(active):
-            active[begin:end] = True
-    return active
 
 
 class Analyser:
@@ -362,6 +271,3 @@ def _thinned(recordings, notes):
         for begin in np.linspace(0, max(0, n - 300), pieces).astype(int):
             kept.append(recording.part(begin, min(begin + 300, n)))
     return kept
-
-
-__all__ = ["OPEN", "SHUT", "UNKNOWN", "Recording", "TeachingNotes", "read_recording"]

@@ -7,24 +7,30 @@ setting in turn is moved to its best value, until nothing changes.
 
 import functools
 import itertools
+import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from gate.decision import EvidenceRule, add_up, hop_logits, read_back
 from gate.features import LogMel, MelSettings
 from gate.key import band_partition
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss
-from realtime.learn.examples import FINE_PER_HOP, HOP_S
 from realtime.learn.head import balanced
+from realtime.learn.recording import FINE_PER_HOP
 
 GRIDS = {
     "presence_threshold": None,  # from the scores
-    "presence_hysteresis": (0.0, 0.05, 0.1, 0.2, 0.3),
+    "open_cost": (0.5, 1.0, 2.0, 4.0, 8.0),
+    "shut_cost": (1.0, 2.0, 3.0, 5.0, 8.0, 14.0),
     "attack_ms": (0.5, 1.0, 2.0, 5.0, 10.0, 20.0),
-    "hold_ms": (20.0, 40.0, 70.0, 100.0, 150.0, 220.0, 320.0),
     "release_ms": (20.0, 35.0, 60.0, 100.0, 180.0, 300.0),
 }
+HOLD_GRID_MS = (20.0, 40.0, 70.0, 100.0, 150.0, 220.0, 320.0)
 _SWEEPS = 3
+# What leaving the usual rule costs in the price: few examples shall not buy extreme rules.
+_PRIOR = 0.01
+_USUAL_COSTS = {"open_cost": 2.0, "shut_cost": 3.0}
 
 
 @dataclass(frozen=True)
@@ -33,43 +39,41 @@ class GateFit:
 
     Attributes
     ----------
-    presence_threshold, presence_hysteresis : float
+    presence_threshold : float
         0..1.
-    attack_ms, hold_ms, release_ms : float
+    open_cost, shut_cost : float
+        Evidence in nats, see `gate.decision.EvidenceRule`.
+    attack_ms, release_ms : float
     """
 
     presence_threshold: float = 0.5
-    presence_hysteresis: float = 0.1
+    open_cost: float = 2.0
+    shut_cost: float = 3.0
     attack_ms: float = 2.0
-    hold_ms: float = 70.0
     release_ms: float = 60.0
 
+    @property
+    def rule(self):
+        """How the gate decides."""
+        return EvidenceRule(self.presence_threshold, self.open_cost, self.shut_cost)
 
-def open_hops(may_open, may_stay, hold_hops):
-    """The decisions of `gate.control.Control` for holds of whole hops, shape (T,), bool.
+
+class Evidence:
+    """Decisions of many rules on the same presence.
 
     Parameters
     ----------
-    may_open, may_stay : ndarray, shape (T,), bool
-        Whether the condition to open, to stay open, holds.
-    hold_hops : int
+    presence : ndarray, shape (T,)
+        0..1.
     """
-    is_open, until, result = False, -1, []
-    for hop, (opens, stays) in enumerate(zip(may_open.tolist(), may_stay.tolist(), strict=True)):
-        if stays if is_open else opens:
-            is_open, until = True, max(until, hop + 1 + hold_hops)
-            result.append(True)
-        else:
-            result.append(until > hop)
-            is_open = until > hop + 1
-    return np.array(result, dtype=bool)
 
+    def __init__(self, presence):
+        self._logits = hop_logits(presence, EvidenceRule(0.5))
 
-def decide(presence, fit):
-    """`open_hops` of a presence and a `GateFit`."""
-    may_open = presence >= fit.presence_threshold
-    may_stay = presence >= fit.presence_threshold - fit.presence_hysteresis
-    return open_hops(may_open, may_stay, round(fit.hold_ms / (HOP_S * 1e3)))
+    def decide(self, fit):
+        """Whether the target is present by a `GateFit`, shape (T,), bool."""
+        rule = fit.rule
+        return read_back(add_up(self._logits - rule.b, rule), rule)
 
 
 def curve(is_open, fit, range_db=-60.0):
@@ -79,7 +83,8 @@ def curve(is_open, fit, range_db=-60.0):
     ----------
     is_open : ndarray, shape (T,), bool
         The decision taken at the end of each hop; in force during the next, as in the stream.
-    fit : GateFit
+    fit : GateFit or ClassicFit
+        Gives attack and release.
     range_db : float
     """
     is_open = np.concatenate([[False], is_open[:-1]])
@@ -104,17 +109,20 @@ class GateFitter:
 
     Parameters
     ----------
-    presence : ndarray, shape (T,)
-        0..1.
+    decide : callable
+        Given a fit, whether the gate is open on each hop, (T,) bool; `Evidence.decide`, say.
+    levels : sequence of float
+        Thresholds to try.
     wanted, unwanted : ndarray, shape (4 T,)
         Energies.
-    weights : gate.signal_metrics.LossWeights
     label, importance : ndarray, shape (T,), optional
         Whether a hop should be open, and how much it counts.
+    weights : gate.signal_metrics.LossWeights
     """
 
-    def __init__(self, presence, wanted, unwanted, weights=None, label=None, importance=None):
-        self._presence = presence
+    def __init__(self, decide, levels, wanted, unwanted, label=None, importance=None,
+                 weights=None):  # fmt: skip
+        self._decide, self._levels = decide, levels
         self._sides = None
         if label is not None:
             self._sides = balanced(label, importance) * np.where(label > 0, 1.0, -1.0)
@@ -130,45 +138,56 @@ class GateFitter:
         loss = self.loss(fit)
         if self._sides is None:
             return loss
-        return loss + 2.0 * (0.5 - float(self._sides @ self._last[1]))
+        error = 0.5 - float(self._sides @ self._last[1])
+        return loss + 2.0 * error + _PRIOR * _unusual(fit)
 
     def loss(self, fit):
         """Gated-signal loss of a gate."""
-        wanted = fit.presence_threshold, fit.presence_hysteresis, fit.hold_ms
-        if self._last[0] != wanted:  # attack and release change no decision
-            self._last = wanted, decide(self._presence, fit)
+        still = replace(fit, attack_ms=0.0, release_ms=0.0)  # they change no decision
+        if self._last[0] != still:
+            self._last = still, self._decide(fit)
         return gated_signal_loss(curve(self._last[1], fit), *self._energy, self._weights)
 
-    def search(self, start=None, names=None):
+    def search(self, start, names=None):
         """Coordinate search from `start` over the settings in `names`.
 
         Returns
         -------
-        GateFit
+        The best fit.
         float
             Its loss.
         """
-        best = start or GateFit()
-        grids = dict(GRIDS)
-        levels = np.quantile(self._presence, np.linspace(0.1, 0.9, 9))
-        levels = np.concatenate([levels, np.linspace(0.2, 0.8, 13)])
-        grids["presence_threshold"] = np.unique(np.clip(np.round(levels, 2), 0.02, 0.98)).tolist()
+        best = start
+        grids = {**GRIDS, "hold_ms": HOLD_GRID_MS, "presence_threshold": self._levels}
         lowest = self.price(best)
         for _ in range(_SWEEPS):
             before = lowest
-            for name in names or grids:
+            for name in names or GRIDS:
                 for value in grids[name]:
                     if value == getattr(best, name):
                         continue
                     found = replace(best, **{name: value})
-                    if found.presence_hysteresis > found.presence_threshold:
-                        continue
                     price = self.price(found)
                     if price < lowest - 1e-6:
                         best, lowest = found, price
             if lowest > before - 1e-4:
                 break
         return best, self.loss(best)
+
+
+def _unusual(fit):
+    """How far a rule is from the usual one."""
+    far = abs(EvidenceRule(fit.presence_threshold).b)
+    for name, usual in _USUAL_COSTS.items():
+        far += abs(math.log2(getattr(fit, name) / usual))
+    return far
+
+
+def threshold_levels(presence):
+    """Presence thresholds worth trying."""
+    levels = np.quantile(presence, np.linspace(0.1, 0.9, 9))
+    levels = np.concatenate([levels, np.linspace(0.2, 0.8, 13)])
+    return np.unique(np.clip(np.round(levels, 2), 0.02, 0.98)).tolist()
 
 
 @functools.cache

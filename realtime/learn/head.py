@@ -184,6 +184,11 @@ def log_loss(score, label, weight):
     return float(np.sum(balanced(label, weight) * np.log1p(np.exp(-margin))))
 
 
+def sigmoids(scores):
+    """1 / (1 + exp(-scores)) of an array, without overflow."""
+    return 1.0 / (1.0 + np.exp(-np.clip(scores, -60.0, 60.0)))
+
+
 def sigmoid(score):
     """1 / (1 + exp(-score)) of a number, without overflow."""
     if score >= 0.0:

@@ -7,20 +7,24 @@ pieces over unwanted ones. All of it happens on log-mel hops.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from realtime.learn.examples import (
+from realtime.learn.recording import (
     FINE_PER_HOP,
     OPEN,
     SHUT,
+    SILENT_EAR,
+    unpack_ears,
     unpack_energy,
     unpack_log_mel,
 )
 
 FOLDS = 4
 _ONSET_HOPS = 8
+_EAR_LATE_HOPS = 5  # an ear answers in chunks of 32 ms, with one chunk of doubt
+_EAR_IN_PAUSES = -1.2  # logit / 4 of a probability of .008
 _GUARD_HOPS = 30  # left out where a recording is cut between folds
 
 
@@ -73,6 +77,8 @@ class Medley:
         A-weighted energy of either, in steps of 2.5 ms.
     source, hop : ndarray, shape (T,), int
         Which recording a hop is from (-1: a pause), and where in it.
+    ears : ndarray, shape (T, k), float32, or None
+        What the second ears say; None where no recording knows.
     """
 
     log_mel: np.ndarray
@@ -82,6 +88,7 @@ class Medley:
     unwanted: np.ndarray
     source: np.ndarray
     hop: np.ndarray
+    ears: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,26 @@ class MedleyMaker:
             if shut and not plain and rng.random() < s.overlay_share:
                 row = self._overlay(row, pieces[i], shut[rng.integers(len(shut))], rng)
             rows.append(row)
-        return Medley(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
+        medley = Medley(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
+        return replace(medley, ears=self._ears(medley.source, medley.hop))
+
+    def _ears(self, source, hop):
+        """What the ears say; at the seams what they said before lasts as long as an ear takes."""
+        known = [r.ears.shape[1] for r in self._recordings if r.ears is not None]
+        if not known:
+            return None
+        packed = np.full((len(source), known[0]), SILENT_EAR, np.uint8)
+        for index in np.unique(source[source >= 0]).tolist():
+            ears = self._recordings[index].ears
+            if ears is not None:
+                mine = source == index
+                packed[mine] = ears[hop[mine]]
+        ears = unpack_ears(packed)
+        ears[source < 0] = _EAR_IN_PAUSES
+        seams = 1 + np.flatnonzero((np.diff(source) != 0) | (np.diff(hop) != 1) & (source[1:] >= 0))
+        for seam in seams.tolist():
+            ears[seam : seam + _EAR_LATE_HOPS] = ears[seam - 1]
+        return ears
 
     def _pause(self, rng):
         """Background between sounds: nothing to open for, nothing to be heard."""

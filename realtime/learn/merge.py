@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from realtime.learn.examples import OPEN, SHUT, UNKNOWN
+from realtime.learn.recording import OPEN, SHUT, UNKNOWN
 
 
 def merge_examples(profiles):

@@ -7,18 +7,20 @@ later and on another detector. No sound can be played from it, and no pickle is 
 
 import base64
 import math
-import zipfile
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from gate.errors import ModelError
+from gate.decision import EvidenceRule
+from gate.errors import ConfigError, ModelError
 from realtime.files import write_text
-from realtime.learn.examples import FINE_PER_HOP, Recording
 from realtime.learn.head import HeadShape
+from realtime.learn.memory import load_memory, save_memory
 
-FORMAT, VERSION = "exemplar-gate-profile", 1
+FORMAT, VERSION = "exemplar-gate-profile", 2
+OLD_VERSIONS = (1,)
+"""Still read: 1 has no `decision`, so it decides by the classic rule."""
 
 _NUMBERS = {
     "presence_threshold": (0.0, 1.0),
@@ -45,8 +47,10 @@ class Profile:
     coefficients : ndarray, shape (n (1 + k),), float32
     bias : float
     presence_threshold, presence_hysteresis : float
-        0..1.
+        0..1; with `hold_ms` for the classic rule, which a pinned hold brings back.
     attack_ms, hold_ms, release_ms : float
+    rule : gate.decision.EvidenceRule, or None
+        How the gate decides; None (profiles of version 1): by the classic rule.
     key : ndarray, shape (64,), float32, or None
         Fixed key weights; None leaves the key to the detector.
     suggested_threshold_db : float
@@ -61,6 +65,9 @@ class Profile:
         The examples, where they are kept.
     penalty : float
         Of the head, as cross-validation chose it.
+    world : dict
+        ``seconds`` of everyday sounds that counted as shut, and ``left_out``: classes that did
+        not, with how alike the wanted sound they are; empty where none counted.
     """
 
     name: str
@@ -70,17 +77,19 @@ class Profile:
     coefficients: np.ndarray
     bias: float
     presence_threshold: float
-    presence_hysteresis: float
     attack_ms: float
-    hold_ms: float
     release_ms: float
     key: np.ndarray | None
     suggested_threshold_db: float
+    presence_hysteresis: float = 0.1
+    hold_ms: float = 70.0
+    rule: EvidenceRule | None = None
     classic: dict = field(default_factory=dict)
     expected: dict = field(default_factory=dict)
     taught_with: list = field(default_factory=list)
     memory: tuple = ()
     penalty: float = 0.3
+    world: dict = field(default_factory=dict)
 
     def check(self):
         """Return itself, or raise `ModelError` where a rule is broken."""
@@ -138,10 +147,12 @@ def save_profile(profile, path, with_memory=True):
         "name": profile.name,
         "detector": {"name": profile.detector, "sha256": profile.detector_sha256},
         "gate": {name: round(float(getattr(profile, name)), 4) for name in _NUMBERS},
+        "decision": None if profile.rule is None else asdict(profile.rule),
         "key": None if key is None else [round(float(v), 3) for v in key],
         "expected": profile.expected,
         "classic_gate": profile.classic,
         "taught_with": profile.taught_with,
+        "world": profile.world,
         "head": {
             "taus_s": [float(t) for t in profile.shape.taus_s],
             "penalty": float(profile.penalty),
@@ -154,33 +165,13 @@ def save_profile(profile, path, with_memory=True):
     write_text(path, head + text)
     beside = memory_path(path)
     if with_memory and profile.memory:
-        _save_memory(profile.memory, beside)
+        save_memory(profile.memory, beside)
     else:
         beside.unlink(missing_ok=True)
 
 
 def _encode(array):
     return base64.b64encode(np.asarray(array, "<f4").tobytes()).decode("ascii")
-
-
-def _save_memory(recordings, path):
-    names = [r.name for r in recordings]
-    lengths = [len(r.label) for r in recordings]
-    partial = path.with_name(f".{path.name}.partial.npz")
-    try:
-        np.savez_compressed(
-            partial,
-            names=np.array(names),
-            lengths=np.array(lengths, np.int64),
-            log_mel=np.concatenate([r.log_mel for r in recordings]),
-            energy=np.concatenate([r.energy for r in recordings]),
-            label=np.concatenate([r.label for r in recordings]),
-            sounding=np.concatenate([r.sounding for r in recordings]),
-        )
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ModelError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def load_profile(path):
@@ -205,15 +196,15 @@ def load_profile(path):
         raise ModelError(f"{path}: not a profile (it is not YAML)") from None
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise ModelError(f"{path}: not a profile made by gate-learn (format must be {FORMAT!r})")
-    if tree.get("format_version") != VERSION:
+    if tree.get("format_version") not in (VERSION, *OLD_VERSIONS):
         raise ModelError(
-            f"{path}: format_version={tree.get('format_version')!r} must be {VERSION}; "
-            "this program and the profile are of different age"
+            f"{path}: format_version={tree.get('format_version')!r} must be at most {VERSION}; "
+            "this program is older than the profile"
         )
     try:
         profile = _from_tree(tree)
         profile.check()
-    except ModelError as error:
+    except (ModelError, ConfigError) as error:
         raise ModelError(f"{path}: {error}") from None
     except KeyError as error:
         raise ModelError(f"{path}: {error.args[0]!r} is missing") from None
@@ -221,12 +212,13 @@ def load_profile(path):
         raise ModelError(f"{path}: damaged ({error})") from None
     beside = memory_path(path)
     if beside.is_file():
-        profile = replace(profile, memory=_load_memory(beside))
+        profile = replace(profile, memory=load_memory(beside))
     return profile
 
 
 def _from_tree(tree):
     head, key = tree["head"], tree["key"]
+    rule = tree.get("decision")
     raw = base64.b64decode(head["coefficients_float32_base64"], validate=True)
     return Profile(
         name=str(tree["name"]),
@@ -240,37 +232,10 @@ def _from_tree(tree):
         classic=dict(tree["classic_gate"] or {}),
         expected=dict(tree["expected"] or {}),
         taught_with=list(tree["taught_with"] or []),
+        rule=None if rule is None else EvidenceRule(**rule),
+        world=dict(tree.get("world") or {}),
         **{name: tree["gate"][name] for name in _NUMBERS},
     )
-
-
-def _load_memory(path):
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {n: data[n] for n in
-                      ("names", "lengths", "log_mel", "energy", "label", "sounding")}  # fmt: skip
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: examples cannot be read ({error})") from None
-    total = int(arrays["lengths"].sum())
-    shapes = {"log_mel": (total, 64), "energy": (total * FINE_PER_HOP,),
-              "label": (total,), "sounding": (total,)}  # fmt: skip
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise ModelError(f"{path}: {name} of shape {arrays[name].shape} must be {shape}")
-    recordings, at = [], 0
-    for name, length in zip(arrays["names"].tolist(), arrays["lengths"].tolist(), strict=True):
-        end = at + length
-        recordings.append(
-            Recording(
-                name,
-                arrays["log_mel"][at:end].astype(np.uint8),
-                arrays["energy"][FINE_PER_HOP * at : FINE_PER_HOP * end].astype(np.uint8),
-                arrays["label"][at:end].astype(np.int8),
-                arrays["sounding"][at:end].astype(bool),
-            )
-        )
-        at = end
-    return tuple(recordings)
 
 
 def check_detector(profile, info, where="profile"):

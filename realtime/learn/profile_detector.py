@@ -96,6 +96,7 @@ class ProfileDetector:
             targets={name: (profile.name,) for name in names},
             presence_threshold=dict.fromkeys(names, profile.presence_threshold),
             presence_hysteresis=dict.fromkeys(names, profile.presence_hysteresis),
+            decision={} if profile.rule is None else dict.fromkeys(names, profile.rule),
             sha256=base.sha256,
             metadata={**base.metadata, "profile": profile.name},
         )

@@ -28,8 +28,17 @@ def _side(profile, name):
     return shown or "nothing"
 
 
-def describe(profile, confusable=()):
-    """Lines that say what to expect of a profile."""
+def describe(profile, confusable=(), strangers=()):
+    """Lines that say what to expect of a profile.
+
+    Parameters
+    ----------
+    profile : realtime.learn.profile.Profile
+    confusable : list of dict
+        Stretches of the examples on which it is wrong.
+    strangers : list of (str, float)
+        Everyday sounds that open it, and share of their time.
+    """
     e = profile.expected
     seconds = [sum(t[side] for t in profile.taught_with) for side in ("open_s", "shut_s")]
     low, high = key_band_hz(profile.key) if profile.key is not None else (0, 0)
@@ -42,21 +51,45 @@ def describe(profile, confusable=()):
         f"balanced accuracy {e['balanced_accuracy']:.3f}, ROC-AUC {e['roc_auc']:.3f}, "
         f"onset delay p50 {e['onset_p50_ms']:.0f} ms",
     ]
+    if "opens_on_world" in e:
+        lines.append(
+            f"opens on {100 * e['opens_on_world']:.0f} % of {profile.world['seconds']:g} s of "
+            "everyday sounds (heads that had not heard the kind)"
+            + (": above all " + ", ".join(f"{name} {100 * s:.0f} %" for name, s in strangers)
+               if strangers else "")
+        )  # fmt: skip
+    left_out = profile.world.get("left_out")
+    if left_out:
+        names = sorted(left_out, key=left_out.get, reverse=True)
+        lines.append(f"left out of the everyday sounds, as like what opens: {', '.join(names)}")
     for stretch in list(confusable)[:5]:
         lines.append(
             f"confusable: {stretch['name']} at {clock(stretch['start_s'])} to "
             f"{clock(stretch['end_s'] + 0.99)} ({stretch['what']})"
         )
     lines += [
-        f"learned: attack {profile.attack_ms:g} ms, hold {profile.hold_ms:g} ms, release "
-        f"{profile.release_ms:g} ms, key {low:.0f} to {high:.0f} Hz, presence threshold "
-        f"{profile.presence_threshold:.2f} - {profile.presence_hysteresis:.2f}",
+        f"learned: attack {profile.attack_ms:g} ms, release {profile.release_ms:g} ms, key "
+        f"{low:.0f} to {high:.0f} Hz, {_rule(profile)}",
         f"suggested: --threshold-db {profile.suggested_threshold_db:g}",
     ]
     if profile.memory:
         kilobytes = sum(r.log_mel.size + r.energy.size for r in profile.memory) / 1000
         lines.append(f"keeps its examples ({kilobytes:.0f} kB unpacked) for update and merge")
     return lines
+
+
+def _rule(profile):
+    """How it decides, in words."""
+    rule = profile.rule
+    if rule is None:
+        return (
+            f"hold {profile.hold_ms:g} ms, presence threshold {profile.presence_threshold:.2f} - "
+            f"{profile.presence_hysteresis:.2f}"
+        )
+    return (
+        f"presence threshold {rule.threshold:.2f}, evidence to open {rule.open_cost:g}, to shut "
+        f"{rule.shut_cost:g}"
+    )
 
 
 def settings_table(profile):

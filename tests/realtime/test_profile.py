@@ -13,6 +13,7 @@ from gate.settings import GateSettings
 from realtime.engine import open_detector, open_gate
 from realtime.learn.correct import Corrector, correction_of
 from realtime.learn.examples import SHUT
+from realtime.learn.memory import load_memory, save_memory
 from realtime.learn.profile import load_profile, memory_path, save_profile
 from realtime.learn.profile_detector import WINDOW_HOPS, ProfileDetector
 from realtime.learn.remarks import TeachingNotes
@@ -21,7 +22,8 @@ from realtime.learn.teach import teach
 
 @pytest.fixture(scope="module")
 def profile():
-    return teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones").profile
+    lesson = teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones", world=None)
+    return lesson.profile
 
 
 @pytest.fixture
@@ -49,8 +51,31 @@ def test_a_saved_profile_is_the_same_again(profile, path):
 
 def test_it_holds_no_pickle_and_no_sound(path):
     with np.load(memory_path(path), allow_pickle=False) as data:
-        assert set(data.files) == {"names", "lengths", "log_mel", "energy", "label", "sounding"}
+        assert set(data.files) == {"names", "lengths", "log_mel", "energy", "label", "sounding",
+                                   "ears", "has_ears"}  # fmt: skip
     assert "!!python" not in path.read_text()
+
+
+def test_a_profile_of_the_first_version_decides_by_the_classic_rule(profile, path):
+    tree = yaml.safe_load(path.read_text())
+    del tree["decision"], tree["world"]
+    path.write_text(yaml.safe_dump({**tree, "format_version": 1}))
+    with np.load(memory_path(path), allow_pickle=False) as data:
+        old = {name: data[name] for name in data.files if name not in ("ears", "has_ears")}
+    np.savez_compressed(memory_path(path), **old)
+    again = load_profile(path)
+    assert again.rule is None and again.world == {}
+    assert ProfileDetector(ProjectionDetector(), again).info.decision == {}
+    assert [r.fingerprint for r in again.memory] == [r.fingerprint for r in profile.memory]
+
+
+def test_the_memory_keeps_what_the_ears_said(profile, tmp_path):
+    first, second = profile.memory
+    said = np.arange(len(first.label), dtype=np.uint8)[:, None]
+    save_memory([replace(first, ears=said), second], tmp_path / "m.npz")
+    again = load_memory(tmp_path / "m.npz")
+    np.testing.assert_array_equal(again[0].ears, said)
+    assert again[1].ears is None
 
 
 def test_without_memory_it_still_gates(profile, tmp_path):
@@ -61,7 +86,7 @@ def test_without_memory_it_still_gates(profile, tmp_path):
 
 @pytest.mark.parametrize("changed, match", [
     ({"format": "other"}, "not a profile made by gate-learn"),
-    ({"format_version": 9}, "format_version=9 must be 1"),
+    ({"format_version": 9}, "format_version=9 must be at most 2"),
     ({"name": None, "head": None}, "damaged"),
     ({"key": [0.5] * 3}, "key must be 64 weights"),
     ({"gate": {}}, "'presence_threshold' is missing"),

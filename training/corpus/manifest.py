@@ -41,6 +41,8 @@ class Entry:
         probability.
     energy_share : float or None
         Share of 10 ms frames within 30 dB of the loud parts.
+    licence : str
+        Of the recording; may be empty.
     """
 
     split: str
@@ -55,6 +57,7 @@ class Entry:
     vad_share: float | None = None
     vad_peak: float | None = None
     energy_share: float | None = None
+    licence: str = ""
 
     @property
     def event_class(self):
@@ -117,7 +120,7 @@ def _entry(row):
     return Entry(
         row["split"], row["kind"], row["source"], row["file"], row["speaker"],
         row["cls"], row["lang"], int(row["sr_src"] or 0), float(row["sec"] or 0),
-        *(float(value) if value else None for value in checks),
+        *(float(value) if value else None for value in checks), row.get("licence", ""),
     )  # fmt: skip
 
 

@@ -1,0 +1,161 @@
+"""`gate-train voice world`: the everyday sounds that a taught gate stays shut on.
+
+Short excerpts of the train split, one or a few of every class: speakers, animals, machines,
+instruments, keyboards and so on, as 8-bit log-mel (`realtime.learn.world`). Only recordings whose
+licence lets everybody pass them on alone and under any terms (CC0, CC BY, MIT, Apache-2.0, public
+domain) are taken: what is stored cannot be played, but it is made of them.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from training.corpus.manifest import read_manifest
+
+EXCERPT_HOPS = 60
+"""Of the longest excerpt; 10 ms each."""
+
+_FREE = re.compile(r"CC ?0|CC[ -]BY|MIT|Apache|public domain", re.IGNORECASE)
+_BOUND = re.compile(r"GPL|SA|ODbL|GFDL|NC|ND|Pixabay", re.IGNORECASE)
+
+# Group: (sources; None for all), kind, excerpts in all, most of one class.
+_WANTED = (
+    ("speech", ("speech",), None, 90, 1),
+    ("human", ("human_nonspeech", "voice_cry"), None, 36, 6),
+    ("sung", ("voice_sung",), None, 16, 6),
+    ("instrument", ("music",), None, 42, 4),
+    ("loop", ("noise",), ("sonic_pi", "webaudio"), 30, 15),
+    ("keyboard", ("noise",), ("mechvibes",), 12, 6),
+    ("sound", ("noise",), ("esc10", "antum_sounds", "cdda_ccsounds"), 260, 3),
+)
+
+
+def is_free(licence):
+    """Whether recordings under a licence may be passed on alone, under any terms."""
+    return bool(_FREE.search(licence)) and not _BOUND.search(licence)
+
+
+def class_of(row, group):
+    """A readable name of what a recording of the manifest is."""
+    if group == "speech":
+        speaker = row.speaker or Path(row.file).stem
+        return f"speech {row['lang']} {speaker}".replace("  ", " ")
+    name = re.sub(r"^\d+ - ", "", row.cls or row.source).split("/")[-1]
+    name = re.sub(r"[_\s]+", " ", name.split("(")[0]).strip().lower()
+    return {"speech": "spoken", "": row.source}.get(name, name)
+
+
+def choose(rows, rng):
+    """Rows of the manifest to take an excerpt of.
+
+    Parameters
+    ----------
+    rows : list of training.corpus.manifest.Entry
+        Of the train split.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of (Entry, str, str)
+        Row, group, class: classes in turn, groups mixed in proportion.
+    """
+    chosen = []
+    for group, kinds, sources, most, most_a_class in _WANTED:
+        mine = {}
+        for row in rows:
+            if row.kind not in kinds or (sources and row.source not in sources):
+                continue
+            if "check-speech" in row.cls or not is_free(row.licence):
+                continue
+            mine.setdefault(class_of(row, group), []).append(row)
+        queue = []
+        for name in mine:
+            order = rng.permutation(len(mine[name]))[:most_a_class]
+            queue += [(turn, rng.random(), mine[name][i], name) for turn, i in enumerate(order)]
+        if group == "speech":
+            queue = _sources_in_turn(queue)
+        queue.sort(key=lambda q: q[:2])
+        taken = queue[:most]
+        chosen += [
+            ((k + 0.5) / len(taken), row, group, name) for k, (_, _, row, name) in enumerate(taken)
+        ]
+    return [c[1:] for c in sorted(chosen, key=lambda c: c[0])]
+
+
+def _sources_in_turn(queue):
+    """No corpus of many speakers crowds out the others."""
+    seen, result = {}, []
+    for _, key, row, name in sorted(queue, key=lambda q: q[1]):
+        seen[row.source] = seen.get(row.source, 0) + 1
+        result.append((seen[row.source], key, row, name))
+    return result
+
+
+def excerpt_range(sounding, rng, longest=EXCERPT_HOPS):
+    """Where to cut: a stretch that begins just before a sound and is mostly sound.
+
+    Parameters
+    ----------
+    sounding : ndarray, shape (T,), bool
+    rng : numpy.random.Generator
+    longest : int
+        Hops.
+
+    Returns
+    -------
+    begin, end : int
+        Hops.
+    """
+    n_hops = len(sounding)
+    if n_hops <= longest:
+        return 0, n_hops
+    sums = np.concatenate([[0], np.cumsum(sounding)])
+    share = (sums[longest:] - sums[:-longest]) / longest
+    begins = np.flatnonzero(sounding & ~np.r_[False, sounding[:-1]]) - 4
+    begins = begins[(begins >= 0) & (begins < len(share))]
+    good = begins[share[begins] >= 0.6] if len(begins) else begins
+    if not len(good):
+        good = np.flatnonzero(share >= 0.95 * share.max())
+    begin = int(good[rng.integers(len(good))])
+    return begin, begin + longest
+
+
+def build_world(data, seed=0, progress=None):
+    """Make the world from the corpus.
+
+    Parameters
+    ----------
+    data : str or Path
+        The corpus' folder.
+    seed : int
+    progress : callable, optional
+        Given the share that is done.
+
+    Returns
+    -------
+    realtime.learn.world.World
+    """
+    from realtime.learn.examples import from_samples
+    from realtime.learn.recording import SHUT
+    from realtime.learn.world import World, excerpt
+    from training.corpus.decode import SAMPLE_RATE, decode
+
+    rows = read_manifest(data, "train")
+    rng = np.random.default_rng([seed, 1])
+    recordings, groups, sources = [], [], {}
+    chosen = choose(rows, rng)
+    for number, (row, group, name) in enumerate(chosen):
+        if progress:
+            progress(number / len(chosen))
+        samples = decode(Path(data) / row.file)[: 30 * SAMPLE_RATE]
+        whole = from_samples(samples, SAMPLE_RATE, SHUT, name)
+        if whole.sounding.sum() < 8:
+            continue
+        begin, end = excerpt_range(whole.sounding, rng)
+        part = whole.part(begin, end)
+        recordings.append(excerpt(name, part.log_mel, part.ears))
+        groups.append(group)
+        sources.setdefault(row.source, set()).add(row.licence)
+    about = "; ".join(f"{s} ({', '.join(sorted(ls))})" for s, ls in sorted(sources.items()))
+    return World(tuple(recordings), tuple(groups), (), about)
