@@ -45,7 +45,7 @@ class Analyser:
         self._log_mel, self._energy = [], []
 
     def push(self, samples):
-        """Append mono float32 samples."""
+        """Append float32 samples (n,) or (n, channels), heard as a linked gate hears them."""
         hops = self._frontend.process(np.asarray(samples, dtype=np.float32))
         if len(hops.ends):
             self._log_mel.append(pack_log_mel(hops.log_mel))
@@ -101,22 +101,19 @@ def read_recording(path, label, notes):
         info = reader.info
         analyser = Analyser(info.sample_rate)
         peak, clipped, total = 0.0, 0, 0
-        power, mono_power = np.zeros(info.channels), 0.0
         for chunk in reader.chunks(int(_CHUNK_S * info.sample_rate)):
             bad = ~np.isfinite(chunk)
             if bad.any():
                 notes.warn(f"{path}: {int(bad.sum())} samples are not finite and became silence")
                 chunk = np.where(bad, np.float32(0.0), chunk)
-            mono = chunk.mean(axis=1)
-            analyser.push(mono)
+            analyser.push(chunk)
             peak = max(peak, float(np.abs(chunk).max()))
             clipped += int(np.sum(np.abs(chunk) >= 0.999))
             total += chunk.size
-            power += np.sum(np.square(chunk, dtype=np.float64), axis=0)
-            mono_power += float(np.sum(np.square(mono, dtype=np.float64)))
     if total == 0:
         raise TeachingError(f"{path}: holds no sound")
-    _check_channels(path, info, power, mono_power, notes)
+    if info.channels > 1:
+        notes.tell(f"{path}: {info.channels} channels, heard as one as a linked gate does")
     if clipped > 1e-3 * total:
         notes.warn(f"{path}: {100 * clipped / total:.1f} % of the samples are clipped; what is "
                    "learned is the sound of clipping, too")  # fmt: skip
@@ -132,17 +129,6 @@ def read_recording(path, label, notes):
         notes.warn(f"{path}: is silent (peak {peak_dbfs:.0f} dBFS) and is left out")
         return recording.part(0, 0)
     return recording
-
-
-def _check_channels(path, info, power, mono_power, notes):
-    if info.channels == 1:
-        return
-    loudest = float(power.max())
-    if loudest > 0 and mono_power < 0.03 * loudest:
-        notes.warn(f"{path}: its {info.channels} channels cancel each other when they are mixed, "
-                   "which is what a linked gate listens to; give one channel")  # fmt: skip
-    else:
-        notes.tell(f"{path}: {info.channels} channels, mixed to one as a linked gate does")
 
 
 def read_labelled(path, labels_path, notes):

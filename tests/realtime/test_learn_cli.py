@@ -25,7 +25,34 @@ def folder(tmp_path, monkeypatch):
 
 
 def learn(*args):
-    return learn_cli.main([*map(str, args), *(["--no-plot"] if "-o" in args else [])])
+    extra = ["--no-plot", "--no-world"] if "-o" in args and args[0] != "inspect" else []
+    return learn_cli.main([*map(str, args), *extra])
+
+
+def test_an_existing_profile_is_replaced_only_on_request(folder, capsys):
+    args = ["--open", "low.wav", "--shut", "high.wav", "-o", "low.gate.yaml"]
+    assert learn(*args) == 0
+    before = (folder / "low.gate.yaml").read_bytes()
+    assert learn(*args, "--name", "other") == 2
+    assert "low.gate.yaml: exists already; --overwrite" in capsys.readouterr().err
+    assert (folder / "low.gate.yaml").read_bytes() == before
+    assert learn("update", "low.gate.yaml", "-o", "low.gate.yaml") == 2
+    (folder / "low.gate.yaml").rename(folder / "kept.gate.yaml")
+    assert learn(*args) == 2  # the examples beside it are still there
+    assert "low.gate.npz: exists already" in capsys.readouterr().err
+    assert learn(*args, "--name", "other", "--overwrite") == 0
+    assert load_profile("low.gate.yaml").name == "other"
+
+
+def test_the_world_counts_unless_it_is_refused(folder, capsys):
+    args = ["--open", "low.wav", "--shut", "high.wav", "--no-plot", "-o"]
+    assert learn_cli.main([*args, "with.gate.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "s of everyday sounds (heads that had not heard the kind)" in said
+    assert load_profile("with.gate.yaml").world["seconds"] > 30
+    assert learn(*args, "without.gate.yaml") == 0
+    assert "everyday" not in capsys.readouterr().out
+    assert load_profile("without.gate.yaml").world == {}
 
 
 def test_two_sides_make_a_profile_that_more_can_be_taught(folder, capsys):
@@ -129,9 +156,10 @@ def test_where_it_can_go_on_it_goes_on_and_warns(folder, capsys):
     error = capsys.readouterr().err
     assert "samples are clipped" in error
     assert "silent.wav: is silent" in error and "left out" in error
-    assert "2 channels, mixed to one" in error
-    assert learn("--open", "low.wav", "--shut", "high.wav", "phase.wav", "-o", "w.gate.yaml") == 0
-    assert "cancel each other" in capsys.readouterr().err
+    assert "clipped.wav: 2 channels, heard as one" in error
+    # In opposite phase they are heard all the same.
+    assert learn("--open", "low.wav", "--shut", "phase.wav", "-o", "p.gate.yaml") == 0
+    assert load_profile("p.gate.yaml").expected["balanced_accuracy"] > 0.85
 
 
 def test_what_is_on_both_sides_is_left_out(folder, capsys):
