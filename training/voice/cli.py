@@ -12,7 +12,7 @@ from gate.errors import ConfigError
 DATA = {"data": "voice", "teacher": "yamnet"}
 DEFAULT_RUN = "runs/voice"
 DEFAULT_MODEL = "models/voice.onnx"
-ACTIONS = ("train", "average", "calibrate", "export", "build", "evaluate")
+ACTIONS = ("train", "average", "calibrate", "export", "build", "evaluate", "world")
 
 EPILOG = """\
 examples:
@@ -21,6 +21,7 @@ examples:
   gate-train voice export -o models/voice.onnx check and write the detector
   gate-train voice build --minutes 150         train, calibrate and export, one after the other
   gate-train voice evaluate --split dev        figures of an exported detector
+  gate-train voice world                       everyday sounds that taught gates stay shut on
   gate-train voice --smoke                     all of it in a minute, on synthetic sound
 """
 
@@ -324,6 +325,11 @@ def run(args):
     _check(args)
     if args.smoke:
         smoke(args)
+        return 0
+    if args.action == "world":
+        from training.voice.world import write_world
+
+        write_world(args)
         return 0
     factory = MixerFactory(args.cache or str(Path(args.run) / "cache"), seed=args.seed)
     if args.everything:

@@ -159,3 +159,24 @@ def build_world(data, seed=0, progress=None):
         sources.setdefault(row.source, set()).add(row.licence)
     about = "; ".join(f"{s} ({', '.join(sorted(ls))})" for s, ls in sorted(sources.items()))
     return World(tuple(recordings), tuple(groups), (), about)
+
+
+def write_world(args):
+    """``gate-train voice world``: make it, write it beside the model, say what is in it.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        ``data``, ``seed``, and ``output``, the detector beside which it goes, or a .npz.
+    """
+    from realtime.learn.world import save_world
+
+    output = Path(args.output)
+    path = output if output.suffix == ".npz" else output.with_suffix(".world.npz")
+    world = build_world(args.data, args.seed)
+    save_world(path, world)
+    n_groups = {group: world.groups.count(group) for group in sorted(set(world.groups))}
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB, {len(world.recordings)} excerpts, "
+          f"{world.seconds:.0f} s, {len(world.classes)} classes "
+          f"({', '.join(f'{n} {g}' for g, n in n_groups.items())})")  # fmt: skip
+    print(f"from {world.about}")
