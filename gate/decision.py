@@ -251,28 +251,26 @@ def classic_hops(key_level_dbfs, presence, rule, threshold_db, hysteresis_db, ho
 
     Parameters
     ----------
-    key_level_dbfs, presence : ndarray, shape (T,)
+    key_level_dbfs, presence : ndarray, shape (..., T)
     rule : ClassicRule
-    threshold_db, hysteresis_db : float
-    hold : int or ndarray, shape (T,)
+    threshold_db, hysteresis_db : float or ndarray that broadcasts to (..., T)
+    hold : int or ndarray, shape (..., T)
         Hold in whole hops.
 
     Returns
     -------
-    ndarray, shape (T,), bool
+    ndarray, shape (..., T), bool
     """
     levels, presence = np.asarray(key_level_dbfs, np.float64), np.asarray(presence, np.float64)
     opens = (levels > threshold_db) & (presence >= rule.threshold)
     stays = levels > threshold_db - hysteresis_db
     stays &= presence >= rule.threshold - rule.hysteresis
     holds = np.broadcast_to(hold, opens.shape)
-    is_open, until, result = False, 0, []
-    rows = zip(opens.tolist(), stays.tolist(), holds.tolist(), strict=True)
-    for hop, (may_open, may_stay, hold_hops) in enumerate(rows):
-        if may_stay if is_open else may_open:
-            is_open, until = True, max(until, hop + 1 + hold_hops)
-            result.append(True)
-        else:
-            result.append(until > hop)
-            is_open = until > hop + 1
-    return np.array(result, dtype=bool)
+    result = np.empty(opens.shape, dtype=bool)
+    is_open, until = np.zeros(opens.shape[:-1], dtype=bool), np.zeros(opens.shape[:-1], dtype=int)
+    for hop in range(opens.shape[-1]):
+        met = np.where(is_open, stays[..., hop], opens[..., hop])
+        until = np.where(met, np.maximum(until, hop + 1 + holds[..., hop]), until)
+        result[..., hop] = met | (until > hop)
+        is_open = met | (until > hop + 1)
+    return result

@@ -1,19 +1,20 @@
-"""`gate-bench ballistics`: do learned ballistics and the learned key pay?
+"""`gate-bench ballistics`: does what is learned pay?
 
-The gated-signal loss on seeded mixtures whose parts are known, with everything learned, against
-the best fixed attack, hold and release and the best fixed key band, both found by grid search on
-the dev split. Threshold and range are drawn at random for every mixture, some times over, the
-same for all; voice below the threshold is not wanted
-(`training.voice.gate_loss.split_by_threshold`). Intervals are 95 % bootstrap intervals over
-mixtures (the five ratios of one mixture are drawn together). Also prints how far the key level is
-from the voice's own level, and how many presence decisions change with the recording's level.
+The gated-signal loss on seeded mixtures whose parts are known, with everything learned (evidence,
+attack, release, key), against the best fixed presence threshold, hysteresis, hold, attack and
+release and the best fixed key band, found by grid search on the dev split. Threshold and range
+are drawn at random for every mixture, some times over, the same for all; voice below the
+threshold is not wanted (`training.voice.gate_loss.split_by_threshold`). Intervals are 95 %
+bootstrap intervals over mixtures (the five ratios of one mixture are drawn together). Also prints
+how far the key level is from the voice's own level, and how many presence decisions change with
+the recording's level.
 
 The gate here is the batched twin of the shipped one (`training.voice.gate_loss`), held to it by
 tests.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,13 +22,14 @@ import torch
 from benchmarks import tables
 from benchmarks.machine import describe
 from benchmarks.part import Part
+from gate.decision import ClassicRule, EvidenceRule
 from realtime.models import find_model
 from training.corpus.mixtures import Mixer
-from training.voice.ballistics import GRID_S
 from training.voice.evaluate import (
     OnnxNet,
     ask,
     hear,
+    heard_by,
     key_error_db,
     key_levels,
     level_changes,
@@ -36,6 +38,7 @@ from training.voice.gate_loss import (
     WEIGHTS,
     GateLossSettings,
     UserSettings,
+    decided,
     draw_user_settings,
     gate_loss,
     gated_signal_loss,
@@ -44,6 +47,10 @@ from training.voice.gate_loss import (
 
 BANDS_HZ = tuple(itertools.product((125.0, 200.0, 300.0, 500.0), (1500.0, 2500.0, 4000.0, 7500.0)))
 """Fixed keys that are tried, lower and upper edge."""
+
+PRESENCES, HYSTERESES = (0.4, 0.5, 0.6, 0.7, 0.8), (0.05, 0.1, 0.2, 0.3)
+HOLDS_S, ATTACKS_S, RELEASES_S = (0.0, 0.03, 0.06, 0.1, 0.2), (0.0005, 0.002), (0.002, 0.005, 0.02)
+"""Fixed values that are tried, each with each; then finer around the best."""
 
 _REFINE = (0.5, 0.7, 1.0, 1.4, 2.0)
 
@@ -54,14 +61,29 @@ class Way:
 
     Attributes
     ----------
-    fixed_s : tuple of float or None
-        Attack, hold, release in seconds; None where learned.
+    rule : EvidenceRule or ClassicRule
+    hold_s : float
+        Of the classic rule.
+    attack_s, release_s : float or None
+        None where learned.
     key : str or tuple of float
         ``learned``, ``off``, or edges in Hz.
     """
 
-    fixed_s: tuple = (None, None, None)
+    rule: EvidenceRule | ClassicRule
+    hold_s: float = 0.0
+    attack_s: float | None = None
+    release_s: float | None = None
     key: object = "learned"
+
+    @property
+    def text(self):
+        """The fixed values for people."""
+        return (
+            f"presence {self.rule.threshold:.2f} less {self.rule.hysteresis:.2f}, hold / attack / "
+            f"release {1e3 * self.hold_s:.3g} / {1e3 * self.attack_s:.3g} / "
+            f"{1e3 * self.release_s:.3g} ms"
+        )
 
 
 class Material:
@@ -71,7 +93,6 @@ class Material:
     ----------
     recordings : list of training.voice.evaluate.Heard
         After `ask`; mixtures of one length, their parts known.
-    settings : GateLossSettings
     columns : list of int
         Presence columns of the target.
     n_draws : int
@@ -80,8 +101,8 @@ class Material:
         Of those.
     """
 
-    def __init__(self, recordings, settings, columns, n_draws=2, seed=0):
-        self.recordings, self.settings, self.n_draws = recordings, settings, n_draws
+    def __init__(self, recordings, columns, n_draws=2, seed=0):
+        self.recordings, self.n_draws = recordings, n_draws
         n = self._n = min(len(h.features) for h in recordings)
         self.clusters = np.array([h.cluster for h in recordings])
         self.groups = np.array([h.group for h in recordings])
@@ -120,25 +141,22 @@ class Material:
 
     @torch.no_grad()
     def run(self, way):
-        """Loss, share lost, share passed and variation of each mixture, (N, 4)."""
+        """Loss, share lost, share passed, variation and openings a minute, (N, 5)."""
         ballistics = self._ballistics.clone()
-        for column, value in enumerate(way.fixed_s):
+        for column, value in ((0, way.attack_s), (2, way.release_s)):
             if value is not None:
                 ballistics[..., column] = value
-        results = [
-            gate_loss(
-                presence=self._presence,
-                key_level_db=self._level(way.key),
-                ballistics=ballistics,
-                s_fine=self._s,
-                n_fine=self._n_fine,
-                user=user,
-                s_level_db=self._own_level,
-                settings=self.settings,
+        settings = GateLossSettings(rule=way.rule, hold_s=way.hold_s)
+        results = []
+        for user in self._users:
+            opened = decided(self._presence, self._level(way.key), user.threshold_db, settings)
+            found = gate_loss(
+                opened, ballistics, self._s, self._n_fine, user, self._own_level, settings
             )
-            for user in self._users
-        ]
-        return np.mean([torch.stack(r[:4], dim=1).numpy() for r in results], axis=0)
+            begins = (opened[:, 1:] & ~opened[:, :-1]).sum(dim=1) + opened[:, 0].long()
+            minutes = self._n * settings.hop_s / 60.0
+            results.append(torch.stack([*found[:4], begins / minutes], dim=1).numpy())
+        return np.mean(results, axis=0)
 
     @torch.no_grad()
     def run_open(self):
@@ -146,30 +164,40 @@ class Material:
         results = []
         for user in self._users:
             parts = split_by_threshold(self._s, self._n_fine, self._own_level, user.threshold_db)
-            opened = gated_signal_loss(torch.ones_like(self._s), *parts, self.settings)
-            results.append(torch.stack(opened[:4], dim=1).numpy())
+            found = gated_signal_loss(torch.ones_like(self._s), *parts)
+            results.append(torch.stack([*found[:4], torch.zeros(len(self._s))], dim=1).numpy())
         return np.mean(results, axis=0)
 
 
-def search_triple(material, grid_s=GRID_S):
-    """Fixed attack, hold and release with the lowest mean loss: a grid, then finer around."""
+def search_fixed(material):
+    """Fixed presence, hysteresis, hold, attack and release with the lowest mean loss."""
     few = material.subset(
         np.flatnonzero(np.unique(material.clusters, return_inverse=True)[1] % 3 == 0)
     )
 
     def best_of(candidates, where):
-        return min(candidates, key=lambda times: where.run(Way(times))[:, 0].mean())
+        return min(candidates, key=lambda way: where.run(way)[:, 0].mean())
 
-    best = best_of(list(itertools.product(*grid_s)), few)
-    for column in (1, 2, 0, 1):
-        finer = [(*best[:column], best[column] * factor, *best[column + 1 :]) for factor in _REFINE]
-        best = best_of(finer, material)
+    grid = itertools.product(PRESENCES, HYSTERESES, HOLDS_S, ATTACKS_S, RELEASES_S)
+    best = best_of(
+        [Way(ClassicRule(p, min(h, p)), hold, a, r) for p, h, hold, a, r in grid], few
+    )
+    for _ in range(2):
+        for name in ("hold_s", "attack_s", "release_s"):
+            value = getattr(best, name) or 0.01
+            best = best_of([best, *(replace(best, **{name: value * f}) for f in _REFINE)], material)
+        for threshold, hysteresis in ((0.05, 0.0), (-0.05, 0.0), (0.0, 0.05), (0.0, -0.05)):
+            rule = best.rule
+            threshold = min(max(rule.threshold + threshold, 0.05), 0.95)
+            hysteresis = min(max(rule.hysteresis + hysteresis, 0.0), threshold)
+            moved = replace(best, rule=ClassicRule(threshold, hysteresis))
+            best = best_of([best, moved], material)
     return best
 
 
-def search_band(material, bands_hz=BANDS_HZ):
-    """Fixed key band with the lowest mean loss, ballistics learned."""
-    return min(bands_hz, key=lambda band: material.run(Way(key=band))[:, 0].mean())
+def search_band(material, rule, bands_hz=BANDS_HZ):
+    """Fixed key band with the lowest mean loss, the rest learned."""
+    return min(bands_hz, key=lambda band: material.run(Way(rule, key=band))[:, 0].mean())
 
 
 def interval(values, clusters, n_resamples=2000, seed=0):
@@ -194,20 +222,24 @@ def interval(values, clusters, n_resamples=2000, seed=0):
     return float(np.mean(values)), float(low), float(high)
 
 
-def compare(dev, judged):
-    """Search on `dev`, judge on `judged`: rows of (name, result (N, 4))."""
-    triple, band = search_triple(dev), search_band(dev)
-    attack, hold, release = triple
-    times = " / ".join(f"{1e3 * value:g}" for value in triple)
+def compare(dev, judged, rule):
+    """Search on `dev`, judge on `judged`: rows of (name, result (N, 5)).
+
+    `rule` is the detector's own, by evidence.
+    """
+    fixed, band = search_fixed(dev), search_band(dev, rule)
     ways = {
-        "all learned": Way(),
-        f"best fixed attack / hold / release, {times} ms": Way(triple),
-        "attack fixed, the rest learned": Way((attack, None, None)),
-        "hold fixed, the rest learned": Way((None, hold, None)),
-        "release fixed, the rest learned": Way((None, None, release)),
-        "key off, the rest learned": Way(key="off"),
-        f"best fixed key, {band[0]:g}-{band[1]:g} Hz, the rest learned": Way(key=band),
-        "all fixed at these": Way(triple, band),
+        "all learned": Way(rule),
+        f"best fixed: {fixed.text}": fixed,
+        "its presence, hysteresis and hold, the rest learned": replace(
+            fixed, attack_s=None, release_s=None
+        ),
+        "its attack and release, the rest learned": Way(
+            rule, attack_s=fixed.attack_s, release_s=fixed.release_s
+        ),
+        "key off, the rest learned": Way(rule, key="off"),
+        f"best fixed key, {band[0]:g}-{band[1]:g} Hz, the rest learned": Way(rule, key=band),
+        "all fixed at these": replace(fixed, key=band),
     }
     rows = {name: judged.run(way) for name, way in ways.items()}
     rows["always open"] = judged.run_open()
@@ -222,11 +254,12 @@ def rows_table(rows, clusters):
         mean, low, high = interval(result[:, 0], clusters)
         more = interval(result[:, 0] - learned[:, 0], clusters)
         more = "" if result is learned else f"{more[0]:+.4f} ({more[1]:+.4f} to {more[2]:+.4f})"
-        lost, passed, variation = result[:, 1:].mean(axis=0)
+        lost, passed, variation, opens = result[:, 1:].mean(axis=0)
         lines.append([name, f"{mean:.4f} ({low:.4f} to {high:.4f})", more,
-                      f"{lost:.3f}", f"{passed:.3f}", f"{variation:.2f}"])  # fmt: skip
+                      f"{lost:.3f}", f"{passed:.3f}", f"{variation:.2f}",
+                      f"{opens:.1f}"])  # fmt: skip
     header = ["gate", "loss", "more than learned", "speech lost", "rest passed",
-              "variation a second"]  # fmt: skip
+              "variation a second", "openings a minute"]  # fmt: skip
     return tables.table(header, lines)
 
 
@@ -251,28 +284,25 @@ def ballistics(args, config, command, say):
     torch.set_num_threads(1)
     net = OnnxNet(find_model(config.engine.model))
     info, target = net.detector.info, config.gate.target
-    threshold = info.presence_threshold.get(target, 0.5)
-    settings = GateLossSettings(
-        presence_threshold=threshold,
-        presence_hysteresis=info.presence_hysteresis.get(target, 0.0),
-    )
+    rule = info.rule(target)
+    ears = heard_by(info)
     columns = info.target_columns(target)
     n_mixtures = 4 if args.quick else args.mixtures
 
     def prepare(split, seed):
         say(f"ballistics: {split}")
         clips = Mixer(args.data, split, seed).clips(n_mixtures)
-        recordings = ask(net, [hear(clip) for clip in clips], together=1)
-        return clips, Material(recordings, settings, columns, args.draws, args.seed)
+        recordings = ask(net, [hear(clip, ears) for clip in clips], together=1)
+        return clips, Material(recordings, columns, args.draws, args.seed)
 
     # On dev itself, the search gets mixtures that the table is not made from.
     _, dev = prepare("dev", args.seed + (args.split == "dev"))
     clips, judged = prepare(args.split, args.seed)
     say("ballistics: searching")
-    rows = compare(dev, judged)
+    rows = compare(dev, judged, rule)
     errors = key_error_db(judged.recordings)
     groups = list(dict.fromkeys(judged.groups))
-    changed = level_changes(net, clips[:50], threshold)
+    changed = level_changes(net, clips[:50], rule, ears)
     body = "\n\n".join((
         f"{args.split}: {len(clips)} mixtures x {args.draws} draws of threshold and range; loss = "
         f"{WEIGHTS.lost:g} x share of speech lost + {WEIGHTS.passed:g} x share of the rest passed "
@@ -289,4 +319,4 @@ def ballistics(args, config, command, say):
         "key_error_db": errors,
         "level_changes": changed,
     }
-    return Part(f"ballistics:{args.split}", "Learned and fixed ballistics", body, data)
+    return Part(f"ballistics:{args.split}", "Learned and fixed", body, data)

@@ -1,4 +1,4 @@
-"""The differentiable gate is the shipped gate, its gradients are right, and they lead somewhere."""
+"""The batched gate is the shipped gate, its gradients are right, and they lead somewhere."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
 
-from gate.control import Control  # noqa: E402
+from gate.decision import ClassicRule, EvidenceRule, open_hops, present_hops  # noqa: E402
 from gate.envelope import Envelope  # noqa: E402
 from gate.signal_metrics import LossWeights  # noqa: E402
 from gate.signal_metrics import gated_signal_loss as reference_loss  # noqa: E402
@@ -15,6 +15,7 @@ from gate.units import db_to_gain  # noqa: E402
 from training.voice.gate_loss import (  # noqa: E402
     GateLossSettings,
     UserSettings,
+    decided,
     draw_user_settings,
     gate_gain,
     gate_loss,
@@ -50,48 +51,52 @@ def random_readings(count, n_hops, seed=0, dtype=torch.float32):
     return *tensors, user
 
 
-def shipped_gain(presence, level, ballistics, threshold_db, range_db, settings):
-    """Mean gain of each frame from `gate.control` and `gate.envelope` at 16 kHz."""
-    control = Control(
-        threshold_db,
-        settings.hysteresis_db,
-        settings.presence_threshold,
-        settings.presence_hysteresis,
-    )
+def shipped_gain(opened, ballistics, range_db):
+    """Mean gain of each frame from `gate.envelope` at 16 kHz, a decision acting one hop late."""
     shut = db_to_gain(range_db)
     envelope = Envelope(RATE, HOP, shut)
-    curve = np.full((len(presence) + 1) * HOP, shut, dtype=np.float32)
-    for hop, (attack, hold, release) in enumerate(ballistics):
-        now = (hop + 1) * HOP
-        n_open = control.process(now, now + HOP, level[hop], presence[hop], round(hold * RATE))
-        envelope.process(curve[now : now + n_open], 1.0, attack)
-        envelope.process(curve[now + n_open : now + HOP], shut, release)
-    return curve[: len(presence) * HOP].reshape(-1, FRAME).mean(axis=1)
+    curve = np.full((len(opened) + 1) * HOP, shut, dtype=np.float32)
+    for hop, (attack, _, release) in enumerate(ballistics):
+        part = curve[(hop + 1) * HOP : (hop + 2) * HOP]
+        if opened[hop]:
+            envelope.process(part, 1.0, attack)
+        else:
+            envelope.process(part, shut, release)
+    return curve[: len(opened) * HOP].reshape(-1, FRAME).mean(axis=1)
 
 
-def test_the_gate_is_the_shipped_gate():
+def test_the_gain_is_the_shipped_gain():
     presence, level, ballistics, user = random_readings(8, 300)
-    gain = gate_gain(presence, level, ballistics, user, SETTINGS).numpy()
+    opened = decided(presence, level, user.threshold_db, SETTINGS)
+    gain = gate_gain(opened, ballistics, user.range_db, SETTINGS).numpy()
     for i in range(8):
-        item = (a[i].double().numpy() for a in (presence, level, ballistics))
-        expected = shipped_gain(*item, float(user[0][i]), float(user[1][i]), SETTINGS)
-        difference = np.abs(gain[i] - expected)
-        # Sums over samples against integrals, 1/80 of a frame's step, and holds that end
-        # inside a frame.
-        assert difference.max() < 0.03
-        assert difference.mean() < 0.002
+        expected = shipped_gain(
+            opened[i].numpy(), ballistics[i].double().numpy(), float(user.range_db[i])
+        )
+        # Sums over samples against integrals, 1/80 of a frame's step.
+        assert np.abs(gain[i] - expected).max() < 0.03
+        assert np.abs(gain[i] - expected).mean() < 0.002
         assert np.ptp(expected) > 0.5
 
 
-def test_the_soft_gate_is_near_the_hard_one():
-    presence, level, ballistics, user = random_readings(16, 300)
-    hard = gate_gain(presence, level, ballistics, user, SETTINGS)
-    soft = dataclasses.replace(SETTINGS, soft=True)
-    sharp = dataclasses.replace(soft, level_width_db=0.02, presence_width=0.001)
-    gap = (gate_gain(presence, level, ballistics, user, soft) - hard).abs().mean()
-    sharp_gap = (gate_gain(presence, level, ballistics, user, sharp) - hard).abs().mean()
-    assert gap < 0.02
-    assert sharp_gap < 0.5 * gap
+@pytest.mark.parametrize("lookahead_ms", [0.0, 30.0, None])
+def test_decisions_are_those_of_the_gate(lookahead_ms):
+    presence, level, _, user = random_readings(6, 200)
+    settings = GateLossSettings(rule=EvidenceRule(0.4, 1.0, 2.0), lookahead_ms=lookahead_ms)
+    opened = decided(presence, level, user.threshold_db, settings)
+    for i in range(6):
+        present = present_hops(presence[i].double().numpy(), settings.rule, settings.lag)
+        expected = open_hops(
+            level[i].double().numpy(), present, float(user.threshold_db[i]), 6.0, settings.lag
+        )
+        np.testing.assert_array_equal(opened[i].numpy(), expected)
+    classic = dataclasses.replace(settings, rule=ClassicRule(0.6, 0.2), hold_s=0.05)
+    longer = dataclasses.replace(classic, hold_s=0.5)
+    shares = [
+        float(decided(presence, level, user.threshold_db, s).float().mean())
+        for s in (classic, longer)
+    ]
+    assert 0.1 < shares[0] < shares[1]
 
 
 def test_recurrence_and_its_gradient():
@@ -111,68 +116,35 @@ def test_recurrence_and_its_gradient():
     assert torch.autograd.gradcheck(linear_recurrence, one)
 
 
-@pytest.mark.parametrize("soft", [False, True])
-def test_gradients_equal_finite_differences(soft):
+def test_gradients_equal_finite_differences():
     presence, level, ballistics, user = random_readings(2, 40, seed=4, dtype=torch.float64)
-    ballistics[..., 1] *= 0.4
     generator = torch.Generator().manual_seed(1)
     s, n = torch.rand(2, 2, 160, generator=generator, dtype=torch.float64)
-    settings = dataclasses.replace(SETTINGS, soft=soft)
+    opened = decided(presence, level, user.threshold_db)
 
-    def loss(presence, level, ballistics):
-        return gate_loss(
-            presence=presence,
-            key_level_db=level,
-            ballistics=ballistics,
-            s_fine=s,
-            n_fine=n,
-            user=user,
-            settings=settings,
-        ).loss
+    def loss(ballistics):
+        return gate_loss(opened, ballistics, s, n, user).loss
 
     ballistics.requires_grad_()
-    if soft:  # the hard decision has no derivative to compare with
-        presence.requires_grad_()
-        level.requires_grad_()
-    inputs = (presence, level, ballistics)
-    assert torch.autograd.gradcheck(loss, inputs, eps=1e-7, atol=1e-4, rtol=1e-3)
-    gradient = torch.autograd.grad(loss(*inputs).sum(), ballistics)[0]
-    assert (gradient.abs().sum(dim=(0, 1)) > 0).all()
+    assert torch.autograd.gradcheck(loss, ballistics, eps=1e-7, atol=1e-4, rtol=1e-3)
+    gradient = torch.autograd.grad(loss(ballistics).sum(), ballistics)[0]
+    moves = gradient.abs().sum(dim=(0, 1)) > 0
+    assert moves.tolist() == [True, False, True]  # attack and release; a hold has no part in it
 
 
-def test_straight_through_pulls_presence_and_level_towards_opening_for_the_wanted():
-    presence = torch.full((1, 50), 0.45, requires_grad=True)
-    level = torch.full((1, 50), -41.0, requires_grad=True)
-    ballistics = torch.tensor([0.005, 0.1, 0.1]).expand(1, 50, 3)
-    user = UserSettings(torch.tensor([-40.0]), torch.tensor([-60.0]))
-    s = torch.ones(1, 200)
-    settings = dataclasses.replace(SETTINGS, weights=LossWeights(movement=0.0))
-    for energies, sign in (((s, 0 * s), -1), ((0 * s, s), 1)):
-        result = gate_loss(
-            presence=presence,
-            key_level_db=level,
-            ballistics=ballistics,
-            s_fine=energies[0],
-            n_fine=energies[1],
-            user=user,
-            settings=settings,
-        )
-        assert float(result.gain.detach().max()) < 0.0011  # shut: the decision itself stays hard
-        for gradient in torch.autograd.grad(result.loss.sum(), (presence, level)):
-            assert (sign * gradient[:, :-1] > 0).all()
-
-
-def test_decisions_act_one_hop_late():
-    presence = torch.zeros(1, 20)
-    presence[0, 5] = 1.0
+def test_decisions_act_one_hop_late_and_earlier_with_lookahead():
+    opened = torch.zeros(1, 20, dtype=torch.bool)
+    opened[0, 5] = True
     ballistics = torch.tensor([0.0005, 0.001, 0.001]).expand(1, 20, 3)
-    user = UserSettings(torch.tensor([-60.0]), torch.tensor([-80.0]))
-    level = torch.full((1, 20), -30.0)
-    gain = gate_gain(presence, level, ballistics, user)[0]
+    range_db = torch.tensor([-80.0])
+    gain = gate_gain(opened, ballistics, range_db)[0]
     assert gain[:24].max() < 0.001 and gain[25] > 0.9
-    ahead = dataclasses.replace(SETTINGS, delay_s=-0.01)
-    early = gate_gain(presence, level, ballistics, user, ahead)[0]
-    torch.testing.assert_close(early[: 80 - 8], gain[8:])
+    # 10 ms: a hop's decision is in force while the hop itself goes out; 20 ms read one hop back
+    # is the same; half a hop more opens half a hop earlier.
+    for lookahead_ms, earlier in ((10.0, 4), (20.0, 4), (15.0, 6), (None, 4)):
+        settings = dataclasses.replace(SETTINGS, lookahead_ms=lookahead_ms)
+        early = gate_gain(opened, ballistics, range_db, settings)[0]
+        torch.testing.assert_close(early[: 80 - earlier], gain[earlier:])
 
 
 def test_loss_equals_the_metric_that_judges_the_gate():
@@ -187,25 +159,16 @@ def test_loss_equals_the_metric_that_judges_the_gate():
         assert float(ours[i]) == pytest.approx(expected, rel=1e-9)
 
 
-def words(missed_hops=0, count=1):
-    """Three words of 0.6 s, 2 s apart, in noise 20 dB below, and their readings.
-
-    With `missed_hops` the detector misses that many hops in the middle of each word.
-    """
-    word, pause = np.ones(60), np.zeros(200)
-    heard_word = word.copy()
-    heard_word[20 : 20 + missed_hops] = 0.0
-    heard = np.tile(np.concatenate([pause, heard_word]), 3)
-    s = np.repeat(np.tile(np.concatenate([pause, word]), 3), 4)
-    heard = torch.from_numpy(heard).float().expand(count, -1)
-    s = torch.from_numpy(s).float().expand(count, -1)
-    user = UserSettings(torch.full((count,), -60.0), torch.full((count,), -60.0))
+def words(count=1):
+    """Three words of 0.6 s, 2 s apart, in noise 20 dB below, and where the gate is open."""
+    opened = torch.from_numpy(np.tile(np.repeat([False, True], [200, 60]), 3))
+    opened = opened.expand(count, -1)
+    s = opened.float().repeat_interleave(4, dim=1)
     return {
-        "presence": heard,
-        "key_level_db": torch.where(heard > 0, -20.0, -80.0),
+        "opened": opened,
         "s_fine": s,
         "n_fine": torch.full_like(s, 0.01),
-        "user": user,
+        "user": UserSettings(torch.full((count,), -60.0), torch.full((count,), -60.0)),
     }
 
 
@@ -227,37 +190,18 @@ def test_oracle_is_better_than_always_open_is_better_than_always_shut():
     assert float(gated_signal_loss(opened, nothing, n).loss) == pytest.approx(1.0)
 
 
-def learn(signal, start, steps=120, jitter=0.5):
-    """Three constants trained by the loss alone, from `start` seconds."""
-    times = torch.tensor(start).log().requires_grad_()
+def test_a_slow_attack_is_unlearned():
+    signal, times = words(count=4), torch.tensor([0.03, 0.02, 0.3]).log().requires_grad_()
     optimizer = torch.optim.Adam([times], lr=0.05)
-    generator = torch.Generator().manual_seed(0)
-    settings = dataclasses.replace(SETTINGS, hold_jitter=jitter)
-    shape = (*signal["presence"].shape, 3)
-    for _ in range(steps):
-        result = gate_loss(
-            **signal, ballistics=times.exp().expand(shape), settings=settings, generator=generator
-        )
+    for _ in range(120):
+        ballistics = times.exp().expand(*signal["opened"].shape, 3)
+        loss = gate_loss(**signal, ballistics=ballistics).loss.mean()
         optimizer.zero_grad()
-        result.loss.mean().backward()
+        loss.backward()
         optimizer.step()
         with torch.no_grad():
             times.clamp_(torch.tensor([5e-4, 1e-3, 5e-3]).log(), torch.zeros(3))
-    return times.exp().detach()
-
-
-def test_misses_within_words_teach_a_longer_hold():
-    # 100 ms missed in each word of 600: a hold that bridges them costs as much noise after
-    # each word, one part in twenty of all noise, and saves one part in six of all speech.
-    start = [0.002, 0.03, 0.01]
-    _, with_misses, _ = learn(words(missed_hops=10, count=8), start)
-    _, without, _ = learn(words(count=8), start)
-    assert with_misses > 0.06
-    assert without < 0.02
-
-
-def test_a_slow_attack_is_unlearned():
-    attack, _, release = learn(words(count=4), [0.03, 0.02, 0.3], jitter=0.0)
+    attack, _, release = times.exp().detach()
     assert attack < 0.006
     assert release < 0.05
 
@@ -278,16 +222,17 @@ def test_voice_below_the_threshold_is_not_wanted():
     assert torch.equal(wanted[0].nonzero().squeeze(), torch.arange(4 * 60))
     torch.testing.assert_close(wanted + rest, s + n)
     assert torch.equal(split_by_threshold(s, n, level, torch.tensor([-60.0]))[0], s)
+    user = UserSettings(torch.tensor([-40.0]), torch.tensor([-60.0]))
     signal = dict(
-        presence=torch.ones(1, 100),
         ballistics=torch.tensor([0.001, 0.001, 0.005]).expand(1, 100, 3),
         s_fine=s,
         n_fine=n,
-        user=UserSettings(torch.tensor([-40.0]), torch.tensor([-60.0])),
+        user=user,
         s_level_db=level,
     )
-    obeys = gate_loss(**signal, key_level_db=level)
-    ignores = gate_loss(**signal, key_level_db=torch.full((1, 100), -30.0))
+    presence = torch.ones(1, 100)
+    obeys = gate_loss(decided(presence, level, user.threshold_db), **signal)
+    ignores = gate_loss(torch.ones(1, 100, dtype=torch.bool), **signal)
     assert float(obeys.loss) < float(ignores.loss) - 0.1
 
 

@@ -16,6 +16,7 @@ from realtime.onnx_session import open_session  # noqa: E402
 from training.voice.export import (  # noqa: E402
     DetectorCard,
     build_model,
+    example_ears,
     example_features,
     export_voice,
     run_sequence,
@@ -30,15 +31,31 @@ CARD = DetectorCard(
     targets={"speech": ["speech"], "voice": ["speech", "sung"]},
     presence_threshold={"speech": 0.5, "voice": 0.6},
     presence_hysteresis={"speech": 0.1, "voice": 0.2},
+    decision={name: {"threshold": 0.4, "open_cost": 2.0} for name in ("speech", "voice")},
+    ears=[],
     licence="MIT",
     training_data="none",
 )
+EARS = dataclasses.replace(CARD, ears=[{"name": "silero"}, {"name": "another"}])
 TRUNKS = {
     "default": VoiceSettings(),
     "one layer": VoiceSettings(gru_sizes=(32,), embed_all_layers=False),
     "linear front": VoiceSettings(gru_sizes=(32, 48), front_size=24),
     "convolutional front": VoiceSettings(gru_sizes=(32, 32), front_size=24, front_kernel=3),
+    "two ears": VoiceSettings(gru_sizes=(32, 32), n_ears=2),
+    "two ears after a front": VoiceSettings(gru_sizes=(32,), front_size=24, n_ears=2),
 }
+
+
+def card_of(net):
+    return EARS if net.settings.n_ears else CARD
+
+
+def inputs_of(net, n_hops, seed=0):
+    inputs = {"features": example_features(n_hops=n_hops, seed=seed)}
+    if net.settings.n_ears:
+        inputs["ears"] = example_ears(n_hops, net.settings.n_ears, seed)
+    return inputs
 
 
 def make_net(settings=TRUNKS["one layer"]):
@@ -60,20 +77,20 @@ def make_net(settings=TRUNKS["one layer"]):
 def test_export_keeps_every_output(trunk, tmp_path):
     net = make_net(TRUNKS[trunk])
     path = tmp_path / "made" / "voice.onnx"
-    report = export_voice(net, path, CARD)
+    report = export_voice(net, path, card_of(net))
     assert len(report) == 3
     # Rounding of float32 through two GRUs; the limit for refusing is ten times that.
     assert max(difference for _, difference in report.values()) < 1e-5
 
     # Independently of the export's own checks: the written file against the network.
-    features = example_features(n_hops=150, seed=5)
+    inputs = inputs_of(net, 150, seed=5)
     session = open_session(path)
     state = np.zeros((1, 1, net.settings.state_size), dtype=np.float32)
-    sequence = run_sequence(session, features, state)
-    expected = run_torch(net, features)
+    sequence = run_sequence(session, inputs, state)
+    expected = run_torch(net, inputs)
     for name in (*OUTPUTS, "state"):
         np.testing.assert_allclose(sequence[name], expected[name], atol=2e-5, rtol=2e-5)
-    streamed = run_stream(session, features, state)
+    streamed = run_stream(session, inputs, state)
     for name in (*OUTPUTS, "state"):
         np.testing.assert_allclose(streamed[name], sequence[name], atol=2e-5, rtol=2e-5)
     assert sequence["presence"].min() >= 0 and sequence["presence"].max() <= 1
@@ -86,24 +103,40 @@ def test_reference_file_repeats(tmp_path):
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as reference:
         assert set(reference) == {"features", *OUTPUTS}
         state = np.zeros((1, 1, make_net().settings.state_size), dtype=np.float32)
-        outputs = run_sequence(open_session(path), reference["features"], state)
+        outputs = run_sequence(open_session(path), {"features": reference["features"]}, state)
         for name in OUTPUTS:
             np.testing.assert_array_equal(outputs[name], reference[name])
 
 
-def test_channels_share_a_call():
-    net = make_net(TRUNKS["convolutional front"])
-    session = open_session(build_model(net, CARD).SerializeToString())
+@pytest.mark.parametrize("trunk", ("convolutional front", "two ears"))
+def test_channels_share_a_call(trunk):
+    net = make_net(TRUNKS[trunk])
+    session = open_session(build_model(net, card_of(net)).SerializeToString())
     size = net.settings.state_size
-    channels = [example_features(n_hops=60, seed=seed) for seed in range(3)]
-    together = run_sequence(
-        session, np.stack(channels, axis=1).reshape(-1, 64), np.zeros((1, 3, size), np.float32)
-    )
-    for i, features in enumerate(channels):
-        alone = run_sequence(session, features, np.zeros((1, 1, size), np.float32))
+    channels = [inputs_of(net, 60, seed) for seed in range(3)]
+    together = {
+        name: np.stack([inputs[name] for inputs in channels], axis=1).reshape(180, -1)
+        for name in channels[0]
+    }
+    together = run_sequence(session, together, np.zeros((1, 3, size), np.float32))
+    for i, inputs in enumerate(channels):
+        alone = run_sequence(session, inputs, np.zeros((1, 1, size), np.float32))
         for name in OUTPUTS:
             np.testing.assert_allclose(together[name][i::3], alone[name], atol=2e-5, rtol=2e-5)
         np.testing.assert_allclose(together["state"][:, i], alone["state"][:, 0], atol=2e-5)
+
+
+@torch.no_grad()
+def test_an_ear_tells_the_network_something():
+    net = make_net(TRUNKS["two ears"]).eval()
+    features = torch.from_numpy(example_features(n_hops=20))[None]
+    silent = net(features)["presence_logits"]
+    assert torch.equal(net(features, torch.zeros(1, 20, 2))["presence_logits"], silent)
+    ears = torch.zeros(1, 20, 2)
+    ears[:, 10:, 1] = 1.0
+    heard = net(features, ears)["presence_logits"]
+    assert torch.equal(heard[:, :10], silent[:, :10])
+    assert (heard[:, 10:] - silent[:, 10:]).abs().min() > 1e-4
 
 
 def test_metadata_says_how_to_run_it(tmp_path):
@@ -113,14 +146,14 @@ def test_metadata_says_how_to_run_it(tmp_path):
     said = open_session(path).get_modelmeta().custom_metadata_map
     assert (said["format"], said["format_version"], said["kind"]) == (
         "exemplar-gate-detector",
-        "1",
+        "2",
         "hop",
     )
     mel = MelSettings()
     for field in dataclasses.fields(mel):
         assert float(said[field.name]) == getattr(mel, field.name)
     assert json.loads(said["classes"]) == list(net.settings.classes)
-    for field in ("targets", "presence_threshold", "presence_hysteresis"):
+    for field in ("targets", "presence_threshold", "presence_hysteresis", "decision", "ears"):
         assert json.loads(said[field]) == getattr(CARD, field)
     assert int(said["parameters"]) == net.count_parameters()
 

@@ -96,7 +96,7 @@ def test_hop_by_hop_equals_the_sequence(net):
     state, pieces = None, []
     for length in [1] * 20 + [7, 50, 1, 122]:
         start = sum(p["embedding"].shape[1] for p in pieces)
-        pieces.append(net(features[:, start : start + length], state))
+        pieces.append(net(features[:, start : start + length], state=state))
         state = pieces[-1]["state"]
     for name in OUTPUTS:
         streamed = torch.cat([piece[name] for piece in pieces], dim=1)

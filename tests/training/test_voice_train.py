@@ -7,11 +7,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 pytest.importorskip("sklearn")
 
+from gate.decision import ClassicRule, EvidenceRule  # noqa: E402
+from gate.decision import evidence as gate_evidence  # noqa: E402
 from gate.errors import ConfigError  # noqa: E402
 from training import cli  # noqa: E402
 from training.voice.calibrate import (  # noqa: E402
     Limits,
-    choose_thresholds,
+    choose_rule,
     fit_slope_offset,
     fold_in,
     reliability,
@@ -20,13 +22,17 @@ from training.voice.checkpoints import average_checkpoints, load_average  # noqa
 from training.voice.evaluate import (  # noqa: E402
     GateChoice,
     Heard,
-    Verdict,
     ask,
     gains,
     judge,
     sung_recordings,
 )
-from training.voice.losses import key_loss, presence_loss  # noqa: E402
+from training.voice.losses import (  # noqa: E402
+    decision_loss,
+    evidence,
+    key_loss,
+    presence_loss,
+)
 from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
 from training.voice.pool import ItemPool  # noqa: E402
 from training.voice.smoke import write_corpus  # noqa: E402
@@ -88,13 +94,37 @@ def test_the_rate_rises_falls_and_follows_the_clock(pool, tmp_path):
     assert rates == pytest.approx([0.05, 1.0, 0.505, 0.01])
 
 
+def test_evidence_is_that_of_the_gate():
+    generator = torch.Generator().manual_seed(2)
+    logits = 4.0 * torch.randn(3, 300, generator=generator)
+    rule = EvidenceRule(threshold=0.5, open_cost=2.0, shut_cost=3.5)
+    found = evidence(logits, rule.open_cost, rule.shut_cost)
+    expected = gate_evidence(torch.sigmoid(logits.double()).numpy(), rule)
+    # The gate rounds logits to 2^-16 nats.
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-3)
+
+
+def test_decision_loss_wants_early_sure_and_few():
+    wanted = torch.zeros(1, 200)
+    wanted[:, 50:120] = 1.0
+    weight = torch.ones(1, 200)
+    good = 6.0 * (2.0 * wanted - 1.0)
+    late, chatter = good.clone(), good.clone()
+    late[:, 50:60] = -6.0
+    chatter[:, 10:200:20] *= -1.0
+    decided, openings = decision_loss(good, wanted, weight, (2.0, 3.0))
+    assert decision_loss(late, wanted, weight, (2.0, 3.0))[0] > 5 * decided
+    assert decision_loss(chatter, wanted, weight, (2.0, 3.0))[1] > 3 * openings
+    assert float(openings) == pytest.approx(1 / 199, rel=0.05)
+
+
 def test_confident_false_alarms_cost_more_in_items_without_speech():
     settings = TrainSettings(unwanted_weight=2.0, confident_weight=2.0)
     logits, weight = torch.full((2, 10, 5), 3.0), torch.ones(2, 10, 5)
     classes = torch.zeros(2, 10, 5)
     classes[1, :5, 0] = 1.0
     logits[1, :, 0] = 0.0
-    loss = presence_loss(logits, classes, weight, settings)[0]
+    loss = presence_loss(logits, classes, weight, settings)[0][0]
     alone, mixed = np.log1p(np.exp(3.0)), np.log(2.0)
     extra = 2.0 + 2.0 / (1.0 + np.exp(-3.0))
     assert float(loss) == pytest.approx((extra * alone + mixed) / (extra + 1.0), rel=1e-4)
@@ -128,9 +158,14 @@ def test_calibration_finds_the_slope_and_folds_it_in():
 
 
 def test_limits_count_only_what_breaks_them():
-    row = {"open_share": 0.0, "opens_per_minute": 10.0, "onset_p50_ms": 10.0, "onset_p90_ms": 50.0}
+    row = {
+        "open_share": 0.0, "fec": 0.01, "opens_per_minute": 10.0, "segments_per_minute": 10.0,
+        "onset_p50_ms": 10.0, "onset_p90_ms": 50.0,
+    }  # fmt: skip
     assert Limits().excess({"clean": row, "noise": row}) == 0.0
-    assert Limits().excess({"clean": {**row, "onset_p90_ms": 180.0}}) == pytest.approx(0.5)
+    assert Limits().excess({"clean": {**row, "onset_p90_ms": 165.0}}) == pytest.approx(0.5)
+    assert Limits().excess({"clean": {**row, "opens_per_minute": 17.5}}) == pytest.approx(0.25)
+    assert Limits().excess({"clean": {**row, "fec": 0.03}}) == pytest.approx(0.2)
     assert Limits().excess({"noise": {**row, "open_share": 1.0}}) == 1.0
 
 
@@ -138,7 +173,7 @@ def heard(name, presence):
     n = len(presence)
     return Heard(
         name, "clean", name, n / 100, np.array([[0.2, 0.6]]), np.zeros((n, 64), np.float32),
-        np.full((n, 64), 1e-3, np.float32),
+        np.full((n, 64), 1e-3, np.float32), np.zeros((n, 0), np.float32),
         presence=np.repeat(presence[:, None], 5, axis=1).astype(np.float32),
         key=np.ones((n, 64), np.float32),
         ballistics=np.tile(np.array([0.001, 0.001, 0.005], np.float32), (n, 1)),
@@ -149,7 +184,7 @@ def test_the_batched_gate_follows_the_presence_whatever_runs_beside_it():
     presence = np.zeros(100)
     presence[20:60] = 0.9
     one, longer = heard("one", presence), heard("longer", np.concatenate([presence, np.zeros(80)]))
-    choice = GateChoice(0.5, 0.2)
+    choice = GateChoice()
     alone = gains([one], choice)[0]
     beside = gains([longer, one], choice)[1]
     np.testing.assert_allclose(alone, beside, atol=1e-6)
@@ -157,8 +192,11 @@ def test_the_batched_gate_follows_the_presence_whatever_runs_beside_it():
     # The decision acts one hop after the hop that it is about.
     assert table["onset_p50_ms"] == pytest.approx(10.0, abs=3.0)
     assert table["fec"] < 0.05 and table["nds"] == 0.0 and table["opens_per_minute"] == 60.0
-    fixed = judge([one], GateChoice(0.5, 0.2, fixed=(None, 0.2, None))).table()["clean"]
-    assert fixed["over"] > table["over"] + 0.2
+    held = GateChoice(ClassicRule(0.5, 0.2), fixed=(None, 0.2, None))
+    assert judge([one], held).table()["clean"]["over"] > table["over"] + 0.2
+    # Read back from the end it opens with the first hop and shuts with the last.
+    whole = judge([one], GateChoice(lookahead_ms=None)).table()["clean"]
+    assert whole["fec"] < 0.02 and whole["over"] < 0.04  # 17 ms of release
 
 
 def test_asking_side_by_side_is_asking_one_by_one():
@@ -204,18 +242,19 @@ def test_a_mean_of_checkpoints_is_not_trained_on(tmp_path):
         trainer.resume()
 
 
-def test_chosen_thresholds_keep_some_hysteresis(monkeypatch):
-    tried = []
-
-    def note(recordings, choice):
-        tried.append(choice)
-        return Verdict()
-
-    monkeypatch.setattr("training.voice.calibrate.judge", note)
-    monkeypatch.setattr("training.voice.calibrate.mean_accuracy", lambda table: 0.5)
-    choose_thresholds([], opens=(0.5, 0.7), stays=(0.45, 0.5, 0.65, 0.7))
-    pairs = {(round(c.presence_threshold, 2), round(c.presence_hysteresis, 2)) for c in tried}
-    assert pairs == {(0.5, 0.05), (0.7, 0.25), (0.7, 0.2), (0.7, 0.05)}
+def test_the_rule_that_opens_in_time_and_seldom_is_chosen():
+    rng = np.random.default_rng(0)
+    recordings = []
+    for k in range(12):
+        presence = np.full(100, 0.1)
+        presence[20:60] = 0.85
+        flicker = rng.choice(np.r_[0:20, 62:100], 12, replace=False)
+        presence[flicker] = 0.7  # one hop alone: a patient gate does not mind
+        recordings.append(heard(str(k), presence))
+    grid = {"thresholds": (0.5,), "open_costs": (0.5, 1.25), "shut_costs": (2.0,)}
+    found = choose_rule(recordings, fixed=(0.001, None, 0.005), **grid)
+    assert [entry[1].rule.open_cost for entry in found] == [1.25, 0.5]
+    assert found[0][0] > found[1][0]
 
 
 def test_sung_notes_carry_their_own_segments(tmp_path):
@@ -242,7 +281,7 @@ def test_smoke_runs_every_stage(capsys):
         (["voice"], "action=None must be"),
         (["voice", "train", "--minutes", "0"], "minutes=0.0 must be > 0"),
         (["voice", "average", "--of", "nowhere.pt"], "of=['nowhere.pt'] must name checkpoints"),
-        (["voice", "calibrate", "--thresholds", "0.5", "0.6"], "must satisfy 0 < STAY <= OPEN"),
+        (["voice", "calibrate", "--rule", "0.5", "70", "3"], "open_cost=70 must be from 0 to 64"),
         (["voice", "export", "--run", "nowhere"], "run=nowhere must hold calibrated.pt"),
     ],
 )

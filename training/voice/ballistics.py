@@ -1,21 +1,22 @@
-"""Attack, hold and release: fitted to a finished trunk through the gate as it ships.
+"""Attack and release: fitted to a finished trunk through the gate as it ships.
 
 The ballistics rows of the network's last layer are trained alone, on cached embeddings, with the
-presence threshold that calibration has chosen and hard decisions, so that they learn the holds
-that this detector's own gaps call for. It takes a minute or two. They start from the best fixed
-triple of a small grid, so what they gain is gained over that.
+decisions of the rule that calibration has chosen. It takes a minute or two. They start from the
+best fixed pair of a small grid, so what they gain is gained over that. The row of the hold stays
+a constant: how long the gate stays open is a matter of the evidence, and only the classic rule
+asks for it.
 
 Example
 -------
->>> items = collect(net, pool_batches(pool, 1200))                         # doctest: +SKIP
+>>> gate = GateLossSettings(rule=EvidenceRule(0.5, 2.0, 3.0))               # doctest: +SKIP
+>>> items = collect(net, pool_batches(pool, 1200), gate)                    # doctest: +SKIP
 >>> train, dev = items.pick(slice(0, 900)), items.pick(slice(900, None))    # doctest: +SKIP
->>> gate = GateLossSettings(presence_threshold=0.55, presence_hysteresis=0.2)
->>> fit_ballistics(net, train, dev, BallisticsSettings(gate=gate))         # doctest: +SKIP
-{'fixed_s': (0.0005, 0.1, 0.005), 'fixed': 0.91, 'learned': 0.89}
+>>> fit_ballistics(net, train, dev, BallisticsSettings(gate=gate))          # doctest: +SKIP
+{'fixed_s': (0.0005, 0.005), 'fixed': 0.91, 'learned': 0.89}
 """
 
 import itertools
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -24,20 +25,17 @@ from training.voice.gate_loss import (
     GateLossSettings,
     UserSettings,
     band_level_db,
+    decided,
     draw_user_settings,
     gate_loss,
     key_level_db,
 )
 
-GRID_S = (
-    (0.0005, 0.002, 0.005, 0.02),
-    (0.001, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5),
-    (0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
-)
-"""Attack, hold and release times that a fixed gate is searched over, seconds."""
+START_GRID_S = ((0.0005, 0.001, 0.002, 0.005), (0.002, 0.005, 0.01, 0.02, 0.05))
+"""Attack and release times that a fit starts from the best of, seconds."""
 
-START_GRID_S = ((0.0005, 0.002), (0.001, 0.02, 0.05, 0.1, 0.2), (0.005, 0.02))
-"""The few that a fit starts from the best of."""
+HOLD_S = 0.03
+"""What the detector answers for hold."""
 
 
 @dataclass(frozen=True)
@@ -47,35 +45,28 @@ class BallisticsSettings:
     Attributes
     ----------
     gate : GateLossSettings
-        With the calibrated presence threshold and hysteresis.
-    attack_s, hold_s, release_s : tuple of float
+        With the rule that decides.
+    attack_s, release_s : tuple of float
         Bounds, seconds: (low, high). The loss puts no price on clicks, so the shortest attack
-        is one that hardly clicks; long holds keep false alarms open.
+        is one that hardly clicks.
     grid_s : tuple of tuple of float
         Times of the start that are tried, within the bounds.
     steps, batch_size : int
     learning_rate : float
         At the start; falls to zero along a cosine.
-    hold_jitter : float
-        See `GateLossSettings`.
     weight_decay : float
         Of the rows, towards constants.
-    columns : tuple of int
-        Presence columns of the target.
     seed : int
     """
 
     gate: GateLossSettings = field(default_factory=GateLossSettings)
     attack_s: tuple = (0.0005, 0.05)
-    hold_s: tuple = (0.001, 0.1)
-    release_s: tuple = (0.005, 0.1)
+    release_s: tuple = (0.002, 0.1)
     grid_s: tuple = START_GRID_S
     steps: int = 800
     batch_size: int = 32
     learning_rate: float = 0.01
-    hold_jitter: float = 0.3
     weight_decay: float = 1e-3
-    columns: tuple = (0,)
     seed: int = 0
 
 
@@ -86,23 +77,24 @@ class Answers:
     Attributes
     ----------
     embedding : Tensor, shape (N, T, embedding_size), float16
-    presence, level_db, s_level_db : Tensor, shape (N, T)
-        The last is the level of the voice alone.
+    opened : Tensor, shape (N, T), bool
+        Where the gate is open.
+    s_level_db : Tensor, shape (N, T)
+        Level of the voice alone.
     s_fine, n_fine : Tensor, shape (N, T * 4)
     user : UserSettings
         A draw for each item.
     """
 
     embedding: torch.Tensor
-    presence: torch.Tensor
-    level_db: torch.Tensor
+    opened: torch.Tensor
     s_level_db: torch.Tensor
     s_fine: torch.Tensor
     n_fine: torch.Tensor
     user: UserSettings
 
     def __len__(self):
-        return len(self.presence)
+        return len(self.opened)
 
     def pick(self, rows):
         """Some of the items."""
@@ -110,18 +102,16 @@ class Answers:
         user = UserSettings(*(values[rows] for values in user))
         return Answers(*(part[rows] for part in parts), user)
 
-    def loss(self, ballistics, settings, generator=None):
+    def loss(self, ballistics, settings):
         """`gate_loss` with these ballistics (N, T, 3)."""
         return gate_loss(
-            presence=self.presence,
-            key_level_db=self.level_db,
-            ballistics=ballistics,
-            s_fine=self.s_fine,
-            n_fine=self.n_fine,
-            user=self.user,
-            s_level_db=self.s_level_db,
-            settings=settings,
-            generator=generator,
+            self.opened,
+            ballistics,
+            self.s_fine,
+            self.n_fine,
+            self.user,
+            self.s_level_db,
+            settings,
         )
 
 
@@ -134,21 +124,24 @@ def pool_batches(pool, n_items, batch_size=32, seed=0):
 
 
 @torch.no_grad()
-def collect(net, batches, columns=(0,), seed=0, unwanted=False):
+def collect(net, batches, settings, columns=(0,), seed=0, unwanted=False):
     """Run a network over batches of the mixer and keep what the fit needs.
 
     Parameters
     ----------
     net : VoiceNet
     batches : iterable of dict of Tensor
-        ``features``, ``band_power``, ``s_band_power``, ``s_fine``, ``n_fine``. Items without
-        wanted sound are left out unless `unwanted`: any ballistics of a shut gate are right.
+        ``features``, ``ears`` where there are any, ``band_power``, ``s_band_power``, ``s_fine``,
+        ``n_fine``. Items without wanted sound are left out unless `unwanted`: any ballistics of
+        a shut gate are right.
+    settings : GateLossSettings
+        What decides.
     columns : tuple of int
         Presence columns of the target.
     seed : int
         Of the users' thresholds and ranges.
     unwanted : bool
-        Keep the items without wanted sound, so that a false alarm is not held for long.
+        Keep the items without wanted sound, too.
 
     Returns
     -------
@@ -159,36 +152,42 @@ def collect(net, batches, columns=(0,), seed=0, unwanted=False):
     for batch in batches:
         rows = (batch["s_fine"].amax(dim=1) > 0) | unwanted
         batch = {name: values[rows] for name, values in batch.items()}
-        embedding, _ = net.eval().trunk(batch["features"])
+        embedding, _ = net.eval().trunk(batch["features"], batch.get("ears"))
         outputs = net.read(embedding)
         presence = outputs["presence_logits"][..., list(columns)].amax(dim=-1).sigmoid()
         level = key_level_db(outputs["key_logits"].sigmoid(), batch["band_power"])
         user = draw_user_settings(batch["s_band_power"], batch["band_power"], generator)
+        opened = decided(presence, level, user.threshold_db, settings)
         own_level = band_level_db(batch["s_band_power"])
-        energies = (batch["s_fine"], batch["n_fine"])
-        kept.append((embedding.half(), presence, level, own_level, *energies, *user))
+        kept.append(
+            (embedding.half(), opened, own_level, batch["s_fine"], batch["n_fine"], *user)
+        )
     *parts, threshold, range_db = (torch.cat(values) for values in zip(*kept, strict=True))
     return Answers(*parts, UserSettings(threshold, range_db))
 
 
+def _constant(answers, attack_s, release_s):
+    times = torch.tensor([attack_s, HOLD_S, release_s])
+    return times.expand(*answers.opened.shape, 3)
+
+
 @torch.no_grad()
-def fixed_losses(answers, times_s, settings):
-    """Loss of each item (N,) with constant attack, hold and release in seconds."""
-    shape = (*answers.presence.shape, 3)
-    return answers.loss(torch.tensor(times_s).expand(shape), settings).loss
+def fixed_losses(answers, attack_s, release_s, settings):
+    """Loss of each item (N,) with constant attack and release in seconds."""
+    return answers.loss(_constant(answers, attack_s, release_s), settings).loss
 
 
-def best_fixed(answers, settings, grid_s=GRID_S):
-    """The triple of a grid with the lowest mean loss.
+def best_fixed(answers, settings, grid_s=START_GRID_S):
+    """The pair of a grid with the lowest mean loss.
 
     Returns
     -------
     times_s : tuple of float
-        Attack, hold, release.
+        Attack, release.
     loss : float
     """
     found = {
-        times: float(fixed_losses(answers, times, settings).mean())
+        times: float(fixed_losses(answers, *times, settings).mean())
         for times in itertools.product(*grid_s)
     }
     best = min(found, key=found.get)
@@ -221,23 +220,23 @@ def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None)
     Returns
     -------
     dict
-        ``fixed_s``: the best fixed triple on `train`; ``fixed`` and ``learned``: mean losses
+        ``fixed_s``: the best fixed pair on `train`; ``fixed`` and ``learned``: mean losses
         on `dev`.
     """
     gate = settings.gate
     generator = torch.Generator().manual_seed(settings.seed)
     some = train.pick(torch.randperm(len(train), generator=generator)[:128])
-    bounds = (settings.attack_s, settings.hold_s, settings.release_s)
-    net.set_bounds(*bounds)
+    net.set_bounds(settings.attack_s, net.settings.hold_s, settings.release_s)
     grid = [
         [time for time in times if low <= time <= high]
-        for times, (low, high) in zip(settings.grid_s, bounds, strict=True)
+        for times, (low, high) in zip(
+            settings.grid_s, (settings.attack_s, settings.release_s), strict=True
+        )
     ]
     times_s, _ = best_fixed(some, gate, grid)
-    net.start_ballistics(*times_s)
-    kept_weight, kept_bias = net.heads.weight.detach().clone(), net.heads.bias.detach().clone()
-    weight = kept_weight[-3:].clone().requires_grad_()
-    bias = kept_bias[-3:].clone().requires_grad_()
+    net.start_ballistics(times_s[0], HOLD_S, times_s[1])
+    weight = net.heads.weight[-3:].detach().clone().requires_grad_()
+    bias = net.heads.bias[-3:].detach().clone().requires_grad_()
     optimizer = torch.optim.AdamW(
         [
             {"params": [weight], "weight_decay": settings.weight_decay},
@@ -246,13 +245,12 @@ def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None)
         lr=settings.learning_rate,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    jittered = replace(gate, hold_jitter=settings.hold_jitter)
 
     def install(rows, constants):
         with torch.no_grad():
             net.heads.weight[-3:], net.heads.bias[-3:] = rows, constants
 
-    fixed = float(fixed_losses(dev, times_s, gate).mean())
+    fixed = float(fixed_losses(dev, *times_s, gate).mean())
     best, best_rows = fixed, (weight.detach().clone(), bias.detach().clone())
     looks = set(np.linspace(0, settings.steps, 11, dtype=int)[1:].tolist())
     for step in range(1, settings.steps + 1):
@@ -260,7 +258,7 @@ def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None)
         batch = train.pick(rows)
         share = torch.nn.functional.linear(batch.embedding.float(), weight, bias).sigmoid()
         ballistics = net.ballistics_low * net.ballistics_ratio**share
-        loss = batch.loss(ballistics, jittered, generator).loss.mean()
+        loss = batch.loss(ballistics, gate).loss.mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([weight, bias], 1.0)

@@ -1,22 +1,30 @@
-"""After training: calibrated presence, fitted ballistics, thresholds; all on dev data.
+"""After training: calibrated presence, a rule that decides, fitted ballistics; all on dev data.
 
 1. Presence of ``speech`` is calibrated: two numbers (slope and offset of the logit) are fitted on
    the dev mixtures and folded into the network's last layer, so nothing is added to the graph.
-2. Thresholds to open and to stay open are chosen on dev under the limits of `Limits`.
-3. Attack, hold and release are fitted with those thresholds (`training.voice.ballistics`).
+2. The evidence rule, its threshold and what opening and shutting cost, is chosen on dev under the
+   limits of `Limits`.
+3. Attack and release are fitted with that rule (`training.voice.ballistics`).
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
+from gate.decision import EvidenceRule
 from gate.metrics import hop_labels
 from training.voice.evaluate import GateChoice, ask, judge, print_table
 
-_MIN_HYSTERESIS = 0.05  # of presence: without any, a gate chatters at its threshold
 _CLEAN_TO_10DB = ("clean", "20 dB", "10 dB")
+THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
+OPEN_COSTS = (1.0, 1.5, 2.0, 3.0, 4.0)
+SHUT_COSTS = (1.5, 2.0, 3.0, 4.0, 6.0)
+"""What is tried."""
+
+_CLASSIC_HYSTERESIS = 0.1
+"""Of presence where the classic rule is asked for."""
 
 
 def speech_hops(recordings, every=3):
@@ -78,27 +86,30 @@ def reliability(logits, labels, n_bins=10):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a choice of thresholds must keep on dev, some of it stricter than what is wanted.
+    """What a rule must keep on dev, some of it stricter than what is wanted.
 
     Attributes
     ----------
-    open_share : dict of str to float
+    open_share : tuple of (str, float)
         Largest share of time open of recordings without speech, a group.
-    opens_per_minute, opens_weight : float
-        Of every group, and what breaking it counts beside the others: the pauses of speech are
-        open or shut by this, and each point of balanced accuracy that it costs is lost twice.
+    opens_per_segment : float
+        Openings over the segments of the reference, of every group with speech.
+    fec : tuple of (str, float)
+        Largest share of wanted time lost at the front of segments, a group.
     onset_p50_ms, onset_p90_ms : float
         From clean down to 10 dB.
     """
 
     open_share: tuple = (
-        ("noise", 0.007), ("held_noise", 0.015), ("music", 0.03), ("held_music", 0.03),
-        ("human_nonspeech", 0.04), ("held_cry", 0.05), ("held_synth", 0.05),
+        ("noise", 0.005), ("held_noise", 0.01), ("music", 0.02), ("held_music", 0.02),
+        ("human_nonspeech", 0.025), ("held_cry", 0.03), ("held_synth", 0.05),
     )  # fmt: skip
-    opens_per_minute: float = 30.0
-    opens_weight: float = 0.1
+    opens_per_segment: float = 1.4
+    fec: tuple = (
+        ("clean", 0.025), ("20 dB", 0.03), ("10 dB", 0.035), ("5 dB", 0.05), ("0 dB", 0.08),
+    )  # fmt: skip
     onset_p50_ms: float = 20.0
-    onset_p90_ms: float = 120.0
+    onset_p90_ms: float = 110.0
 
     def excess(self, table):
         """How far a table of `Verdict.table` breaks the limits: 0 where it keeps them all.
@@ -106,12 +117,14 @@ class Limits:
         Each limit adds the share by which it is exceeded, at most 1.
         """
         total = 0.0
-        for group, limit in self.open_share:
-            if group in table:
-                total += _over(table[group]["open_share"], limit)
+        for name, limits in (("open_share", self.open_share), ("fec", self.fec)):
+            for group, limit in limits:
+                if group in table:
+                    total += _over(table[group][name], limit)
         for row in table.values():
-            opens = _over(row["opens_per_minute"], self.opens_per_minute)
-            total += self.opens_weight * opens
+            if row["segments_per_minute"] > 0.0:
+                opens = row["opens_per_minute"] / row["segments_per_minute"]
+                total += _over(opens, self.opens_per_segment)
         for group in _CLEAN_TO_10DB:
             if group in table:
                 total += _over(table[group]["onset_p50_ms"], self.onset_p50_ms)
@@ -129,18 +142,24 @@ def mean_accuracy(table):
     return float(np.nanmean(values))
 
 
-def choose_thresholds(
-    recordings, limits=Limits(), opens=None, stays=None, fixed=(None,) * 3, columns=(0,)
+def choose_rule(
+    recordings,
+    limits=Limits(),
+    thresholds=THRESHOLDS,
+    open_costs=OPEN_COSTS,
+    shut_costs=SHUT_COSTS,
+    fixed=(None,) * 3,
+    columns=(0,),
 ):
-    """Search thresholds to open and to stay open.
+    """Search the evidence rule.
 
     Parameters
     ----------
     recordings : list of Heard
         After `ask`.
     limits : Limits
-    opens, stays : sequence of float or None
-        Thresholds to try.
+    thresholds, open_costs, shut_costs : sequence of float
+        To try, each with each.
     fixed : tuple of float or None
         Ballistics to try them with; None for the learned ones.
     columns : tuple of int
@@ -149,17 +168,13 @@ def choose_thresholds(
     Returns
     -------
     list of (score, GateChoice, table)
-        Best first; the score is the mean balanced accuracy less a fifth of the excess.
+        Best first; the score is the mean balanced accuracy less a fiftieth of the excess.
     """
-    opens = np.arange(0.4, 0.86, 0.05) if opens is None else opens
-    stays = np.arange(0.3, 0.76, 0.05) if stays is None else stays
     found = []
-    for open_at, stay_at in itertools.product(opens, stays):
-        if stay_at > open_at - _MIN_HYSTERESIS + 1e-9:
-            continue
-        choice = GateChoice(float(open_at), float(open_at - stay_at), fixed=fixed, columns=columns)
+    for values in itertools.product(thresholds, open_costs, shut_costs):
+        choice = GateChoice(EvidenceRule(*values), fixed=fixed, columns=columns)
         table = judge(recordings, choice).table()
-        found.append((mean_accuracy(table) - 0.2 * limits.excess(table), choice, table))
+        found.append((mean_accuracy(table) - 0.02 * limits.excess(table), choice, table))
     return sorted(found, key=lambda entry: -entry[0])
 
 
@@ -210,11 +225,11 @@ def _held_out_error(recordings):
     return float(np.mean(errors))
 
 
-def calibrate_network(net, recordings, pool, print_line=print, n_items=1200, thresholds=None):
+def calibrate_network(net, recordings, pool, print_line=print, n_items=1200, rule=None):
     """All three steps, in place.
 
-    Thresholds are chosen with fixed ballistics first, the ballistics fitted to them, and the
-    thresholds chosen again with those; then those of the target ``voice``.
+    The rule is chosen with fixed ballistics first, the ballistics fitted to it, and the rules of
+    both targets chosen with those.
 
     Parameters
     ----------
@@ -226,14 +241,14 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200, thr
     print_line : callable
     n_items : int
         Items of the pool to use; a fifth of them judges.
-    thresholds : (float, float) or None
-        Presence to open and to stay open, instead of a search.
+    rule : EvidenceRule or None
+        Instead of a search.
 
     Returns
     -------
     dict
-        Ready for JSON: ``presence``, ``presence_threshold`` and ``presence_hysteresis`` by
-        target, ``ballistics``, ``table``.
+        Ready for JSON: ``presence``; ``decision``, ``presence_threshold`` and
+        ``presence_hysteresis`` by target; ``ballistics``, ``table``.
     """
     from training.voice.ballistics import (
         BallisticsSettings,
@@ -249,14 +264,17 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200, thr
         f"calibration error {presence['error_before']:.4f} before, "
         f"{presence['error_after']:.4f} after, {presence['error_held_out']:.4f} on held-out halves"
     )
-    grid = {} if thresholds is None else {"opens": thresholds[:1], "stays": thresholds[1:]}
-    _, choice, _ = choose_thresholds(recordings, fixed=(0.001, 0.03, 0.005), **grid)[0]
-    print_line(_describe(choice))
-    gate = GateLossSettings(
-        presence_threshold=choice.presence_threshold,
-        presence_hysteresis=choice.presence_hysteresis,
-    )
-    answers = collect(net, pool_batches(pool, n_items), unwanted=True)
+    grid = {}
+    if rule is not None:
+        grid = {
+            "thresholds": (rule.threshold,),
+            "open_costs": (rule.open_cost,),
+            "shut_costs": (rule.shut_cost,),
+        }
+    _, choice, _ = choose_rule(recordings, fixed=(0.001, None, 0.005), **grid)[0]
+    print_line(describe(choice.rule))
+    gate = GateLossSettings(rule=choice.rule)
+    answers = collect(net, pool_batches(pool, n_items), gate, unwanted=True)
     cut = len(answers) * 4 // 5
     fitted = fit_ballistics(
         net,
@@ -266,46 +284,58 @@ def calibrate_network(net, recordings, pool, print_line=print, n_items=1200, thr
     )
     print_line(f"ballistics: {fitted}")
     ask(net, recordings)
-    presence_threshold, presence_hysteresis = {}, {}
+    decision = {}
     for target, columns in (("voice", (0, 1)), ("speech", (0,))):
-        _, choice, table = choose_thresholds(recordings, columns=columns, **grid)[0]
-        presence_threshold[target] = round(choice.presence_threshold, 2)
-        presence_hysteresis[target] = round(choice.presence_hysteresis, 2)
-        print_line(f"target {target}: {_describe(choice)}")
+        _, choice, table = choose_rule(recordings, columns=columns, **grid)[0]
+        decision[target] = asdict(choice.rule)
+        print_line(f"target {target}: {describe(choice.rule)}")
         print_table(judge(recordings, choice), print_line)
     return {
         "presence": presence,
-        "presence_threshold": presence_threshold,
-        "presence_hysteresis": presence_hysteresis,
+        "decision": decision,
+        "presence_threshold": {name: found["threshold"] for name, found in decision.items()},
+        "presence_hysteresis": dict.fromkeys(decision, _CLASSIC_HYSTERESIS),
         "ballistics": fitted,
         "table": table,
     }
 
 
-def _describe(choice):
-    stay = choice.presence_threshold - choice.presence_hysteresis
-    return f"presence {choice.presence_threshold:.2f} to open, {stay:.2f} to stay open"
+def describe(rule):
+    """An evidence rule for people."""
+    return (
+        f"presence {rule.threshold:.2f} speaks neither way, opening costs {rule.open_cost:g} nats, "
+        f"shutting {rule.shut_cost:g}"
+    )
 
 
 def calibrate_smoke(trainer):
-    """What `calibrate_network` does, on a few items of the pool and without thresholds."""
-    from training.voice.ballistics import BallisticsSettings, collect, fit_ballistics, pool_batches
+    """What `calibrate_network` does, on a few items of the pool and without a search."""
+    from training.voice.ballistics import (
+        BallisticsSettings,
+        GateLossSettings,
+        collect,
+        fit_ballistics,
+        pool_batches,
+    )
 
     net = trainer.average.eval()
-    answers = collect(net, pool_batches(trainer.pool, 16, 8))
+    gate = GateLossSettings()
+    answers = collect(net, pool_batches(trainer.pool, 16, 8), gate)
     half = max(1, len(answers) // 2)
     fitted = fit_ballistics(
         net,
         answers.pick(slice(0, half)),
         answers.pick(slice(half, None)) if len(answers) > 1 else answers,
-        BallisticsSettings(steps=3, grid_s=((0.002,), (0.05,), (0.02,))),
+        BallisticsSettings(gate=gate, steps=3, grid_s=((0.002,), (0.02,))),
     )
     torch.save(
         {"network": net.settings.to_dict(), "average": net.state_dict()},
         trainer.folder / "calibrated.pt",
     )
+    targets = ("speech", "voice")
     return {
-        "presence_threshold": {"speech": 0.5, "voice": 0.5},
-        "presence_hysteresis": {"speech": 0.2, "voice": 0.2},
+        "decision": {target: asdict(gate.rule) for target in targets},
+        "presence_threshold": dict.fromkeys(targets, gate.rule.threshold),
+        "presence_hysteresis": dict.fromkeys(targets, _CLASSIC_HYSTERESIS),
         "ballistics": fitted,
     }

@@ -50,6 +50,13 @@ class MixerFactory:
     n_noises: int = 80
     held_out: str = "without"
     snr_db: tuple = (-5.0, 30.0)
+    n_ears: int = 1
+
+    def ears(self):
+        """What hears mixtures beside the bands, one callable an ear."""
+        from training.voice.second_ear import SileroEar
+
+        return [SileroEar() for _ in range(self.n_ears)]
 
     def library(self, split="train", held_out=None):
         """The sounds of a split."""
@@ -67,10 +74,8 @@ class MixerFactory:
     def __call__(self):
         """A mixer of the train split."""
         from training.voice.mixer import MixSettings, VoiceMixer
-
-        return VoiceMixer(
-            self.library(), MixSettings(n_hops=self.n_hops, snr_db=self.snr_db), [self.seed, 1]
-        )
+        settings = MixSettings(n_hops=self.n_hops, snr_db=self.snr_db)
+        return VoiceMixer(self.library(), settings, [self.seed, 1], self.ears())
 
 
 def add_parser(subparsers):
@@ -110,8 +115,8 @@ def add_parser(subparsers):
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE",
                         help=f"what evaluate measures ({DEFAULT_MODEL})")  # fmt: skip
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="to evaluate on")
-    parser.add_argument("--thresholds", nargs=2, type=float, metavar=("OPEN", "STAY"),
-                        help="presence for calibrate to use instead of searching")  # fmt: skip
+    parser.add_argument("--rule", nargs=3, type=float, metavar=("PRESENCE", "OPEN", "SHUT"),
+                        help="neutral presence and costs, nats, instead of a search")  # fmt: skip
     parser.add_argument("--target", choices=("speech", "voice"), default="speech",
                         help="what evaluate opens for (speech)")  # fmt: skip
     parser.add_argument("--mixtures", type=int, default=40, help="a ratio, to evaluate on (40)")
@@ -121,8 +126,10 @@ def add_parser(subparsers):
 def _check(args):
     if not args.smoke and args.action is None:
         raise ConfigError(f"action=None must be one of {', '.join(ACTIONS)} (or --smoke)")
-    if args.thresholds and not 0 < args.thresholds[1] <= args.thresholds[0] - 0.05 + 1e-9 < 1:
-        raise ConfigError(f"thresholds={args.thresholds} must satisfy 0 < STAY <= OPEN - 0.05")
+    if args.rule:
+        from gate.decision import EvidenceRule
+
+        args.rule = EvidenceRule(*args.rule)
     for name in ("minutes", "batch_size", "learning_rate", "pool", "threads", "mixtures"):
         if not getattr(args, name) > 0:
             raise ConfigError(f"{name}={getattr(args, name)} must be > 0")
@@ -154,7 +161,7 @@ def train(args, factory, settings, network=None, opinions=True):
     corpus = build_cache(args.data, cache, workers=max(1, min(2, os.cpu_count() or 1)))
     if opinions and args.teacher != "none" and not (cache / "teachers.npz").is_file():
         teach(corpus, cache / "teachers.npz", args.teacher)
-    pool = ItemPool(run / "pool", factory.n_hops, args.pool)
+    pool = ItemPool(run / "pool", factory.n_hops, args.pool, factory.n_ears)
     pool.clear()
     small = replace(factory, n_rooms=0, synthetic_rounds=3, n_noises=4, seed=factory.seed + 99)
     with PoolFiller(factory, pool) as filler:
@@ -165,7 +172,7 @@ def train(args, factory, settings, network=None, opinions=True):
         filler.wait(settings.batch_size)
         names = json.loads((pool.folder / "names.json").read_text(encoding="utf-8"))
         counts = {"n_speakers": len(names["speakers"]), "n_events": len(names["events"])}
-        network = replace(network or VoiceSettings(), **counts)
+        network = replace(network or VoiceSettings(), n_ears=factory.n_ears, **counts)
         trainer = Trainer(pool, run, network, settings, lambda net: look(net, dev))
         if not trainer.resume() and args.start:
             trainer.start_from(args.start)
@@ -184,7 +191,8 @@ def hear_dev(args, factory):
     """The dev recordings: the benchmark's and the sounds held out of training."""
     from training.voice.evaluate import hear, hear_sound
 
-    recordings = [hear(clip) for clip in _evaluation_set(args.data, "dev", args.mixtures)]
+    ears = factory.ears()
+    recordings = [hear(clip, ears) for clip in _evaluation_set(args.data, "dev", args.mixtures)]
     held = replace(factory, n_rooms=0, synthetic_rounds=6, n_noises=1, seed=98)
     library = held.library("train", "only")
     for group, sounds in (
@@ -196,7 +204,8 @@ def hear_dev(args, factory):
         for k, sound in enumerate(sounds):
             if group == "held_noise" and sound.kind != "noise":
                 continue
-            recordings.append(hear_sound(library.read(sound)[: 16000 * 15], f"{group}{k}", group))
+            samples = library.read(sound)[: 16000 * 15]
+            recordings.append(hear_sound(samples, f"{group}{k}", group, ears))
     return recordings
 
 
@@ -224,10 +233,8 @@ def calibrate(args, factory):
     if not (run / "checkpoint.pt").is_file():
         raise ConfigError(f"run={run} must hold a checkpoint (gate-train voice train)")
     net = load_average(run / "checkpoint.pt")
-    pool = ItemPool(run / "pool", factory.n_hops, args.pool)
-    report = calibrate_network(
-        net, hear_dev(args, factory), pool, print, thresholds=args.thresholds
-    )
+    pool = ItemPool(run / "pool", factory.n_hops, args.pool, factory.n_ears)
+    report = calibrate_network(net, hear_dev(args, factory), pool, print, rule=args.rule)
     torch.save({"network": net.settings.to_dict(), "average": net.state_dict()},
                run / "calibrated.pt")  # fmt: skip
     (run / "calibration.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -240,20 +247,24 @@ def export(args):
     """Check the calibrated network and write the detector."""
     from training.voice.checkpoints import load_average
     from training.voice.export import DetectorCard, export_voice
+    from training.voice.second_ear import DESCRIPTION
 
     run = Path(args.run)
     if not (run / "calibrated.pt").is_file():
         raise ConfigError(f"run={run} must hold calibrated.pt (gate-train voice calibrate)")
     report = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
+    net = load_average(run / "calibrated.pt")
     card = DetectorCard(
         name="voice",
         targets={"speech": ["speech"], "voice": ["speech", "sung"]},
         presence_threshold=report["presence_threshold"],
         presence_hysteresis=report["presence_hysteresis"],
+        decision=report["decision"],
+        ears=[DESCRIPTION] * net.settings.n_ears,
         licence="MIT",
         training_data="public recordings, by source in the model card (voice.md)",
     )
-    checks = export_voice(load_average(run / "calibrated.pt"), args.output, card)
+    checks = export_voice(net, args.output, card)
     for what, (name, difference) in checks.items():
         print(f"{what}: largest difference {difference:.1e} ({name})")
     print(f"wrote {args.output}")
@@ -261,11 +272,13 @@ def export(args):
 
 def evaluate(args):
     """Print the figures of an exported detector."""
+    from training.voice.calibrate import describe
     from training.voice.evaluate import (
         GateChoice,
         OnnxNet,
         ask,
         hear,
+        heard_by,
         judge,
         key_error_db,
         level_changes,
@@ -275,25 +288,25 @@ def evaluate(args):
 
     net = OnnxNet(args.model)
     info = net.detector.info
+    ears = heard_by(info)
     clips = _evaluation_set(args.data, args.split, args.mixtures)
-    recordings = [hear(clip) for clip in clips]
+    recordings = [hear(clip, ears) for clip in clips]
     if args.target == "voice":
-        recordings += sung_recordings(args.data)
+        recordings += sung_recordings(args.data, ears)
     recordings = ask(net, recordings, together=1)
     columns = tuple(info.classes.index(name) for name in info.targets[args.target])
-    choice = GateChoice(
-        info.presence_threshold[args.target],
-        info.presence_hysteresis[args.target],
-        columns=columns,
-    )
-    print(f"{args.model}, split {args.split}, target {args.target}: "
-          f"presence {choice.presence_threshold:.2f} to open, "
-          f"{choice.presence_threshold - choice.presence_hysteresis:.2f} to stay open")  # fmt: skip
+    choice = GateChoice(info.rule(args.target), columns=columns)
+    print(f"{args.model}, split {args.split}, target {args.target}: {describe(choice.rule)}")
     print_table(judge(recordings, choice))
+    if ears:
+        print("without the second ear:")
+        ask(net, recordings, together=1, listen=False)
+        print_table(judge(recordings, choice))
+        ask(net, recordings, together=1)
     errors = key_error_db(recordings)
     print("median error of the key level, dB: "
           + ", ".join(f"{group} {error:.2f}" for group, error in errors.items()))  # fmt: skip
-    changed = level_changes(net, clips[: 5 * 8], choice.presence_threshold)
+    changed = level_changes(net, clips[: 5 * 8], choice.rule, ears)
     print(f"presence decisions that change from -10 to -50 dBFS: {100 * changed:.3f} % of hops")
 
 

@@ -1,9 +1,9 @@
-"""Dev figures of a trained detector, through the gate it will drive.
+"""Figures of a detector through the gate it will drive.
 
 The evaluation set is the benchmark's (`training.corpus.mixtures`): mixtures clean to 0 dB,
-recordings without speech. The network runs once a recording; any number of gate
-settings is then tried on what it said, by the batched twin of the shipped gate
-(`training.voice.gate_loss`), which tests hold to `gate.control` and `gate.envelope`.
+recordings without speech. The network runs once a recording; any number of rules and settings is
+then tried on what it said, by the gate's own rules for whole recordings (`gate.decision`) and the
+batched twin of its envelope (`training.voice.gate_loss`), which tests hold to `gate.envelope`.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gate.features import LogMel, mel_centres_hz
+from gate.decision import ClassicRule, EvidenceRule, present_hops
+from gate.features import mel_centres_hz
 from gate.frontend import Frontend
 from gate.key import band_partition
 from gate.metrics import Tally, measure, segments_of
@@ -21,7 +22,7 @@ from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighte
 from training.corpus.decode import decode
 from training.corpus.labels import runs, sound_labels
 from training.corpus.manifest import read_manifest
-from training.voice.gate_loss import GateLossSettings, UserSettings, gate_gain
+from training.voice.gate_loss import GateLossSettings, decided, gate_gain
 
 _HOP_S = 0.01
 _SHIPPED = GateSettings()
@@ -38,6 +39,8 @@ class Heard:
     segments : ndarray, shape (k, 2)
         Wanted, seconds.
     features, band_power : ndarray, shape (T, 64)
+    ears : ndarray, shape (T, k)
+        What the other ears said.
     s_level_db : ndarray, shape (T,) or None
         Level of the wanted sound alone in the detector's bands, dBFS.
     s_energy, n_energy : ndarray or None
@@ -56,6 +59,7 @@ class Heard:
     segments: np.ndarray
     features: np.ndarray
     band_power: np.ndarray
+    ears: np.ndarray
     s_level_db: np.ndarray | None = None
     s_energy: np.ndarray | None = None
     n_energy: np.ndarray | None = None
@@ -71,44 +75,56 @@ class GateChoice:
 
     Attributes
     ----------
-    presence_threshold, presence_hysteresis : float
+    rule : EvidenceRule or ClassicRule
     threshold_db, range_db, hysteresis_db : float
+    lookahead_ms : float or None
+        None reads a recording back from its end.
     fixed : tuple of float or None
         Attack, hold, release in seconds instead of the learned ones; None for a learned one.
+        The hold is the classic rule's.
     key : str or tuple of float
         ``learned``, ``off``, or lower and upper edge in Hz.
     columns : tuple of int
         Presence columns of the target.
     """
 
-    presence_threshold: float = 0.5
-    presence_hysteresis: float = 0.2
+    rule: EvidenceRule | ClassicRule = field(default_factory=EvidenceRule)
     threshold_db: float = _SHIPPED.threshold_db
     range_db: float = _SHIPPED.range_db
     hysteresis_db: float = _SHIPPED.hysteresis_db
+    lookahead_ms: float | None = 0.0
     fixed: tuple = (None, None, None)
     key: object = "learned"
     columns: tuple = (0,)
 
+    @property
+    def gate(self):
+        """The same for `training.voice.gate_loss`."""
+        return GateLossSettings(
+            rule=self.rule,
+            hold_s=self.fixed[1] or 0.0,
+            hysteresis_db=self.hysteresis_db,
+            lookahead_ms=self.lookahead_ms,
+        )
 
-def _analyse(samples, sample_rate):
+def _analyse(samples, sample_rate, ears=()):
     hops = Frontend(sample_rate).process(np.asarray(samples, dtype=np.float32))
-    return hops.log_mel, hops.power @ band_partition().T
+    said = [ear(hops.samples.reshape(1, -1))[0] for ear in ears]
+    said = np.stack(said, axis=-1) if said else np.zeros((len(hops.log_mel), 0), np.float32)
+    return hops.log_mel, hops.power @ band_partition().T, said
 
 
-def hear(clip):
-    """Load a clip of the evaluation set and analyse it."""
+def hear(clip, ears=()):
+    """Load a clip of the evaluation set and analyse it; `ears` as of the mixer."""
     loaded = clip.load()
     sound, rate = loaded.sound, loaded.sample_rate
-    features, band_power = _analyse(sound.audio, rate)
     heard = Heard(
         clip.name,
         clip.group,
         clip.cluster,
         loaded.duration_s,
         loaded.segments,
-        features,
-        band_power,
+        *_analyse(sound.audio, rate, ears),
     )
     if sound.wanted is not None:
         s_power = _analyse(sound.wanted, rate)[1].sum(axis=1)
@@ -119,8 +135,10 @@ def hear(clip):
 
 
 @torch.no_grad()
-def ask(net, recordings, together=32):
+def ask(net, recordings, together=32, listen=True):
     """Run the network over recordings and keep what it says in them.
+
+    Without `listen` the other ears are silent.
 
     `together` recordings of about the same length run side by side; what pads the shorter ones
     comes after their end and changes nothing. A network of one sequence at a time needs 1.
@@ -130,9 +148,11 @@ def ask(net, recordings, together=32):
         group = order[begin : begin + together]
         longest = len(group[-1].features)
         features = torch.full((len(group), longest, 64), -11.5)
+        ears = torch.zeros(len(group), longest, group[0].ears.shape[1])
         for row, heard in enumerate(group):
             features[row, : len(heard.features)] = torch.from_numpy(heard.features)
-        outputs = net(features)
+            ears[row, : len(heard.ears)] = torch.from_numpy(heard.ears)
+        outputs = net(features, ears if ears.shape[-1] and listen else None)
         presence = torch.sigmoid(outputs["presence_logits"])
         key = torch.sigmoid(outputs["key_logits"])
         for row, heard in enumerate(group):
@@ -190,15 +210,10 @@ def _gains(recordings, choice):
     for column, value in enumerate(choice.fixed):
         if value is not None:
             ballistics[..., column] = value
-    settings = GateLossSettings(
-        hysteresis_db=choice.hysteresis_db,
-        presence_threshold=choice.presence_threshold,
-        presence_hysteresis=choice.presence_hysteresis,
-    )
-    user = UserSettings(
-        torch.full((count,), choice.threshold_db), torch.full((count,), choice.range_db)
-    )
-    gain = gate_gain(*map(torch.from_numpy, (presence, level, ballistics)), user, settings)
+    settings = choice.gate
+    opened = decided(presence, level, choice.threshold_db, settings)
+    range_db = torch.full((count,), choice.range_db)
+    gain = gate_gain(opened, torch.from_numpy(ballistics), range_db, settings)
     return [gain[row, : 4 * len(h.features)].numpy() for row, h in enumerate(recordings)]
 
 
@@ -275,7 +290,7 @@ def key_error_db(recordings):
 
 
 @torch.no_grad()
-def level_changes(net, clips, threshold, low_dbfs=-50.0, high_dbfs=-10.0):
+def level_changes(net, clips, rule, ears=(), low_dbfs=-50.0, high_dbfs=-10.0):
     """Share of hops whose presence decision differs between two levels of the same recording."""
     changed = total = 0
     for clip in clips:
@@ -285,9 +300,10 @@ def level_changes(net, clips, threshold, low_dbfs=-50.0, high_dbfs=-10.0):
         decisions = []
         for level in (low_dbfs, high_dbfs):
             scaled = audio * (10.0 ** (level / 20.0) / rms)
-            features = _analyse(scaled.astype(np.float32), loaded.sample_rate)[0]
-            logits = net(torch.from_numpy(features).unsqueeze(0))["presence_logits"][0, :, 0]
-            decisions.append(torch.sigmoid(logits).numpy() >= threshold)
+            features, _, said = _analyse(scaled.astype(np.float32), loaded.sample_rate, ears)
+            said = torch.from_numpy(said)[None] if ears else None
+            logits = net(torch.from_numpy(features)[None], said)["presence_logits"][0, :, 0]
+            decisions.append(present_hops(torch.sigmoid(logits).numpy(), rule))
         changed += int(np.sum(decisions[0] != decisions[1]))
         total += len(decisions[0])
     return changed / max(total, 1)
@@ -308,16 +324,13 @@ def print_table(verdict, print_line=print):
         )
 
 
-def hear_sound(samples, name, group):
+def hear_sound(samples, name, group, ears=()):
     """A recording at 16 kHz without any wanted sound."""
-    samples = samples[: len(samples) // 160 * 160]
-    features, power = LogMel().process_many(samples)
-    band_power = power @ band_partition().T
     nothing = np.zeros((0, 2))
-    return Heard(name, group, name, len(samples) / 16000, nothing, features, band_power)
+    return Heard(name, group, name, len(samples) / 16000, nothing, *_analyse(samples, 16000, ears))
 
 
-def sung_recordings(folder):
+def sung_recordings(folder, ears=()):
     """The corpus' sung notes, half a second of near silence around each; group ``sung``.
 
     There are two minutes of them, of one singer, and all are in the train split.
@@ -329,10 +342,17 @@ def sung_recordings(folder):
         note = decode(Path(folder) / recording.file)
         note = np.pad(note[: len(note) // 160 * 160], 8000)
         noise = np.random.default_rng(0).standard_normal(len(note))
-        heard = hear_sound((note + 1e-4 * noise).astype(np.float32), recording.file, "sung")
+        heard = hear_sound((note + 1e-4 * noise).astype(np.float32), recording.file, "sung", ears)
         heard.segments = runs(sound_labels(note)) * _HOP_S
         recordings.append(heard)
     return recordings
+
+
+def heard_by(info):
+    """The ears that a detector names, as `hear` takes them."""
+    from training.voice.second_ear import SileroEar
+
+    return [SileroEar() for _ in getattr(info, "ears", ())]
 
 
 class OnnxNet:
@@ -348,10 +368,11 @@ class OnnxNet:
 
         self.detector = OnnxDetector(path)
 
-    def __call__(self, features):
-        """Outputs of a sequence (1, T, n_mels) from a reset."""
+    def __call__(self, features, ears=None):
+        """Outputs of a sequence (1, T, n_mels), (1, T, n_ears) from a reset."""
         self.detector.reset()
-        found = self.detector.process(features[0].numpy())
+        heard = () if ears is None else (ears[0].numpy(),)
+        found = self.detector.process(features[0].numpy(), *heard)
         presence, key = (
             torch.logit(torch.from_numpy(np.array(a)), eps=1e-7)[None]
             for a in (found.presence, found.key)

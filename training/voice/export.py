@@ -9,13 +9,14 @@ import onnx
 import torch
 from onnx import helper
 
+from gate.decision import EvidenceRule
 from gate.errors import ConfigError, ModelError
 from gate.features import MelSettings, log_mel_spectrogram
 from realtime.onnx_session import open_session
 from training.voice.graph import OUTPUTS, build_graph
 
 FORMAT = "exemplar-gate-detector"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 OPSET = 17
 IR_VERSION = 9
 MAX_DIFFERENCE = 1e-4
@@ -35,6 +36,10 @@ class DetectorCard:
         Target -> the classes of which any counts.
     presence_threshold, presence_hysteresis : dict of str to float
         A value a target, chosen on dev data.
+    decision : dict of str to dict
+        How each target is decided on, the fields of `gate.decision.EvidenceRule`.
+    ears : list of dict
+        What the network hears beside the bands (`realtime.ears`), one each.
     licence, training_data : str
         Of the weights; what they were trained on.
     """
@@ -43,11 +48,21 @@ class DetectorCard:
     targets: dict
     presence_threshold: dict
     presence_hysteresis: dict
+    decision: dict
+    ears: list
     licence: str
     training_data: str
 
-    def check(self, classes):
-        """Raise `ConfigError` unless targets, thresholds and `classes` agree."""
+    def check(self, classes, n_ears):
+        """Raise `ConfigError` unless targets, thresholds, ears and the network agree."""
+        if len(self.ears) != n_ears:
+            raise ConfigError(f"ears={self.ears} must be {n_ears}, as many as the network has")
+        if set(self.decision) != set(self.targets):
+            raise ConfigError(
+                f"decision={self.decision} must have a rule for each of {sorted(self.targets)}"
+            )
+        for rule in self.decision.values():
+            EvidenceRule(**rule)
         for target, members in self.targets.items():
             unknown = sorted(set(members) - set(classes))
             if unknown or not members:
@@ -68,7 +83,7 @@ class DetectorCard:
 def metadata(net, card, mel):
     """The strings stored in the file, dict of str to str."""
     s = net.settings
-    card.check(s.classes)
+    card.check(s.classes, s.n_ears)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -86,6 +101,8 @@ def metadata(net, card, mel):
         "targets": json.dumps(card.targets),
         "presence_threshold": json.dumps(card.presence_threshold),
         "presence_hysteresis": json.dumps(card.presence_hysteresis),
+        "decision": json.dumps(card.decision),
+        "ears": json.dumps(card.ears),
         "parameters": str(net.count_parameters()),
         "licence": card.licence,
         "training_data": card.training_data,
@@ -122,28 +139,41 @@ def example_features(n_hops=300, seed=0, mel=MelSettings()):
     return log_mel_spectrogram(samples, mel)
 
 
-def run_sequence(session, features, state):
-    """All outputs of a sequence in one call: dict of arrays, with ``state``."""
+def example_ears(n_hops, n_ears, seed=0):
+    """What ears might say, (n_hops, n_ears): held for three hops, within the usual clip."""
+    rng = np.random.default_rng([seed, 1])
+    said = rng.uniform(-2.25, 2.25, (-(-n_hops // 3), n_ears)).astype(np.float32)
+    return np.ascontiguousarray(np.repeat(said, 3, axis=0)[:n_hops])
+
+
+def run_sequence(session, inputs, state):
+    """All outputs of a sequence in one call: dict of arrays, with ``state``.
+
+    `inputs` are the rows of the sequence by name: ``features`` and, where there are ears,
+    ``ears``.
+    """
     names = [*OUTPUTS, "state_out"]
-    values = session.run(names, {"features": features, "state": state})
+    values = session.run(names, {**inputs, "state": state})
     return dict(zip([*OUTPUTS, "state"], values, strict=True))
 
 
-def run_stream(session, features, state):
+def run_stream(session, inputs, state):
     """The same one hop a call."""
     hops = []
-    for hop in features:
-        hops.append(run_sequence(session, hop[None], state))
+    for hop in range(len(inputs["features"])):
+        rows = {name: value[hop : hop + 1] for name, value in inputs.items()}
+        hops.append(run_sequence(session, rows, state))
         state = hops[-1]["state"]
     outputs = {name: np.concatenate([hop[name] for hop in hops]) for name in OUTPUTS}
     return {**outputs, "state": state}
 
 
 @torch.no_grad()
-def run_torch(net, features):
+def run_torch(net, inputs):
     """The same from the network itself."""
     training = net.training
-    outputs = net.eval()(torch.from_numpy(features)[None])
+    tensors = {name: torch.from_numpy(value)[None] for name, value in inputs.items()}
+    outputs = net.eval()(**tensors)
     net.train(training)
     return {
         "embedding": outputs["embedding"][0].numpy(),
@@ -172,7 +202,7 @@ def largest_difference(outputs, reference):
     return name, worst[name]
 
 
-def check_session(session, net, features):
+def check_session(session, net, inputs):
     """Compare torch, sequence, stream and channels side by side.
 
     Returns
@@ -181,21 +211,21 @@ def check_session(session, net, features):
         Comparison -> the output that differs most, and by how much.
     """
     state = np.zeros((1, 1, net.settings.state_size), dtype=np.float32)
-    sequence = run_sequence(session, features, state)
-    quiet = features - np.float32(1.0)
+    sequence = run_sequence(session, inputs, state)
     channels = session.run(
         [*OUTPUTS, "state_out"],
         {
-            "features": np.stack([quiet, features], axis=1).reshape(-1, features.shape[1]),
-            "state": np.repeat(state, 2, axis=1),
-        },
+            name: np.stack([value - np.float32(1.0), value], axis=1).reshape(-1, value.shape[1])
+            for name, value in inputs.items()
+        }
+        | {"state": np.repeat(state, 2, axis=1)},
     )
     second = {name: rows[1::2] for name, rows in zip(OUTPUTS, channels, strict=False)}
     second["state"] = channels[-1][:, 1:]
     return {
-        "ONNX against torch": largest_difference(sequence, run_torch(net, features)),
+        "ONNX against torch": largest_difference(sequence, run_torch(net, inputs)),
         "stream against sequence": largest_difference(
-            run_stream(session, features, state), sequence
+            run_stream(session, inputs, state), sequence
         ),
         "one of two channels against alone": largest_difference(second, sequence),
     }
@@ -229,10 +259,12 @@ def export_voice(net, path, card, features=None, mel=MelSettings()):
     """
     path = Path(path)
     features = example_features(mel=mel) if features is None else features
-    features = np.ascontiguousarray(features, dtype=np.float32)
+    inputs = {"features": np.ascontiguousarray(features, dtype=np.float32)}
+    if net.settings.n_ears:
+        inputs["ears"] = example_ears(len(features), net.settings.n_ears)
     model = build_model(net, card, mel).SerializeToString()
     session = open_session(model)
-    report = check_session(session, net, features)
+    report = check_session(session, net, inputs)
     for what, (name, difference) in report.items():
         if not difference <= MAX_DIFFERENCE:
             raise ModelError(
@@ -240,11 +272,11 @@ def export_voice(net, path, card, features=None, mel=MelSettings()):
                 f"must be at most {MAX_DIFFERENCE:g}"
             )
     state = np.zeros((1, 1, net.settings.state_size), dtype=np.float32)
-    outputs = run_sequence(session, features, state)
+    outputs = run_sequence(session, inputs, state)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".onnx.partial")
     partial.write_bytes(model)
     partial.replace(path)
     arrays = {name: outputs[name] for name in OUTPUTS}
-    np.savez_compressed(path.with_suffix(".npz"), features=features, **arrays)
+    np.savez_compressed(path.with_suffix(".npz"), **inputs, **arrays)
     return report

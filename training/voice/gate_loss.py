@@ -1,41 +1,41 @@
-"""The differentiable gate, and the gated-signal loss through it.
+"""The gated-signal loss through the gate, in torch and over a batch.
 
-The forward pass is the shipped gate (`gate.control`, `gate.envelope`) seen 400 times a second
-over a batch: threshold, presence and hysteresis decide once a hop, hold is a running maximum,
-attack and release are one-poles, the decision acts one hop late. The gradients:
+What opens the gate is decided by the shipped rules (`gate.decision`), hop by hop and hard; the
+gain that follows is the shipped envelope seen 400 times a second, attack and release being
+one-poles. The gradient of both times is exact: the gain is a linear recurrence g = a g' + b.
 
-- *attack and release* are exact: the gain is a linear recurrence g = a g' + b.
-- *hold* is exact as well: the time at which the gate shuts lies inside a frame, which is open for
-  a fraction of it; the fraction's derivative is routed to the hop whose hold set that time. As
-  this only sees a moment around the shutting, `hold_jitter` scales the holds of an item at
-  random, which smooths the loss over hold: the mean gradient then sees the words to come.
-- *presence and key* get a surrogate: the step functions of the decision differentiate as
-  sigmoids (straight-through), or are sigmoids forward, too (`soft=True`).
-
-An own recursion rather than `torchlpc` or `torchcomp`: the decision with its running maximum
-is no filter, and with it taken out what is left is one first-order recurrence, a loop of two
-numpy calls a step over the batch (6 ms for 8 s).
+A recursion of our own rather than `torchlpc` or `torchcomp`: what is left once the decision is
+taken is one first-order recurrence, a loop of two numpy calls a step over the batch (6 ms for
+8 s).
 
 Example
 -------
->>> settings = GateLossSettings(presence_threshold=0.5)
->>> outputs = net(batch["features"])                                        # doctest: +SKIP
+>>> outputs = net(batch["features"], batch["ears"])                         # doctest: +SKIP
 >>> user = draw_user_settings(batch["s_band_power"], batch["band_power"])   # doctest: +SKIP
+>>> opened = decided(                                                       # doctest: +SKIP
+...     outputs["presence_logits"][..., 0].sigmoid(),
+...     key_level_db(outputs["key_logits"].sigmoid(), batch["band_power"]),
+...     user.threshold_db, GateLossSettings())
 >>> result = gate_loss(                                                     # doctest: +SKIP
-...     presence=outputs["presence_logits"][..., 0].sigmoid(),
-...     key_level_db=key_level_db(outputs["key_logits"].sigmoid(), batch["band_power"]),
-...     ballistics=outputs["ballistics"],
-...     s_fine=batch["s_fine"], n_fine=batch["n_fine"], user=user, settings=settings,
+...     opened, outputs["ballistics"], batch["s_fine"], batch["n_fine"], user,
 ...     s_level_db=band_level_db(batch["s_band_power"]))
 >>> result.loss.mean().backward()                                           # doctest: +SKIP
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from gate.decision import (
+    ClassicRule,
+    EvidenceRule,
+    classic_hops,
+    lag_hops,
+    open_hops,
+    present_hops,
+)
 from gate.signal_metrics import FRAME_S, LossWeights
 from gate.units import MIN_DBFS
 
@@ -58,43 +58,43 @@ class GateLossSettings:
     ----------
     weights : gate.signal_metrics.LossWeights
         Of the gated-signal loss.
-    hop_s, frame_s : float
-        Steps of the decision and of the gain, seconds.
-    delay_s : float
-        Time from a hop's start to where its decision acts: the hop itself, less lookahead.
+    rule : EvidenceRule or ClassicRule
+        What decides on the presence.
+    hold_s : float
+        Of the classic rule, seconds.
     hysteresis_db : float
         As in the gate's settings.
-    presence_threshold, presence_hysteresis : float
-        Likewise; those of the calibrated detector in a last phase.
-    level_width_db, presence_width : float
-        Widths of the sigmoids that stand for the step functions, in dB and in probability.
-    soft : bool
-        Whether they do so in the forward pass as well.
-    hold_jitter : float
-        Spread of the natural logarithm of the factor by which an item's holds are scaled.
+    lookahead_ms : float or None
+        Of the gate; None reads a recording back from its end.
+    hop_s, frame_s : float
+        Steps of the decision and of the gain, seconds.
     """
 
     weights: LossWeights = WEIGHTS
+    rule: EvidenceRule | ClassicRule = field(default_factory=EvidenceRule)
+    hold_s: float = 0.03
+    hysteresis_db: float = 6.0
+    lookahead_ms: float | None = 0.0
     hop_s: float = 0.01
     frame_s: float = FRAME_S
-    delay_s: float = 0.01
-    hysteresis_db: float = 6.0
-    presence_threshold: float = 0.5
-    presence_hysteresis: float = 0.15
-    level_width_db: float = 2.0
-    presence_width: float = 0.1
-    soft: bool = False
-    hold_jitter: float = 0.0
+
+    @property
+    def lag(self):
+        """Hops after which a hop's state is read; None is the end of the recording."""
+        return None if self.lookahead_ms is None else lag_hops(self.lookahead_ms)
+
+    @property
+    def delay_frames(self):
+        """Frames from a hop's beginning to where its decision acts on the sound of then."""
+        if self.lookahead_ms is None:
+            return 0
+        seconds = (1 + self.lag) * self.hop_s - 1e-3 * self.lookahead_ms
+        return round(seconds / self.frame_s)
 
     @property
     def frames_per_hop(self):
         """Gain frames in a hop, 4."""
         return round(self.hop_s / self.frame_s)
-
-    @property
-    def delay_frames(self):
-        """`delay_s` in frames; negative with more than a hop of lookahead."""
-        return round(self.delay_s / self.frame_s)
 
 
 class UserSettings(NamedTuple):
@@ -204,57 +204,45 @@ def linear_recurrence(a, b, start):
     return _LinearRecurrence.apply(a, b, start)
 
 
-def decide(may_open, may_stay, hold, hop_s):
-    """The hard decisions: `gate.control` over a batch.
+def decided(presence, level_db, threshold_db, settings=GateLossSettings()):
+    """Whether the gate is open on each hop, by the shipped rules.
 
     Parameters
     ----------
-    may_open, may_stay : ndarray, shape (B, T), bool
-        Whether the hop meets the conditions for opening, for staying open.
-    hold : ndarray, shape (B, T)
-        Seconds.
-    hop_s : float
-        Seconds.
+    presence : Tensor or ndarray, shape (B, T)
+        Probability of the target.
+    level_db : Tensor or ndarray, shape (B, T)
+        Key level, dBFS.
+    threshold_db : Tensor or float
+        A value an item, (B,), or one for all.
+    settings : GateLossSettings
 
     Returns
     -------
-    was_open : ndarray, shape (B, T), bool
-        The gate's state before each hop's decision: which pair of thresholds applied.
-    source : ndarray, shape (B, T), int64
-        The earlier hop whose hold lasts longest, as known before each hop's decision; -1 if
-        none.
+    Tensor, shape (B, T), bool
     """
-    count, n_hops = may_open.shape
-    opens, stays = np.ascontiguousarray(may_open.T), np.ascontiguousarray(may_stay.T)
-    ends = hold.T + hop_s * np.arange(1, n_hops + 1)[:, None]
-    was_open = np.empty((n_hops, count), dtype=bool)
-    source = np.empty((n_hops, count), dtype=np.int64)
-    is_open = np.zeros(count, dtype=bool)
-    last = np.full(count, -1)
-    open_until = np.zeros(count)
-    for hop in range(n_hops):
-        was_open[hop], source[hop] = is_open, last
-        condition = np.where(is_open, stays[hop], opens[hop])
-        # The end of a hold is a running maximum, as in `gate.control`.
-        longer = condition & (ends[hop] > open_until)
-        open_until = np.where(longer, ends[hop], open_until)
-        last = np.where(longer, hop, last)
-        is_open = condition | (open_until > hop_s * (hop + 1) + 1e-9)
-    return was_open.T, source.T
+    presence, level = np.asarray(presence, np.float64), np.asarray(level_db, np.float64)
+    threshold = np.asarray(threshold_db, np.float64).reshape(-1, 1)
+    rule, hysteresis = settings.rule, settings.hysteresis_db
+    if isinstance(rule, ClassicRule):
+        hold = round(settings.hold_s / settings.hop_s)
+        opened = classic_hops(level, presence, rule, threshold, hysteresis, hold)
+    else:
+        present = present_hops(presence, rule, settings.lag)
+        opened = open_hops(level, present, threshold, hysteresis, settings.lag)
+    return torch.from_numpy(opened)
 
 
-def gate_gain(presence, level_db, ballistics, user, settings=GateLossSettings()):
+def gate_gain(opened, ballistics, range_db, settings=GateLossSettings()):
     """Gain of the gate, `frames_per_hop` values a hop.
 
     Parameters
     ----------
-    presence : Tensor, shape (B, T)
-        Probability of the target.
-    level_db : Tensor, shape (B, T)
-        Key level, dBFS.
+    opened : Tensor, shape (B, T), bool
+        Of `decided`.
     ballistics : Tensor, shape (B, T, 3)
-        Attack, hold, release, seconds.
-    user : UserSettings
+        Attack, hold (not used), release, seconds.
+    range_db : Tensor, shape (B,)
     settings : GateLossSettings
 
     Returns
@@ -262,53 +250,20 @@ def gate_gain(presence, level_db, ballistics, user, settings=GateLossSettings())
     gain : Tensor, shape (B, T * frames_per_hop)
         Mean gain of each frame, from the range's gain up to 1.
     """
-    s = settings
-    dtype = ballistics.dtype
-    attack, hold, release = ballistics.unbind(dim=-1)
-    threshold = user.threshold_db.to(dtype).unsqueeze(-1)
-    opens_above = (threshold, s.presence_threshold)
-    stays_above = (threshold - s.hysteresis_db, s.presence_threshold - s.presence_hysteresis)
-    with torch.no_grad():
-        may_open = ((level_db > opens_above[0]) & (presence >= opens_above[1])).numpy()
-        may_stay = ((level_db > stays_above[0]) & (presence >= stays_above[1])).numpy()
-        was_open, source = decide(may_open, may_stay, hold.detach().numpy(), s.hop_s)
-        is_met = torch.from_numpy(np.where(was_open, may_stay, may_open)).to(dtype)
-        was_open = torch.from_numpy(was_open.copy())
-        source = torch.from_numpy(source.copy())
-
-    level_margin = level_db - torch.where(was_open, stays_above[0], opens_above[0])
-    presence_margin = presence - torch.where(was_open, stays_above[1], opens_above[1])
-    met = torch.sigmoid(level_margin / s.level_width_db)
-    met = met * torch.sigmoid(presence_margin / s.presence_width)
-    if not s.soft:
-        met = is_met + (met - met.detach())
-
-    # Fraction of each frame that an earlier hop's hold keeps open.
-    n_hops, per_hop = presence.shape[1], s.frames_per_hop
-    held_until = hold.gather(1, source.clamp_min(0)) + s.hop_s * (source + 1).to(dtype)
-    starts = s.frame_s * torch.arange(n_hops * per_hop, dtype=dtype).view(n_hops, per_hop)
-    held = ((held_until.unsqueeze(-1) - starts) / s.frame_s).clamp(0.0, 1.0)
-    held = held * (source >= 0).unsqueeze(-1)
-    opened = (1.0 - (1.0 - met.unsqueeze(-1)) * (1.0 - held)).flatten(1)
-
-    # A frame opens for a fraction `opened` of its length, then shuts for the rest.
-    attack = attack.repeat_interleave(per_hop, dim=1)
-    release = release.repeat_interleave(per_hop, dim=1)
-    shut_gain = (10.0 ** (user.range_db.to(dtype) / 20.0)).unsqueeze(-1)
-    rise = torch.exp(-opened * s.frame_s / attack)
-    fall = torch.exp(-(1.0 - opened) * s.frame_s / release)
-    gain = linear_recurrence(
-        rise * fall, shut_gain + (1.0 - rise - shut_gain) * fall, shut_gain[:, 0]
-    )
-
-    # The mean over a frame, of the exponentials from the gain before it.
+    s, dtype = settings, ballistics.dtype
+    per_hop = s.frames_per_hop
+    opened = opened.repeat_interleave(per_hop, dim=1)
+    attack = ballistics[..., 0].repeat_interleave(per_hop, dim=1)
+    release = ballistics[..., 2].repeat_interleave(per_hop, dim=1)
+    shut_gain = (10.0 ** (range_db.to(dtype) / 20.0)).unsqueeze(-1)
+    time = torch.where(opened, attack, release)
+    goal = torch.where(opened, torch.ones_like(shut_gain), shut_gain)
+    left = torch.exp(-s.frame_s / time)
+    gain = linear_recurrence(left, goal * (1.0 - left), shut_gain[:, 0])
+    # The mean over a frame, of the exponential from the gain before it.
     before = torch.cat([shut_gain, gain[:, :-1]], dim=1)
-    mean_rise = attack / s.frame_s * -torch.expm1(-s.frame_s / attack)
-    mean_fall = release / s.frame_s * -torch.expm1(-s.frame_s / release)
-    peak = 1.0 + (before - 1.0) * rise
-    mean = opened * (1.0 + (before - 1.0) * mean_rise)
-    mean = mean + (1.0 - opened) * (shut_gain + (peak - shut_gain) * mean_fall)
-    return _delayed(mean, shut_gain, s.delay_frames)
+    mean_left = time / s.frame_s * -torch.expm1(-s.frame_s / time)
+    return _delayed(goal + (before - goal) * mean_left, shut_gain, s.delay_frames)
 
 
 def _delayed(gain, first, n_frames):
@@ -377,22 +332,14 @@ def split_by_threshold(s_fine, n_fine, s_level_db, threshold_db):
 
 
 def gate_loss(
-    *,
-    presence,
-    key_level_db,
-    ballistics,
-    s_fine,
-    n_fine,
-    user,
-    s_level_db=None,
-    settings=GateLossSettings(),
-    generator=None,
+    opened, ballistics, s_fine, n_fine, user, s_level_db=None, settings=GateLossSettings()
 ):
     """Run the gate and judge what it did to the sound.
 
     Parameters
     ----------
-    presence, key_level_db : Tensor, shape (B, T)
+    opened : Tensor, shape (B, T), bool
+        Of `decided`.
     ballistics : Tensor, shape (B, T, 3)
         Seconds.
     s_fine, n_fine : Tensor, shape (B, T * frames_per_hop)
@@ -403,19 +350,12 @@ def gate_loss(
         Level of the voice alone: what lies below the threshold is then not wanted, see
         `split_by_threshold`.
     settings : GateLossSettings
-    generator : torch.Generator, optional
-        For `hold_jitter`.
 
     Returns
     -------
     GateLoss
     """
-    if settings.hold_jitter > 0.0:
-        spread = settings.hold_jitter * torch.randn(len(presence), 1, generator=generator)
-        scale = torch.ones(len(presence), 1, 3, dtype=ballistics.dtype)
-        scale[:, :, 1] = spread.exp()
-        ballistics = ballistics * scale
     if s_level_db is not None:
         s_fine, n_fine = split_by_threshold(s_fine, n_fine, s_level_db, user.threshold_db)
-    gain = gate_gain(presence, key_level_db, ballistics, user, settings)
+    gain = gate_gain(opened, ballistics, user.range_db, settings)
     return gated_signal_loss(gain, s_fine, n_fine, settings)

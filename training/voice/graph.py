@@ -6,7 +6,8 @@ weights, and the running level is an RNN node of two units whose activation pass
 numbers unchanged, which makes it an exponential mean.
 
 Many channels go through one call: the number of channels B is that of the state, (1, B, S), and
-`features` are (T * B, 64), the channels of a hop one after another; so are the outputs.
+`features` are (T * B, 64), the channels of a hop one after another; so are `ears` (T * B, k),
+where the network has ears, and the outputs.
 """
 
 import numpy as np
@@ -72,6 +73,11 @@ def build_graph(net):
         state_out += _add_front(graph, net, shift, scale)
         hidden, width = "front", s.front_size
         shift, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
+    if s.n_ears:
+        hidden = _add_ears(graph, s, hidden)
+        # Ears come as the metadata scales them: nothing to fold.
+        shift = np.concatenate([shift, np.zeros(s.n_ears, np.float32)])
+        scale = np.concatenate([scale, np.ones(s.n_ears, np.float32)])
 
     layers = []
     for i, gru in enumerate(net.grus):
@@ -128,6 +134,7 @@ def build_graph(net):
         "voice_detector",
         [
             value("features", "hops", s.n_mels),
+            *([value("ears", "hops", s.n_ears)] if s.n_ears else []),
             value("state", *state_shape),
         ],
         [value(name, "hops", width) for name, width in zip(OUTPUTS, out_widths, strict=True)]
@@ -188,6 +195,14 @@ def _add_level(graph, s):
     high = graph.constant("clip_high", np.array(s.clip_high, dtype=np.float32))
     graph.add("Clip", ["relative", low, high], "normalised")
     return ["level_out"]
+
+
+def _add_ears(graph, s, hidden):
+    """From `ears` and what the GRUs would hear to both side by side, (T, B, width + n_ears)."""
+    n_ears = graph.constant("n_ears", np.array([s.n_ears], dtype=np.int64))
+    graph.add("Concat", ["any_hops", "n_channels", n_ears], "ears_layout", axis=0)
+    graph.add("Reshape", ["ears", "ears_layout"], "ear_hops")
+    return graph.add("Concat", [hidden, "ear_hops"], "heard", axis=2)
 
 
 def _add_front(graph, net, shift, scale):

@@ -17,7 +17,8 @@ def presence_loss(logits, classes, weight, settings):
 
     Returns
     -------
-    Tensor, shape (n_classes,)
+    loss : Tensor, shape (n_classes,)
+    speech_weight : Tensor, shape (B, T)
     """
     loss = F.binary_cross_entropy_with_logits(logits, classes, reduction="none")
     speechless = (classes[..., 0].amax(dim=1, keepdim=True) < 0.5).float()
@@ -27,7 +28,52 @@ def presence_loss(logits, classes, weight, settings):
         extra = extra + speechless * settings.confident_weight * false_alarm
         speech_weight = weight[..., 0] * extra
     weight = torch.cat([speech_weight.unsqueeze(-1), weight[..., 1:]], dim=-1)
-    return (loss * weight).sum(dim=(0, 1)) / weight.sum(dim=(0, 1)).clamp_min(1.0)
+    return (loss * weight).sum(dim=(0, 1)) / weight.sum(dim=(0, 1)).clamp_min(1.0), speech_weight
+
+
+def evidence(logits, open_cost, shut_cost):
+    """Evidence of a two-state machine over presence logits (`gate.decision`), differentiable.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, T)
+    open_cost, shut_cost : float
+        Costs of a change of state, nats.
+
+    Returns
+    -------
+    Tensor, shape (B, T)
+    """
+    now = torch.full_like(logits[:, 0], -open_cost)
+    hops = []
+    for logit in logits.clamp(-12.0, 12.0).unbind(1):
+        now = now.clamp(-open_cost, shut_cost) + logit
+        hops.append(now)
+    return torch.stack(hops, dim=1)
+
+
+def decision_loss(logits, classes, weight, costs):
+    """What the gate would decide: cross entropy of the evidence, and how often it opens.
+
+    Parameters
+    ----------
+    logits, classes, weight : Tensor, shape (B, T)
+        Of speech.
+    costs : tuple of float
+        Of opening and of shutting.
+
+    Returns
+    -------
+    decided : Tensor
+        Weighted cross entropy, the evidence being the logit.
+    openings : Tensor
+        Openings a hop, soft.
+    """
+    found = evidence(logits, *costs)
+    loss = F.binary_cross_entropy_with_logits(found, classes, reduction="none")
+    decided = (loss * weight).sum() / weight.sum().clamp_min(1.0)
+    share = torch.sigmoid(2.0 * found)
+    return decided, (share[:, 1:] - share[:, :-1]).clamp_min(0.0).mean()
 
 
 def key_loss(logits, batch):
@@ -68,12 +114,16 @@ def _label_loss(head, embedding, labels, heard):
 
 def losses(net, batch, settings):
     """All losses of a batch and their ``total``; ``logits`` of speech (B, T), detached, beside."""
-    embedding, _ = net.trunk(batch["features"])
+    embedding, _ = net.trunk(batch["features"], batch.get("ears"))
     n_classes = batch["classes"].shape[-1]
     logits = F.linear(embedding, net.heads.weight[:n_classes], net.heads.bias[:n_classes])
-    presence = presence_loss(logits, batch["classes"], batch["classes_weight"], settings)
+    presence, weight = presence_loss(logits, batch["classes"], batch["classes_weight"], settings)
+    decided, openings = decision_loss(
+        logits[..., 0], batch["classes"][..., 0], weight, batch["costs"]
+    )
     share, level = key_loss(net.read(embedding[:, batch["key_hops"]])["key_logits"], batch)
     result = {"presence": presence[0], "classes": presence[1:].sum(), "key": share, "level": level}
+    result.update(decided=decided, openings=openings)
     speaks = batch["classes"][..., 0] > 0.5
     other = (batch["classes"][..., 1:].amax(dim=-1) > 0.5) & ~speaks
     if net.speaker is not None:
@@ -82,6 +132,8 @@ def losses(net, batch, settings):
         result["event"] = _label_loss(net.event, embedding, batch["event"], other)
     weights = {
         "presence": 1.0,
+        "decided": settings.decided_weight,
+        "openings": settings.openings_weight,
         "classes": settings.class_weight,
         "key": settings.key_weight,
         "level": settings.level_weight,

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from training.corpus.rooms import from_afar
 from training.voice.augment import convolve, damage, minimum_phase, random_response
 from training.voice.disguise import DisguiseSettings, disguise
+from training.voice.layer import HOP, Layer, clip
 from training.voice.library import loud_rms
+from training.voice.talk import Talker, only_one
 from training.voice.targets import measure
 
-RATE = 16000
-_HOP = 160
 ITEM_KINDS = ("mixed", "clean", "unwanted", "sung", "quiet")
 
 
@@ -32,6 +33,8 @@ class MixSettings:
         Range of speech level over the level of the rest.
     level_dbfs : tuple of float
         Range of the mixture's loud parts.
+    conversation_share : float
+        How often speech is a conversation instead of one voice after another.
     room_share : float
         How often there is a room.
     onset_hops : int
@@ -47,46 +50,13 @@ class MixSettings:
     shares: tuple = (0.46, 0.12, 0.34, 0.04, 0.04)
     snr_db: tuple = (-5.0, 30.0)
     level_dbfs: tuple = (-60.0, -3.0)
+    conversation_share: float = 0.4
     room_share: float = 0.5
     onset_hops: int = 8
     onset_weight: float = 3.5
     offset_hops: int = 20
     offset_weight: float = 1.5
     disguise: DisguiseSettings = field(default_factory=DisguiseSettings)
-
-
-def resample_by(samples, factor):
-    """Play faster by `factor` (pitch and speed), band-limited."""
-    import soxr
-
-    return soxr.resample(samples, RATE * factor, RATE, quality="LQ")
-
-
-def _stretch(flags, n_hops):
-    """Nearest-neighbour resampling of hop flags."""
-    index = (np.arange(n_hops) * len(flags) / n_hops).astype(int)
-    return flags[index]
-
-
-class Layer:
-    """One sound source of an item: samples and where they sound."""
-
-    def __init__(self, n_hops, kind):
-        self.kind = kind
-        self.samples = np.zeros(n_hops * _HOP, dtype=np.float32)
-        self.active = np.zeros(n_hops, dtype=bool)
-        self.known = np.ones(n_hops, dtype=bool)
-        self.event = -1
-        self.ambiguous_music = False
-
-    def add(self, samples, active, start_hop):
-        """Add samples and flags at a hop, cut at the item's end; negative starts cut the head."""
-        if start_hop < 0:
-            samples, active, start_hop = samples[-start_hop * _HOP :], active[-start_hop:], 0
-        n = min(len(active), len(samples) // _HOP, len(self.active) - start_hop)
-        if n > 0:
-            self.samples[start_hop * _HOP : (start_hop + n) * _HOP] += samples[: n * _HOP]
-            self.active[start_hop : start_hop + n] |= active[:n]
 
 
 class VoiceMixer:
@@ -97,17 +67,14 @@ class VoiceMixer:
     library : training.voice.library.Library
     settings : MixSettings
     seed : int or sequence of int
+    ears : sequence of callable
+        Each takes mixtures (B, n) at 16 kHz and gives what it hears of every hop, (B, T).
     """
 
-    def __init__(self, library, settings=MixSettings(), seed=0):
-        self.library, self.settings = library, settings
+    def __init__(self, library, settings=MixSettings(), seed=0, ears=()):
+        self.library, self.settings, self.ears = library, settings, ears
         self.rng = np.random.default_rng(seed)
-        self._names = list(library.speakers)
-        # A speaker counts with the square root of how much there is of him.
-        weights = np.array(
-            [sum(len(s.label) for s in library.speakers[name]) ** 0.5 for name in self._names]
-        )
-        self._speaker_weights = weights / weights.sum() if len(weights) else weights
+        self.talker = Talker(library, settings.n_hops, self.rng)
 
     # Sources ---------------------------------------------------------------------------------
 
@@ -131,86 +98,7 @@ class VoiceMixer:
         return self._event_groups
 
     def _clip(self, sound, max_hops, low=0.85, high=1.18, share=0.4):
-        """A crop of a sound, perhaps played faster or slower: samples, label, known."""
-        rng = self.rng
-        n = len(sound.label)
-        start = int(rng.integers(0, n - max_hops)) if n > max_hops else 0
-        count = min(n - start, max_hops)
-        samples = self.library.read(sound, start * _HOP, count * _HOP)
-        label, known = sound.label[start : start + count], sound.known[start : start + count]
-        if rng.random() < share:
-            factor = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-            samples = resample_by(samples, factor)
-            hops = len(samples) // _HOP
-            samples = samples[: hops * _HOP]
-            if hops:
-                label, known = _stretch(label, hops), _stretch(known, hops)
-        return samples / sound.level, label[: len(samples) // _HOP], known[: len(samples) // _HOP]
-
-    def speech(self):
-        """A track of one to three speakers in turn, at a level of about 1.
-
-        Returns
-        -------
-        layer : Layer
-        speaker : ndarray, shape (n_hops,), int
-            Class number where exactly one speaker sounds, else -1.
-        """
-        rng, n_hops = self.rng, self.settings.n_hops
-        layer = Layer(n_hops, "speech")
-        speaker = np.full(n_hops, -1)
-        names = rng.choice(len(self._names), size=3, p=self._speaker_weights)
-        names = [self._names[k] for k in names]
-        turn = names[0]
-        pause = rng.choice([0.25, 0.6, 1.5])  # talkative to sparse
-        depth = 0.0 if rng.random() < 0.25 else 10.0 ** (-rng.uniform(15, 70) / 20.0)
-        at = 0 if rng.random() < 0.15 else int(rng.uniform(5, 250))
-        first = True
-        while at < n_hops - 10:
-            if rng.random() < 0.25:
-                turn = names[rng.integers(3)]
-            sound = self._one_of(self.library.speakers[turn])
-            samples, label, known = self._clip(sound, int(rng.uniform(150, 700)))
-            if label.sum() < 5:
-                at += 5
-                first = False
-                continue
-            where = np.flatnonzero(label)
-            head = max(0, where[0] - int(rng.integers(4, 30)))
-            if first and at == 0:
-                head = where[0] + rng.integers(0, max(1, len(where) // 2))
-            tail = min(len(label), where[-1] + int(rng.integers(4, 30)))
-            samples, label, known = (
-                samples[head * _HOP : tail * _HOP],
-                label[head:tail],
-                known[head:tail],
-            )
-            if depth > 0:
-                samples = samples * self._duck(label | ~known, depth)
-            fade = min(int(rng.uniform(30, 600)), len(samples) // 4)
-            samples = samples.copy()
-            samples[:fade] *= np.linspace(0, 1, fade, dtype=np.float32)
-            samples[len(samples) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
-            samples *= 10.0 ** (rng.normal(0, 3.0) / 20.0)
-            layer.add(samples, label, at)
-            end = min(at + len(label), n_hops)
-            layer.known[at:end] &= known[: end - at]
-            speaker[at:end][label[: end - at]] = sound.speaker
-            at = end + int(100 * rng.exponential(pause))
-            first = False
-        return layer, speaker
-
-    @staticmethod
-    def _duck(label, depth):
-        """Gain a sample that takes down a recording's own noise between its words."""
-        gain = np.where(label, 1.0, depth).astype(np.float32)
-        wide = np.maximum(gain, np.maximum(np.roll(gain, 2), np.roll(gain, -2)))
-        smooth = np.convolve(
-            np.pad(wide, 2, mode="edge"), np.full(5, 0.2, dtype=np.float32), "valid"
-        )
-        return np.interp(
-            np.arange(len(label) * _HOP), np.arange(len(label)) * _HOP + _HOP / 2, smooth
-        ).astype(np.float32)
+        return clip(self.library, sound, max_hops, self.rng, low, high, share)
 
     def _repeat(self, layer, sound, rate_hz, rhythmic, same, speed=(0.6, 1.6, 0.35)):
         """Fill a layer with events, a few a second."""
@@ -234,7 +122,7 @@ class VoiceMixer:
         layer = Layer(n_hops, "noise")
         layer.active[:] = True
         if rng.random() < 0.3 or not self.library.beds:
-            layer.samples[:] = self._made_noise(n_hops * _HOP)
+            layer.samples[:] = self._made_noise(n_hops * HOP)
             return layer
         sound = self._one_of(self.library.beds)
         layer.event = sound.event
@@ -305,6 +193,12 @@ class VoiceMixer:
             at += len(label) + int(rng.exponential(30))
         return layer
 
+    def _talk(self):
+        """Layers of speech and who speaks a hop."""
+        if self.rng.random() < self.settings.conversation_share:
+            return self.talker.conversation()
+        return self.talker.track()
+
     # Items -----------------------------------------------------------------------------------
 
     def _unwanted(self, speech_there):
@@ -337,6 +231,23 @@ class VoiceMixer:
         x, s, n, layers, speaker = self.render()
         return measure(x, s, n, layers, speaker, self.settings)
 
+    def items(self, count):
+        """Items whose mixtures the ears have heard together.
+
+        Returns
+        -------
+        list of dict
+            As of `item`, with ``ears`` (T, k) where the mixer has ears.
+        """
+        rendered = [self.render() for _ in range(count)]
+        items = [measure(*signals, self.settings) for signals in rendered]
+        if self.ears:
+            mixtures = np.stack([signals[0] for signals in rendered])
+            heard = np.stack([ear(mixtures) for ear in self.ears], axis=-1)
+            for item, values in zip(items, heard, strict=True):
+                item["ears"] = values
+        return items
+
     def render(self):
         """Signals of an item: x, s, n (samples), the layers, the speaker a hop."""
         rng, settings = self.rng, self.settings
@@ -345,9 +256,10 @@ class VoiceMixer:
         layers, levels = [], []
         speaker = np.full(n_hops, -1)
         if kind in ("mixed", "clean"):
-            layer, speaker = self.speech()
-            layers.append(layer)
-            levels.append(rng.uniform(*settings.snr_db) if kind == "mixed" else 60.0)
+            talk, speaker = self._talk()
+            level = rng.uniform(*settings.snr_db) if kind == "mixed" else 60.0
+            layers += talk
+            levels += [level + layer.offset_db for layer in talk]
         if kind == "sung" and self.library.sung:
             layers.append(self.sung())
             levels.append(rng.uniform(-5, 40))
@@ -357,7 +269,7 @@ class VoiceMixer:
                 levels.append(level)
         # The microphone's own noise, under everything.
         floor = Layer(n_hops, "floor")
-        floor.samples[:] = self._made_noise(n_hops * _HOP)
+        floor.samples[:] = self._made_noise(n_hops * HOP)
         layers.append(floor)
         levels.append((max(levels) if levels else 0.0) - rng.uniform(28, 90))
         for layer in layers:
@@ -375,6 +287,8 @@ class VoiceMixer:
         for layer in layers:
             chain = [] if response is None else [response]
             room = rooms[0 if layer.kind in ("speech", "sung") else 1]
+            if room is not None and layer.distance > 0:
+                room = from_afar(room, layer.distance)
             if room is not None:
                 chain.append(room)
             unwanted = layer.kind not in ("speech", "sung", "floor")
@@ -382,15 +296,15 @@ class VoiceMixer:
                 chain.append(minimum_phase(random_response(rng)))
             if chain and layer.kind != "floor":
                 layer.samples = convolve(layer.samples, *chain)
-        wanted = [layer.samples for layer in layers if layer.kind == "speech"]
-        s = wanted[0] if wanted else np.zeros(n_hops * _HOP, dtype=np.float32)
-        n = np.sum([layer.samples for layer in layers if layer.kind != "speech"], axis=0)
+        silence = np.zeros(n_hops * HOP, dtype=np.float32)
+        s = sum((layer.samples for layer in layers if layer.kind == "speech"), silence)
+        n = sum((layer.samples for layer in layers if layer.kind != "speech"), silence)
         gain = 10.0 ** (rng.uniform(*settings.level_dbfs) / 20.0) / loud_rms(s + n)
         gain = min(gain, 0.99 / (np.max(np.abs(s + n)) + 1e-9))
         for layer in layers:
             layer.samples = layer.samples * np.float32(gain)
         s, n = s * np.float32(gain), n * np.float32(gain)
-        return damage(rng, s + n), s, n, layers, speaker
+        return damage(rng, s + n), s, n, layers, only_one(speaker)
 
     @staticmethod
     def _set_levels(layers, levels):

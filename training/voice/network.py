@@ -33,6 +33,8 @@ class VoiceSettings:
     ----------
     n_mels : int
         Bands in.
+    n_ears : int
+        Ears in, beside the bands.
     hop_s : float
         Duration of a hop, seconds.
     classes : tuple of str
@@ -60,6 +62,7 @@ class VoiceSettings:
     """
 
     n_mels: int = 64
+    n_ears: int = 0
     hop_s: float = 0.01
     classes: tuple = CLASSES
     gru_sizes: tuple = (128, 128)
@@ -177,6 +180,7 @@ class VoiceNet(nn.Module):
         if s.front_size:
             self.front = nn.Linear(s.front_kernel * s.n_mels, s.front_size)
             width = s.front_size
+        width += s.n_ears
         self.grus = nn.ModuleList()
         for size in s.gru_sizes:
             self.grus.append(nn.GRU(width, size, batch_first=True))
@@ -258,13 +262,15 @@ class VoiceNet(nn.Module):
         like = self.input_mean if like is None else like
         return like.new_zeros(1, batch_size, self.settings.state_size)
 
-    def forward(self, features, state=None):
+    def forward(self, features, ears=None, state=None):
         """Run over a sequence.
 
         Parameters
         ----------
         features : Tensor, shape (B, T, n_mels)
             Log-mel hops.
+        ears : Tensor, shape (B, T, n_ears), optional
+            What the other ears said; None is silence from all.
         state : Tensor, shape (1, B, state_size), optional
             What an earlier call returned; None is a reset.
 
@@ -276,11 +282,11 @@ class VoiceNet(nn.Module):
         """
         batch_size = features.shape[0]
         state = self.zero_state(batch_size, features) if state is None else state
-        embedding, state = self.trunk(features, state)
+        embedding, state = self.trunk(features, ears, state)
         return {"embedding": embedding, **self.read(embedding), "state": state}
 
-    def trunk(self, features, state=None):
-        """Embedding (B, T, embedding_size) and new state of log-mel hops."""
+    def trunk(self, features, ears=None, state=None):
+        """Embedding (B, T, embedding_size) and new state of log-mel hops and ears."""
         s = self.settings
         state = self.zero_state(features.shape[0], features) if state is None else state
         parts = list(state.split(s.state_sizes, dim=-1))
@@ -295,6 +301,9 @@ class VoiceNet(nn.Module):
                 # (B, T, n_mels, kernel) -> oldest hop first, as in the exported graph.
                 hidden = hidden.unfold(1, s.front_kernel, 1).transpose(-1, -2).flatten(2)
             hidden = torch.relu(self.front(hidden))
+        if s.n_ears:
+            ears = hidden.new_zeros(*hidden.shape[:2], s.n_ears) if ears is None else ears
+            hidden = torch.cat([hidden, ears], dim=-1)
         layers = []
         for gru, gru_state in zip(self.grus, parts, strict=True):
             if self.training and self.low_precision:

@@ -17,11 +17,13 @@ from training.voice.classes import CLASSES
 
 _STEP_DB, _FLOOR_DB = 0.5, -127.5
 _WEIGHT_STEP = 1.0 / 32.0
+_TOGETHER = 16  # items whose mixtures the ears hear in one go
 
 
-def _fields(n_hops):
+def _fields(n_hops, n_ears):
     return {
         "features": ((n_hops, 64), np.float16),
+        "ears": ((n_hops, n_ears), np.float16),
         "classes": ((n_hops, len(CLASSES)), np.uint8),
         "classes_weight": ((n_hops, len(CLASSES)), np.uint8),
         "band_power": ((n_hops, 64), np.uint8),
@@ -53,6 +55,8 @@ class ItemPool:
     folder : path-like
     n_hops, capacity : int
         Hops an item, items in the ring (about 270 kB an item of 800 hops).
+    n_ears : int
+        Ears heard beside the log-mel.
 
     Attributes
     ----------
@@ -60,12 +64,14 @@ class ItemPool:
     capacity : int
     """
 
-    def __init__(self, folder, n_hops=800, capacity=12000):
+    def __init__(self, folder, n_hops=800, capacity=12000, n_ears=0):
         self.folder, self.n_hops, self.capacity = Path(folder), n_hops, capacity
+        self.n_ears = n_ears
         self.folder.mkdir(parents=True, exist_ok=True)
         self._arrays = {
             name: self._map(name, (capacity, *shape), dtype)
-            for name, (shape, dtype) in _fields(n_hops).items()
+            for name, (shape, dtype) in _fields(n_hops, n_ears).items()
+            if 0 not in shape
         }
         self._count = self._map("count", (1,), np.int64)
 
@@ -76,6 +82,11 @@ class ItemPool:
             with path.open("wb") as file:
                 file.truncate(size)
         return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
+
+    @property
+    def names(self):
+        """Fields of an item."""
+        return tuple(self._arrays)
 
     @property
     def made(self):
@@ -124,14 +135,15 @@ class ItemPool:
         return batch
 
 
-def _fill(make_mixer, folder, n_hops, capacity, stop, niceness, limit):
+def _fill(make_mixer, folder, n_hops, capacity, n_ears, stop, niceness, limit):
     os.nice(niceness)
-    pool = ItemPool(folder, n_hops, capacity)
+    pool = ItemPool(folder, n_hops, capacity, n_ears)
     mixer = make_mixer()
     names = {"speakers": mixer.library.speaker_names, "events": mixer.library.event_names}
     (pool.folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
     while not stop.is_set() and (limit is None or pool.made < limit):
-        pool.put(mixer.item())
+        for item in mixer.items(_TOGETHER):
+            pool.put(item)
 
 
 class PoolFiller:
@@ -155,7 +167,8 @@ class PoolFiller:
         self._process = context.Process(
             target=_fill,
             args=(
-                make_mixer, pool.folder, pool.n_hops, pool.capacity, self._stop, niceness, limit,
+                make_mixer, pool.folder, pool.n_hops, pool.capacity, pool.n_ears,
+                self._stop, niceness, limit,
             ),
             daemon=True,
         )  # fmt: skip

@@ -100,8 +100,8 @@ def measure(x, s, n, layers, speaker, settings):
 
 def _label_speech(classes, weight, layer, own, other, settings):
     n_hops = settings.n_hops
-    classes[:, 0] = layer.active
-    weight[:, 0] = np.where(layer.known, 1.0, 0.0)
+    classes[:, 0] = np.maximum(classes[:, 0], layer.active)
+    weight[:, 0] *= np.where(layer.known, 1.0, 0.0)
     began = np.flatnonzero(np.diff(layer.active.astype(np.int8), prepend=0) > 0)
     for hop in began:
         weight[hop : min(hop + settings.onset_hops, n_hops), 0] *= settings.onset_weight

@@ -22,7 +22,7 @@ from training.voice.network import VoiceNet
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 _KEY_STRIDE = 5  # neighbouring hops have much the same key: the loss looks at one in five
 _BANDS = ("band_power", "s_band_power", "n_band_power")
-_DENSE = ("features", "classes", "classes_weight", "speaker", "event")
+_DENSE = ("features", "ears", "classes", "classes_weight", "speaker", "event")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class TrainSettings:
         Extra weight of hops without speech in the presence loss of items without any.
     confident_weight : float
         Further weight of those hops by how sure the network was that it heard speech.
+    decided_weight, openings_weight : float
+        Of the loss of what the evidence decides, and of each opening a hop.
+    open_cost, shut_cost : tuple of float
+        Bounds within which the costs of the evidence are drawn for every batch, nats.
+    silence_share : float
+        Of items in which an ear says nothing, so that the network goes on without it.
     class_weight, key_weight, level_weight, speaker_weight, event_weight : float
         Of the other losses.
     low_precision : bool
@@ -65,6 +71,11 @@ class TrainSettings:
     average_decay: float = 0.997
     unwanted_weight: float = 1.5
     confident_weight: float = 2.0
+    decided_weight: float = 0.5
+    openings_weight: float = 3.0
+    open_cost: tuple = (1.0, 4.0)
+    shut_cost: tuple = (1.5, 6.0)
+    silence_share: float = 0.2
     class_weight: float = 0.15
     key_weight: float = 0.3
     level_weight: float = 0.1
@@ -191,11 +202,17 @@ class Trainer:
         weights = self.hardness[:filled]
         slots = self.rng.choice(filled, self.settings.batch_size, False, weights / weights.sum())
         slots = np.sort(slots)
-        batch = self.pool.take(slots, _DENSE)
+        batch = self.pool.take(slots, [name for name in _DENSE if name in self.pool.names])
         first = int(self.rng.integers(_KEY_STRIDE))
         batch.update(self.pool.take(slots, _BANDS, slice(first, None, _KEY_STRIDE)))
         batch = {name: torch.from_numpy(value) for name, value in batch.items()}
         batch["key_hops"] = slice(first, None, _KEY_STRIDE)
+        settings = self.settings
+        batch["costs"] = self.rng.uniform(*zip(settings.open_cost, settings.shut_cost, strict=True))
+        if "ears" in batch:
+            shape = (len(slots), 1, batch["ears"].shape[-1])
+            heard = self.rng.random(shape) >= settings.silence_share
+            batch["ears"] *= torch.from_numpy(heard)
         return slots, batch
 
     def train_step(self):
