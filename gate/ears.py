@@ -48,6 +48,8 @@ class Ears:
         Those that there are; a name without one stays silent. They are taken over.
     counters : gate.meters.Counters
         Where failures are counted.
+    rows : int
+        Lanes that are heard side by side: samples and values have so many rows then.
 
     Attributes
     ----------
@@ -60,11 +62,11 @@ class Ears:
     hops; its column is 0 until it answers.
     """
 
-    def __init__(self, names, ears, counters):
-        self.names, self.counters = tuple(names), counters
+    def __init__(self, names, ears, counters, rows=1):
+        self.names, self.counters, self._rows = tuple(names), counters, rows
         found = {ear.name: ear for ear in ears}
         self._ears = [found.get(name) for name in self.names]
-        self._values = np.zeros((1, len(self.names)), np.float32)
+        self._values = np.zeros((rows, len(self.names)), np.float32)
         self.reset()
 
     def reset(self):
@@ -99,10 +101,10 @@ class Ears:
         self.heard = tuple(name for name, ear, wait in pairs if ear is not None and wait == 1)
 
     def process(self, samples):
-        """Hear a hop (hop_length,); returns (1, k) float32, overwritten by the next call."""
+        """Hear a hop (hop_length,); returns (rows, k) float32, overwritten by the next call."""
         for column, ear in enumerate(self._ears):
             if ear is not None:
-                self._values[0, column] = self._one(column, ear, samples)
+                self._values[:, column] = self._one(column, ear, samples)
         return self._values
 
     def _one(self, column, ear, samples):
@@ -111,7 +113,8 @@ class Ears:
             return 0.0
         try:
             value = ear.process(samples)
-            if not math.isfinite(value):
+            finite = math.isfinite(value) if self._rows == 1 else np.isfinite(value).all()
+            if not finite:
                 raise FloatingPointError("what the ear said is not finite")
         except Exception:
             self._fail(column, ear)

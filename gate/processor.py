@@ -33,7 +33,8 @@ class GateProcessor:
     detector : Detector
         Taken over by the gate; forked for independent channels.
     ears : sequence of gate.ears.Ear, optional
-        Second ears, taken over likewise; the detector listens to those that it names.
+        Second ears, taken over likewise; the detector listens to those that it names. None:
+        those that the detector brings along as its attribute ``ears``.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class GateProcessor:
     passes the decimator (about 1 ms) and is decided on every 10 ms.
     """
 
-    def __init__(self, settings=None, *, sample_rate, channels=1, detector, ears=()):
+    def __init__(self, settings=None, *, sample_rate, channels=1, detector, ears=None):
         check_format(sample_rate, channels)
         self._settings = settings or GateSettings()
         self.sample_rate = sample_rate
@@ -65,11 +66,12 @@ class GateProcessor:
         self.on_hop = None
         self.on_gains = None
         self._detector = detector
+        if ears is None:
+            ears = getattr(detector, "ears", ())
         self._linked = self._settings.stereo_link == "linked"
         n_lanes = 1 if self._linked else channels
         self._lanes = [
-            self._lane(*self._of(index, detector, ears))
-            for index in range(n_lanes)
+            self._lane(*self._of(index, detector, ears)) for index in range(n_lanes)
         ]
         self._delay = DelayLine(
             sample_rate,
@@ -173,6 +175,18 @@ class GateProcessor:
     def ears_heard(self):
         """Names of the second ears that are heard, a tuple."""
         return self._lanes[0].ears.heard
+
+    @property
+    def ears_silent(self):
+        """Why the others are not heard: name to reason, a dict."""
+        ears = self._lanes[0].ears
+        why = getattr(self._detector, "ears_silent", {})
+        found = [ear.name for ear in ears.found]
+        return {
+            name: "failing" if name in found else why.get(name, "not there")
+            for name in ears.names
+            if name not in ears.heard
+        }
 
     @property
     def meters(self):

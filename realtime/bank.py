@@ -4,6 +4,7 @@ import numpy as np
 
 from gate.delay import DelayLine
 from gate.detector import Detection
+from gate.ears import Ears
 from gate.errors import ConfigError
 from gate.lane import Lane
 from gate.meters import Counters
@@ -11,6 +12,7 @@ from gate.processor import as_floats
 from gate.settings import RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 from realtime.batched_detector import BatchedDetector
+from realtime.ears import open_ears
 
 MAX_BANK_CHANNELS = 64
 
@@ -22,7 +24,7 @@ class _Row:
         self.info = bank.detector.info
         self._bank, self._index = bank, index
 
-    def process(self, features):
+    def process(self, features, ears=None):
         """The row of the hop that the bank has just classified."""
         if self._bank.error is not None:
             raise self._bank.error
@@ -47,6 +49,8 @@ class GateBank:
         1 to 64.
     model : str or path-like
         Detector.
+    ears : sequence of str, optional
+        Second ears to listen with, of those that the detector names; None: all.
 
     Attributes
     ----------
@@ -59,7 +63,7 @@ class GateBank:
     Latency as `gate.processor.GateProcessor`'s. Non-finite samples become silence.
     """
 
-    def __init__(self, settings=None, *, sample_rate, channels, model="voice"):
+    def __init__(self, settings=None, *, sample_rate, channels, model="voice", ears=None):
         check_format(sample_rate, 1)
         if not isinstance(channels, int) or not 1 <= channels <= MAX_BANK_CHANNELS:
             raise ConfigError(f"channels={channels} must be from 1 to {MAX_BANK_CHANNELS}")
@@ -77,6 +81,12 @@ class GateBank:
             Lane(one, sample_rate, _Row(self, index), self.counters)
             for index, one in enumerate(per_channel)
         ]
+        info = self.detector.info
+        ears, self.ears_silent = open_ears(info, ears, channels)
+        self._ears = Ears(info.ears, ears, self.counters, channels)
+        for lane in self.lanes:
+            lane.ears = self._ears
+        self._samples = np.empty((channels, info.mel.hop_length), np.float32)
         self._features = np.empty((channels, self.detector.info.mel.n_mels), np.float32)
         self._delay = DelayLine(
             sample_rate, channels, ms_to_samples(RANGES["lookahead_ms"][1], sample_rate),
@@ -127,13 +137,15 @@ class GateBank:
         return result
 
     def _end_hop(self):
-        heard = [lane.frontend.take() for lane in self.lanes]
-        for row, (_, features, _) in zip(self._features, heard, strict=True):
-            row[:] = features
+        heard = []
+        for index, lane in enumerate(self.lanes):
+            self._samples[index], self._features[index], power = lane.frontend.take()
+            heard.append(power)
+        heard_too = (self._ears.process(self._samples),) if self._ears.names else ()
         self.error = None
         try:
-            self.detection = self.detector.process(self._features)
+            self.detection = self.detector.process(self._features, *heard_too)
         except Exception as error:  # every lane then fails open, counts, and tries again
             self.error = error
-        for lane, (_, features, power) in zip(self.lanes, heard, strict=True):
-            lane.decide(features, power)
+        for index, (lane, power) in enumerate(zip(self.lanes, heard, strict=True)):
+            lane.decide(self._features[index], power)

@@ -5,7 +5,7 @@ import numpy as np
 from gate.detector import Detection
 from gate.errors import ModelError
 from realtime.models import find_model
-from realtime.onnx_detector import _OUTPUTS, OnnxDetector
+from realtime.onnx_detector import _OUTPUTS, OnnxDetector, heard_or_silence
 
 
 class BatchedDetector:
@@ -49,19 +49,21 @@ class BatchedDetector:
             self._state = self._state.copy()
             np.moveaxis(self._state, self._channel_axis, 0)[channel] = 0.0
 
-    def process(self, features):
+    def process(self, features, ears=None):
         """Classify one hop of every channel.
 
         Parameters
         ----------
         features : ndarray, shape (channels, n_mels), float32
+        ears : ndarray, shape (channels, k), float32, optional
 
         Returns
         -------
         gate.detector.Detection
             A row a channel.
         """
-        *found, self._state = self._session.run(
-            [*_OUTPUTS, "state_out"], {"features": features, "state": self._state}
-        )
+        given = {"features": features, "state": self._state}
+        if self.info.ears:
+            given["ears"] = heard_or_silence(ears, self.channels, len(self.info.ears))
+        *found, self._state = self._session.run([*_OUTPUTS, "state_out"], given)
         return Detection(*found)

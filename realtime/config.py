@@ -18,12 +18,15 @@ class EngineSettings:
         Shipped name or path of a detector.
     profile : str or None
         Path of a profile made by ``gate-learn``.
+    ears : list of str or None
+        Second ears to listen with, of those that the detector names; None: all.
     block_size : int
         Samples a block, 1..65536.
     """
 
     model: str = "voice"
     profile: str | None = None
+    ears: list | None = None
     block_size: int = 100
 
     def __post_init__(self):
@@ -31,6 +34,10 @@ class EngineSettings:
             raise ConfigError(f"model={self.model!r} must be a name or a path")
         if self.profile is not None and not isinstance(self.profile, str):
             raise ConfigError(f"profile={self.profile!r} must be a path")
+        if self.ears is not None and not (
+            isinstance(self.ears, list) and all(isinstance(name, str) for name in self.ears)
+        ):
+            raise ConfigError(f"ears={self.ears!r} must be a list of names, or null for all")
         if not isinstance(self.block_size, int) or not 1 <= self.block_size <= 65536:
             raise ConfigError(f"block_size={self.block_size!r} must be from 1 to 65536")
 

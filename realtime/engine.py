@@ -8,7 +8,7 @@ NO_MODEL = "none"
 """Name of no detector, in configurations and on command lines: a plain level gate."""
 
 
-def open_detector(model="voice", profile=None, remember=False):
+def open_detector(model="voice", profile=None, remember=False, ears=None):
     """A detector by name or path, with a taught profile around it where one is given.
 
     Parameters
@@ -20,23 +20,26 @@ def open_detector(model="voice", profile=None, remember=False):
         A profile made by ``gate-learn``.
     remember : bool
         Keep the last two seconds, for corrections of the profile while it runs.
+    ears : sequence of str, optional
+        Which of the second ears that the detector names to open; None: all, (): none. Those
+        that cannot be opened are silent, and its ``ears_silent`` says why.
 
     Raises
     ------
     ModelError
     """
     if profile is None:
-        return _open_plain(model)
+        return _open_plain(model, ears)
     from realtime.learn.profile import load_profile
     from realtime.learn.profile_detector import ProfileDetector
 
     taught = load_profile(profile)
     if model in (None, NO_MODEL):
         raise ModelError(f"{profile}: was taught on detector {taught.detector!r}; there is none")
-    return ProfileDetector(_open_plain(model), taught, str(profile), remember)
+    return ProfileDetector(_open_plain(model, ears), taught, str(profile), remember)
 
 
-def _open_plain(model):
+def _open_plain(model, ears):
     if model in (None, NO_MODEL):
         from gate.detector import NoDetector
 
@@ -50,11 +53,18 @@ def _open_plain(model):
     path = find_model(model)
     session = open_session(path)
     if is_embedding_head(metadata_of(session)):
-        return open_vggish_detector(OnnxDetector(find_model("voice")), path)
-    return OnnxDetector(path, session)
+        return open_vggish_detector(_with_ears(OnnxDetector(find_model("voice")), ears), path)
+    return _with_ears(OnnxDetector(path, session), ears)
 
 
-def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=None):
+def _with_ears(detector, wanted):
+    from realtime.ears import open_ears
+
+    detector.ears, detector.ears_silent = open_ears(detector.info, wanted)
+    return detector
+
+
+def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=None, ears=None):
     """Open a streaming gate.
 
     Parameters
@@ -69,6 +79,8 @@ def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=
         See `open_detector`.
     profile : str or Path, optional
         A profile made by ``gate-learn``.
+    ears : sequence of str, optional
+        See `open_detector`; ``gate.ears_heard`` names those that are heard.
 
     Returns
     -------
@@ -91,5 +103,5 @@ def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=
         settings,
         sample_rate=sample_rate,
         channels=channels,
-        detector=open_detector(model, profile),
+        detector=open_detector(model, profile, ears=ears),
     )

@@ -11,6 +11,7 @@ from gate.decision import EvidenceRule
 from gate.detector import Detection, DetectorInfo
 from gate.errors import ConfigError, ModelError
 from gate.features import MelSettings
+from realtime.ears import ear_specs
 from realtime.onnx_session import metadata_of, open_session
 
 FORMAT = "exemplar-gate-detector"
@@ -37,6 +38,9 @@ class OnnxDetector:
 
     Notes
     -----
+    `ears` and `ears_silent` are filled in by `realtime.engine.open_detector`: the second ears that
+    a gate around this detector takes over, and why others are not heard.
+
     State: the network's. Latency: 0, it is causal. One hop runs on preallocated bindings: two
     sets, so that the state written by one call is read in place by the next.
     """
@@ -48,6 +52,7 @@ class OnnxDetector:
         inputs = {i.name: i for i in self._session.get_inputs()}
         # A named dimension counts the channels of a detector that can take several at once.
         self._state_shape = [n if isinstance(n, int) else 1 for n in inputs["state"].shape]
+        self.ears, self.ears_silent = [], dict.fromkeys(self.info.ears, "not opened")
         self._bind()
         self.reset()
 
@@ -58,6 +63,7 @@ class OnnxDetector:
         info, n_mels = self.info, self.info.mel.n_mels
         self._states = [np.zeros(self._state_shape, np.float32) for _ in range(2)]
         self._features = np.zeros((1, n_mels), np.float32)
+        self._heard = np.zeros((1, len(info.ears)), np.float32)
         # No names are given to ballistics' columns in the file: attack, hold, release.
         shapes = {
             "embedding": (1, self._width("embedding")),
@@ -69,39 +75,45 @@ class OnnxDetector:
         self._detection = Detection(**self._results)
         value = ort.OrtValue.ortvalue_from_numpy  # shares the array's memory on the CPU
         shared = {name: value(array) for name, array in self._results.items()}
-        features = value(self._features)
+        features, heard = value(self._features), None
+        if info.ears:
+            heard = value(self._heard)
         states = [value(state) for state in self._states]
         self._bindings = []
         for turn in range(2):
             binding = self._session.io_binding()
             binding.bind_ortvalue_input("features", features)
             binding.bind_ortvalue_input("state", states[turn])
+            if info.ears:
+                binding.bind_ortvalue_input("ears", heard)
             for name, result in shared.items():
                 binding.bind_ortvalue_output(name, result)
             binding.bind_ortvalue_output("state_out", states[1 - turn])
             self._bindings.append(binding)
-        self._keep = (shared, features, states)
+        self._keep = (shared, features, heard, states)
         self._turn = 0
 
     def _width(self, output):
         return next(o.shape[-1] for o in self._session.get_outputs() if o.name == output)
 
-    def process(self, features):
+    def process(self, features, ears=None):
         """Classify the next hops; see `gate.detector.Detector.process`."""
         if len(features) != 1:
-            return self._process_many(features)
+            return self._process_many(features, ears)
         self._features[:] = features
+        if self.info.ears:
+            self._heard[:] = 0.0 if ears is None else ears
         # The inner session's call spares a layer of Python; the public one does the same.
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
         return self._detection
 
-    def _process_many(self, features):
-        features = np.ascontiguousarray(features, dtype=np.float32)
+    def _process_many(self, features, ears):
         state = self._states[self._turn]
-        *found, state_out = self._session.run(
-            [*_OUTPUTS, "state_out"], {"features": features, "state": state}
-        )
+        given = {"features": np.ascontiguousarray(features, dtype=np.float32), "state": state}
+        if self.info.ears:
+            given["ears"] = heard_or_silence(ears, len(features), len(self.info.ears))
+        *found, state_out = self._session.run([*_OUTPUTS, "state_out"], given)
         state[...] = state_out
         return Detection(*found)
 
@@ -117,6 +129,13 @@ class OnnxDetector:
         other._bind()
         other._states[0][...] = self._states[self._turn]
         return other
+
+
+def heard_or_silence(ears, n_rows, n_ears):
+    """What the ears said as an input (n_rows, n_ears); None is silence."""
+    if ears is None:
+        return np.zeros((n_rows, n_ears), np.float32)
+    return np.ascontiguousarray(ears, dtype=np.float32)
 
 
 def _read_info(path, session):
@@ -144,13 +163,14 @@ def _read_info(path, session):
         thresholds = {k: float(v) for k, v in json.loads(meta["presence_threshold"]).items()}
         hysteresis = {k: float(v) for k, v in json.loads(meta["presence_hysteresis"]).items()}
         decision = _decision(json.loads(meta.get("decision", "{}")), thresholds)
+        ears = tuple(spec.name for spec in ear_specs(meta.get("ears", "[]")))
     except ConfigError as error:
         refuse(f"metadata {error}")
     except KeyError as error:
         refuse(f"metadata {error.args[0]!r} is missing")
     except (ValueError, TypeError, AttributeError) as error:
         refuse(f"metadata cannot be read ({error})")
-    _check_shapes(session, mel, classes, refuse)
+    _check_shapes(session, mel, classes, ears, refuse)
     known = {"format", "format_version", "kind", "name", "classes", "targets"} | set(_MEL_FIELDS)
     return DetectorInfo(
         name=meta.get("name", path.stem),
@@ -160,6 +180,7 @@ def _read_info(path, session):
         presence_threshold=thresholds,
         presence_hysteresis=hysteresis,
         decision=decision,
+        ears=ears,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         metadata={k: v for k, v in meta.items() if k not in known},
     )
@@ -171,18 +192,21 @@ def _decision(told, thresholds):
     return rules | {target: EvidenceRule(**values) for target, values in told.items()}
 
 
-def _check_shapes(session, mel, classes, refuse):
+def _check_shapes(session, mel, classes, ears, refuse):
     frontend = MelSettings(log_offset=mel.log_offset)
     if mel != frontend:
         refuse(f"frontend {mel} must be {frontend}")
     inputs = {i.name: i for i in session.get_inputs()}
     outputs = {o.name: o for o in session.get_outputs()}
-    if set(inputs) != {"features", "state"}:
-        refuse(f"inputs {sorted(inputs)} must be features and state")
+    asked = {"features", "state", "ears"} if ears else {"features", "state"}
+    if set(inputs) != asked:
+        refuse(f"inputs {sorted(inputs)} must be {', '.join(sorted(asked))}")
     missing = {*_OUTPUTS, "state_out"} - set(outputs)
     if missing:
         refuse(f"output {sorted(missing)[0]!r} is missing")
     widths = {"features": mel.n_mels, "presence": len(classes), "key": mel.n_mels, "ballistics": 3}
+    if ears:
+        widths["ears"] = len(ears)
     for name, width in widths.items():
         shape = (inputs | outputs)[name].shape
         if len(shape) != 2 or shape[1] != width:

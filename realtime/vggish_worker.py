@@ -122,6 +122,7 @@ class VggishDetector:
             targets=targets,
             presence_threshold=dict.fromkeys(targets, threshold),
             presence_hysteresis=dict.fromkeys(targets, float(meta["presence_hysteresis"])),
+            decision={},  # its answers come four a second: the classic rule
             sha256=digest.hexdigest(),
             metadata={"head": json.dumps(meta), "compact": self.compact.info.name},
         )
@@ -155,9 +156,19 @@ class VggishDetector:
         other._rows = self._rows.copy()
         return other
 
-    def process(self, features):
+    @property
+    def ears(self):
+        """Second ears that the compact detector brings along."""
+        return getattr(self.compact, "ears", ())
+
+    @property
+    def ears_silent(self):
+        """Why some are not heard."""
+        return getattr(self.compact, "ears_silent", {})
+
+    def process(self, features, *ears):
         """Classify the next hops; see `gate.detector.Detector.process`."""
-        found = self.compact.process(features)
+        found = self.compact.process(features, *ears)
         n_hops = len(features)
         presence = self._one if n_hops == 1 else np.empty((n_hops, 1), dtype=np.float32)
         compact_presence = found.presence[:, self._columns].max(axis=1)

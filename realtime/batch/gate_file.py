@@ -99,6 +99,7 @@ def gate_file(job, config, progress=None, detailed=False):
             channels=info.channels,
             model=config.engine.model,
             profile=config.engine.profile,
+            ears=config.engine.ears,
         )
         key_chunks = _key_chunks(stack, job, info)
         summary = Summary(info, config.gate) if detailed else None

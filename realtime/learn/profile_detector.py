@@ -97,6 +97,7 @@ class ProfileDetector:
             presence_threshold=dict.fromkeys(names, profile.presence_threshold),
             presence_hysteresis=dict.fromkeys(names, profile.presence_hysteresis),
             decision={} if profile.rule is None else dict.fromkeys(names, profile.rule),
+            ears=base.ears,
             sha256=base.sha256,
             metadata={**base.metadata, "profile": profile.name},
         )
@@ -107,9 +108,20 @@ class ProfileDetector:
         self._found = self._detection = None
         self._head = _Head(profile, size, n_mels)
 
-    def process(self, features):
+    @property
+    def ears(self):
+        """Second ears that the wrapped detector brings along."""
+        return getattr(self.detector, "ears", ())
+
+    @property
+    def ears_silent(self):
+        """Why some are not heard."""
+        return getattr(self.detector, "ears_silent", {})
+
+    def process(self, features, ears=None):
         """Classify the next hops; see `gate.detector.Detector.process`."""
-        found = self.detector.process(features)
+        detector = self.detector
+        found = detector.process(features, ears) if self.info.ears else detector.process(features)
         head, n_hops = self._head, len(features)
         if n_hops != 1:
             return self._process_many(features, found, head)

@@ -1,0 +1,143 @@
+"""Silero VAD's network for 16 kHz, laid out anew for this gate from the weights of its file.
+
+The file that the package ships takes one chunk a call through some ninety nodes, and batches
+only chunks that do not follow each other. Here the same sums are matrix products (a convolution
+over four frames, of which half the taps meet padding, is one), and the chunks of one call follow
+each other through the LSTM. One chunk costs half, a chunk of a long file a seventh (measured);
+a test holds the numbers to the file's.
+"""
+
+import numpy as np
+
+from gate.errors import ModelError
+from realtime.onnx_bytes import write_model
+
+CHUNK, CONTEXT = 512, 64
+"""New samples a chunk, and samples of the one before that come with it."""
+
+_FRAME, _STEP, _N_FRAMES, _BINS, _SIZE = 256, 128, 4, 129, 128
+
+
+def frame_index():
+    """Where in a window of context and chunk the samples of its frames lie, (4, 256) int.
+
+    The last frame reaches 64 samples beyond the end, where the signal is mirrored.
+    """
+    index = np.arange(_N_FRAMES)[:, None] * _STEP + np.arange(_FRAME)
+    length = CONTEXT + CHUNK
+    return np.where(index < length, index, 2 * (length - 1) - index)
+
+
+def silero_model(weights):
+    """Serialized ONNX model.
+
+    Parameters
+    ----------
+    weights : dict of str to ndarray
+        Of the package's file for 16 kHz.
+
+    Returns
+    -------
+    bytes
+        Inputs ``frames`` (T x C, 4, 256) of T chunks of C channels, channels innermost, ``h`` and
+        ``c`` (1, C, 128); outputs ``logit`` (T x C, 1), ``h_out``, ``c_out``.
+
+    Raises
+    ------
+    ModelError
+        If the weights are not that network's.
+    """
+    try:
+        values = {name: np.asarray(value, np.float32) for name, value in _values(weights).items()}
+    except (KeyError, ValueError, IndexError) as error:
+        raise ModelError(f"not the weights of Silero VAD for 16 kHz ({error})") from None
+    values |= {
+        name: np.array(value, np.int64)
+        for name, value in {
+            "halves": [_BINS, _BINS], "edges": [0, 1, 0, 0, 1, 0], "axis": [1], "two": [2],
+            "at0": [0], "at1": [1], "at2": [2], "to0": [4], "to1": [5], "to2": [6],
+            "flat": [0, _N_FRAMES * _SIZE], "any": [-1], "wide": [_SIZE], "rows": [-1, _SIZE],
+        }.items()
+    }  # fmt: skip
+    nodes = [
+        ("MatMul", ["frames", "basis"], ["waves"], {}),
+        ("Split", ["waves", "halves"], ["real", "imaginary"], {"axis": 2}),
+        ("Mul", ["real", "real"], ["real2"], {}),
+        ("Mul", ["imaginary", "imaginary"], ["imaginary2"], {}),
+        ("Add", ["real2", "imaginary2"], ["power"], {}),
+        ("Sqrt", ["power"], ["magnitude"], {}),
+        ("Pad", ["magnitude", "edges"], ["padded"], {}),
+        *(("Slice", ["padded", f"at{k}", f"to{k}", "axis"], [f"tap{k}"], {}) for k in range(3)),
+        ("Concat", ["tap0", "tap1", "tap2"], ["taps"], {"axis": 2}),
+        ("MatMul", ["taps", "weight0"], ["sum0"], {}),
+        ("Add", ["sum0", "bias0"], ["biased0"], {}),
+        ("Relu", ["biased0"], ["layer0"], {}),
+        ("Reshape", ["layer0", "flat"], ["flat0"], {}),
+    ]
+    before = "flat0"
+    for k in (1, 2, 3):
+        nodes.append(("Gemm", [before, f"weight{k}", f"bias{k}"], [f"sum{k}"], {}))
+        nodes.append(("Relu", [f"sum{k}"], [f"layer{k}"], {}))
+        before = f"layer{k}"
+    nodes += [
+        ("Shape", ["h"], ["h_shape"], {}),
+        ("Slice", ["h_shape", "at1", "two"], ["channels"], {}),
+        ("Concat", ["any", "channels", "wide"], ["sequence_shape"], {"axis": 0}),
+        ("Reshape", [before, "sequence_shape"], ["sequence"], {}),
+        ("LSTM", ["sequence", "w", "r", "b", "", "h", "c"], ["said", "h_out", "c_out"],
+         {"hidden_size": _SIZE}),
+        ("Reshape", ["said", "rows"], ["said_rows"], {}),
+        ("Relu", ["said_rows"], ["positive"], {}),
+        ("Gemm", ["positive", "weight4", "bias4"], ["logit"], {"transB": 1}),
+    ]  # fmt: skip
+    state = [1, "C", _SIZE]
+    return write_model(
+        nodes,
+        {"frames": ["N", _N_FRAMES, _FRAME], "h": state, "c": state},
+        {"logit": ["N", 1], "h_out": state, "c_out": state},
+        values,
+    )
+
+
+def _values(weights):
+    """The weights as matrices for products from the left."""
+
+    def of(name):
+        return weights[f"model.{name}"]
+
+    kernels = [of(f"encoder.{k}.reparam_conv.weight") for k in range(4)]
+    biases = [of(f"encoder.{k}.reparam_conv.bias") for k in range(4)]
+    # Layer 1, stride 2 over four frames: outputs at frames 0 and 2, as one matrix over all four.
+    n_in, n_out = kernels[1].shape[1], kernels[1].shape[0]
+    second = np.zeros((_N_FRAMES * n_in, 2 * n_out), np.float32)
+    for out in range(2):
+        for tap in range(3):
+            frame = 2 * out + tap - 1
+            if frame >= 0:
+                columns = slice(out * n_out, (out + 1) * n_out)
+                second[frame * n_in : (frame + 1) * n_in, columns] = kernels[1][:, :, tap].T
+    return {
+        "basis": of("stft.forward_basis_buffer").reshape(2 * _BINS, _FRAME).T,
+        "weight0": kernels[0].transpose(2, 1, 0).reshape(3 * _BINS, -1),
+        "bias0": biases[0],
+        "weight1": second,
+        "bias1": np.tile(biases[1], 2),
+        # Layer 2, stride 2 over two: its first tap meets padding. Layer 3 over one: its middle.
+        "weight2": np.concatenate([kernels[2][:, :, 1].T, kernels[2][:, :, 2].T]),
+        "bias2": biases[2],
+        "weight3": kernels[3][:, :, 1].T,
+        "bias3": biases[3],
+        "w": _gates(of("decoder.rnn.weight_ih"))[None],
+        "r": _gates(of("decoder.rnn.weight_hh"))[None],
+        "b": np.concatenate(
+            [_gates(of("decoder.rnn.bias_ih")), _gates(of("decoder.rnn.bias_hh"))]
+        )[None],
+        "weight4": of("decoder.decoder.2.weight")[:, :, 0],
+        "bias4": of("decoder.decoder.2.bias"),
+    }
+
+
+def _gates(rows):
+    """From the order input, forget, cell, output to ONNX's input, output, forget, cell."""
+    into, forget, cell, out = np.split(rows, 4)
+    return np.concatenate([into, out, forget, cell])
