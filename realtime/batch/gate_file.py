@@ -105,7 +105,11 @@ def gate_file(job, config, progress=None, detailed=False):
         summary = Summary(info, config.gate) if detailed else None
         listeners = [summary.hop] if detailed else []
         trace = plot = None
-        writer = stack.enter_context(AudioWriter(job.output, written, reader.tags, job.quality))
+        strings = reader.metadata.strings(written, reader.tags)
+        writer = stack.enter_context(AudioWriter(job.output, written, strings, job.quality))
+        lost = reader.metadata.lost(written, strings)
+        if lost:
+            reader.notes.append(f"not kept in {job.output.name}: {', '.join(lost)}")
         if job.trace:
             trace = stack.enter_context(TraceWriter(job.trace_path, len(processor.lanes)))
             listeners.append(trace)
@@ -126,7 +130,7 @@ def gate_file(job, config, progress=None, detailed=False):
         report["notes"] = reader.notes
         if plot is not None:
             plot.save(job.plot_path, config.gate, processor, job.source.name)
-        writer.commit()
+        writer.commit(lambda file: reader.metadata.finish(file, written))
         if trace is not None:
             trace.commit()
     return report

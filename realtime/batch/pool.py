@@ -1,13 +1,19 @@
 """Many files at once on this machine; joblib does the distributing."""
 
+import os
+import signal
+import threading
 import time
 
 from gate.errors import AudioFileError, GateError
 from realtime.batch.gate_file import gate_file
 from realtime.batch.leftovers import remove_leftovers
+from realtime.outputs import why
 
 ATTEMPTS = 2
 """Processes that a file may kill before it counts as failed."""
+
+_LOOK_S = 0.1
 
 
 def gate_one(job, config, detailed=False, progress=None):
@@ -20,7 +26,9 @@ def gate_one(job, config, detailed=False, progress=None):
     except MemoryError:
         return f"{job.source}: not enough memory"
     except OSError as error:
-        return f"{error.filename or job.source}: {error.strerror or error}"
+        return f"{error.filename or job.source}: {why(error)}"
+    except Exception as error:  # one file's trouble must not stop the rest
+        return f"{job.source}: unexpected {type(error).__name__}: {error}"
     elapsed = time.perf_counter() - started
     return {
         "file": str(job.source),
@@ -51,24 +59,37 @@ def run_pool(jobs, config, detailed, n_jobs, admit):
     """
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    left = list(jobs)
-    while left:
-        admitted, done = {}, set()
-        try:
-            for job, outcome in _parallel(_admit_all(left, admit, admitted), config, detailed,
-                                          n_jobs):  # fmt: skip
-                done.add(job)
-                yield job, outcome
-            return
-        except BrokenProcessPool:
-            left = [job for job in left if job not in done]
-        for job in [job for job in admitted if job not in done]:
-            left.remove(job)
+    left, admitted, done = list(jobs), {}, set()
+    try:
+        while left:
             try:
-                yield from _parallel([(job, admitted[job])], config, detailed, 2)
+                for job, outcome in _parallel(
+                    _admit_all(left, admit, admitted), config, detailed, n_jobs
+                ):
+                    done.add(job)
+                    yield job, outcome
+                return
             except BrokenProcessPool:
-                yield job, f"{job.source}: the process that gated it died, twice"
-            remove_leftovers([job])
+                left = [job for job in left if job not in done]
+            for job in [job for job in admitted if job not in done]:
+                left.remove(job)
+                try:
+                    yield from _parallel([(job, admitted[job])], config, detailed, 2)
+                except BrokenProcessPool:
+                    yield job, f"{job.source}: the process that gated it died, twice"
+                remove_leftovers([job])
+                done.add(job)
+    except BaseException:
+        _end_workers()
+        remove_leftovers([job for job in admitted if job not in done])
+        raise
+
+
+def _end_workers():
+    """Kill the pool: nobody waits for what it is doing."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def _admit_all(jobs, admit, admitted):
@@ -90,8 +111,28 @@ def _parallel(pairs, config, detailed, n_jobs):
         n_jobs, backend="loky", return_as="generator_unordered", batch_size=1,
         pre_dispatch="2*n_jobs",
     )  # fmt: skip
-    yield from parallel(delayed(_task)(job, what, config, detailed) for job, what in pairs)
+    owner = os.getpid()
+    yield from parallel(delayed(_task)(job, what, config, detailed, owner) for job, what in pairs)
 
 
-def _task(job, what, config, detailed):
+def _task(job, what, config, detailed, owner):
+    _live_as_long_as(owner)
     return job, what if isinstance(what, str) else gate_one(what, config, detailed)
+
+
+def _live_as_long_as(owner):
+    """End this process soon after its owner, who alone answers to signals from the terminal."""
+    if _watched:
+        return
+    _watched.append(owner)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(owner,), name="owner watch", daemon=True).start()
+
+
+def _watch(owner):
+    while os.getppid() == owner:
+        time.sleep(_LOOK_S)
+    os._exit(1)
+
+
+_watched = []

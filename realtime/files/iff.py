@@ -75,6 +75,11 @@ def examine(file, size, head):
     return None
 
 
+def w64_name(name):
+    """How W64 writes the name of a WAV chunk."""
+    return name.lower() + _W64_TAIL
+
+
 def walk(file, size, layout, at, strict=False):
     """Chunks from `at` on, as far as they make sense.
 

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from gate.errors import AudioFileError
 from gate.settings import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from realtime.files.examine import examine
 from realtime.files.formats import AudioInfo
+from realtime.files.metadata import Metadata
 from realtime.files.structure import View
 from realtime.outputs import why
 
@@ -222,6 +224,11 @@ class AudioReader:
                 return
             self.frames_read += len(data)
             yield np.multiply(data, np.float32(2.0**-31), dtype=np.float32) if whole else data
+
+    @cached_property
+    def metadata(self):
+        """What the file holds beside its sound."""
+        return Metadata(self._raw, self.structure)
 
     @property
     def info_read(self):

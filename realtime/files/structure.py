@@ -135,3 +135,19 @@ def read_at(file, at, n):
     """`n` bytes from `at`, fewer at the file's end."""
     file.seek(at)
     return file.read(n)
+
+
+def splice(file, at, remove, data):
+    """Replace `remove` bytes at `at` by `data`; what follows moves."""
+    file.seek(0, 2)
+    size, shift, step = file.tell(), len(data) - remove, 1 << 20
+    moved = range(at + remove, size, step)
+    if shift:
+        for begin in reversed(moved) if shift > 0 else moved:
+            block = read_at(file, begin, min(step, size - begin))
+            file.seek(begin + shift)
+            file.write(block)
+    file.seek(at)
+    file.write(data)
+    if shift < 0:
+        file.truncate(size + shift)

@@ -1,0 +1,158 @@
+"""Kills `gate-batch --jobs 2` at random moments and takes the work up again.
+
+Each run is ended by TERM, INT or KILL, alternately, at a moment drawn from its whole duration;
+then ``--resume`` ends the work. All outputs must be those of a run that nobody disturbed, and
+nothing else may be left: no partial files, no processes.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+_RATE = 16000
+
+
+def make_inputs(folder, n_files=6, seconds=20.0, seed=0):
+    """Write recordings of noise that comes and goes, of several formats."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for index in range(n_files):
+        n = int(seconds * _RATE)
+        sound = 0.2 * rng.standard_normal(n) * (np.arange(n) // 8000 % 2)
+        suffix = ("wav", "flac", "ogg")[index % 3]
+        soundfile.write(folder / f"{index}.{suffix}", sound, _RATE)
+
+
+def command(inputs, out, *more):
+    """The command line of a run."""
+    return [
+        sys.executable, "-m", "realtime.batch.cli", str(inputs), "-o", str(out), "--model", "none",
+        "--threshold-db", "-40", "--jobs", "2", "--trace", "--quiet", *more,
+    ]  # fmt: skip
+
+
+def contents(folder):
+    """Every file of a folder but the journal, by name."""
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return {name: _held(p) for name, p in found.items() if name != ".gate-batch.jsonl"}
+
+
+def _held(path):
+    if path.suffix == ".ogg":  # the same sound has another serial number every time
+        return soundfile.read(path, dtype="float32")[0].tobytes()
+    return path.read_bytes()
+
+
+def descendants(mark):
+    """Command lines of living processes whose environment holds `mark` (Linux)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark.encode() in (entry / "environ").read_bytes():
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+    return found
+
+
+def one_kill(inputs, out, number, after_s, mark):
+    """Start a run and end it; returns its exit code and what it said."""
+    environment = os.environ | {"KILLER_MARK": mark}
+    process = subprocess.Popen(
+        command(inputs, out, "--resume"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=environment, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(after_s)
+    if number == signal.SIGINT:  # Ctrl-C reaches everyone
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+    else:
+        process.send_signal(number)
+    said = process.communicate(timeout=60)[0].decode(errors="replace")
+    until = time.monotonic() + 10.0
+    while (left := descendants(mark)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return process.returncode, said, left
+
+
+def killer_loop(folder, runs, seed=0, n_files=6, seconds=20.0, say=print):
+    """Kill and resume; raises `AssertionError` at the first fault.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to work; must not exist.
+    runs, seed, n_files : int
+    seconds : float
+        Of each input.
+    say : callable
+
+    Returns
+    -------
+    dict
+        How many runs ended how.
+    """
+    rng = random.Random(seed)
+    inputs, whole = folder / "in", folder / "whole"
+    make_inputs(inputs, n_files, seconds)
+    started = time.monotonic()
+    subprocess.run(command(inputs, whole), check=True)
+    duration = time.monotonic() - started
+    expected = contents(whole)
+    assert len(expected) == 2 * n_files
+    ends = {}
+    for run in range(runs):
+        out = folder / "out"
+        number = SIGNALS[run % 3]
+        mark = f"{folder.name}-{run}"
+        code, said, left = one_kill(inputs, out, number, rng.uniform(0.0, 1.1 * duration), mark)
+        assert not left, f"run {run}: {number.name} left processes: {left}"
+        assert "Traceback" not in said, f"run {run}: {said}"
+        if out.exists():
+            held = contents(out)
+            if number != signal.SIGKILL:
+                assert set(held) <= set(expected), f"run {run}: left {set(held) - set(expected)}"
+            for name in set(held) & set(expected):
+                assert held[name] == expected[name], f"run {run}: {name} is not whole"
+        done = subprocess.run(command(inputs, out, "--resume"), capture_output=True, text=True)
+        assert done.returncode == 0, f"run {run}: --resume: {done.stderr}"
+        assert contents(out) == expected, f"run {run}: after --resume: {sorted(contents(out))}"
+        shutil.rmtree(out)
+        key = f"{number.name}, exit code {code}"
+        ends[key] = ends.get(key, 0) + 1
+        say(f"{run + 1} of {runs}: {key}")
+    return ends
+
+
+def main(argv=None):
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="killer", description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--files", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="killer-") as folder:
+        ends = killer_loop(Path(folder) / "work", args.runs, args.seed, args.files, args.seconds)
+    for key, count in sorted(ends.items()):
+        print(f"{count:4d}  {key}")
+    print(f"{args.runs} runs: all outputs whole, nothing left over")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
