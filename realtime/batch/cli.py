@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gate.errors import AudioFileError, ConfigError
 from realtime.files.formats import TARGET_NAMES
+from realtime.files.pipes import PIPE, SAMPLE_FORMATS
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
 from realtime.outputs import printable
 
@@ -24,11 +25,14 @@ def build_parser():
         "unless another is asked for.",
         epilog="example: gate-batch talk.wav -o gated.wav --threshold-db -50 --plot",
     )
-    parser.add_argument("inputs", nargs="*", metavar="IN", help="audio files, globs or folders")
+    parser.add_argument(
+        "inputs", nargs="*", metavar="IN",
+        help="audio files, globs or folders; - is WAV on standard input",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT",
-        help="folder (names are kept) or, for one input, a file; its name may ask for another "
-        "format",
+        help="folder (names are kept) or, for one input, a file, whose name may ask for another "
+        "format; - is WAV on standard output",
     )  # fmt: skip
     parser.add_argument("--format", choices=TARGET_NAMES, help="convert to this format")
     parser.add_argument("--quality", type=float, metavar="Q",
@@ -40,6 +44,9 @@ def build_parser():
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--trace", action="store_true", help="write OUT.trace.csv, a row a hop")
     parser.add_argument("--plot", action="store_true", help="write OUT.png (extra [plot])")
+    parser.add_argument("--raw", metavar="RATE,CHANNELS,FORMAT",
+                        help="pipes carry samples without a header: 48000,2,s16le, say; "
+                        "formats " + ", ".join(SAMPLE_FORMATS))  # fmt: skip
     parser.add_argument("--report", metavar="FILE", help="write a JSON summary of all files")
     parser.add_argument("--labels", metavar="FILE",
                         help="wanted segments for the report: CSV file,start_s,end_s or an "
@@ -108,9 +115,15 @@ def _main(args):
         elapsed = time.perf_counter() - started
         print(
             f"{len(reports)} of {len(jobs)} files, {seconds / 60:.1f} min of audio in "
-            f"{elapsed:.1f} s ({seconds / elapsed:.0f} x real time)"
+            f"{elapsed:.1f} s ({seconds / elapsed:.0f} x real time)",
+            file=_lines(args),
         )
     return EXIT_FAILURE if failures else 0
+
+
+def _lines(args):
+    """Where lines for people go: not into the sound."""
+    return sys.stderr if args.output == PIPE else sys.stdout
 
 
 def _warn(text, args):
@@ -137,7 +150,7 @@ def _run_all(jobs, config, args, journal=None):
     from realtime.batch.progress import make_progress
 
     reports, failures, begun = [], [], set()
-    with make_progress(args.quiet) as progress:
+    with make_progress(args.quiet, _lines(args)) as progress:
 
         def admit(job):
             check_outputs(job)

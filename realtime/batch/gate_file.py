@@ -10,8 +10,9 @@ from gate.errors import AudioFileError
 from realtime.batch.report import Summary, counts
 from realtime.batch.trace import TraceWriter
 from realtime.engine import open_gate
-from realtime.files import AudioReader, AudioWriter
+from realtime.files import AudioInfo, AudioReader, AudioWriter
 from realtime.files.formats import converted
+from realtime.files.pipes import PipeReader, PipeWriter
 from realtime.interrupt import check_interrupt
 from realtime.labels import LabelFile
 from realtime.outputs import OutputRules
@@ -36,6 +37,10 @@ class BatchJob:
         Take cut-off inputs; replace outputs that exist.
     quality : float or None
         Of lossy outputs, 0 to 10; None is about the input's bitrate.
+    piped_in, piped_out : bool
+        Standard input and output instead of files.
+    raw : AudioInfo or None
+        Of pipes without a header.
     """
 
     source: Path
@@ -47,6 +52,9 @@ class BatchJob:
     allow_truncated: bool = False
     overwrite: bool = False
     quality: float | None = None
+    piped_in: bool = False
+    piped_out: bool = False
+    raw: AudioInfo | None = None
 
     @property
     def trace_path(self):
@@ -61,7 +69,10 @@ class BatchJob:
     @property
     def outputs(self):
         """All files that it writes."""
-        asked = [(True, self.output), (self.trace, self.trace_path), (self.plot, self.plot_path)]
+        asked = [
+            (not self.piped_out, self.output), (self.trace, self.trace_path),
+            (self.plot, self.plot_path),
+        ]  # fmt: skip
         return [path for wanted, path in asked if wanted]
 
 
@@ -89,10 +100,9 @@ def gate_file(job, config, progress=None, detailed=False):
     """
     check_outputs(job)
     with ExitStack() as stack:
-        reader = stack.enter_context(AudioReader(job.source, job.allow_truncated))
+        reader = stack.enter_context(_open_reader(job))
         info = reader.info
         labels = _labels(job, info, reader.notes)
-        written = converted(job.output, info)
         processor = open_gate(
             config.gate,
             sample_rate=info.sample_rate,
@@ -101,15 +111,12 @@ def gate_file(job, config, progress=None, detailed=False):
             profile=config.engine.profile,
             ears=config.engine.ears,
         )
-        key_chunks = _key_chunks(stack, job, info)
+        key = stack.enter_context(_Key(job, info)) if job.key is not None else None
         summary = Summary(info, config.gate) if detailed else None
         listeners = [summary.hop] if detailed else []
         trace = plot = None
-        strings = reader.metadata.strings(written, reader.tags)
-        writer = stack.enter_context(AudioWriter(job.output, written, strings, job.quality))
-        lost = reader.metadata.lost(written, strings)
-        if lost:
-            reader.notes.append(f"not kept in {job.output.name}: {', '.join(lost)}")
+        writer, finish = _open_writer(job, reader)
+        stack.enter_context(writer)
         if job.trace:
             trace = stack.enter_context(TraceWriter(job.trace_path, len(processor.lanes)))
             listeners.append(trace)
@@ -122,7 +129,7 @@ def gate_file(job, config, progress=None, detailed=False):
             processor.on_gains = summary.gains
         if listeners:
             processor.on_hop = lambda lane, meters: [f(lane, meters) for f in listeners]
-        _stream(processor, reader, writer, key_chunks, summary, plot, progress)
+        _stream(processor, reader, writer, key, summary, plot, progress)
         info = reader.info_read
         report = counts(processor, info)
         if summary is not None:
@@ -130,10 +137,38 @@ def gate_file(job, config, progress=None, detailed=False):
         report["notes"] = reader.notes
         if plot is not None:
             plot.save(job.plot_path, config.gate, processor, job.source.name)
-        writer.commit(lambda file: reader.metadata.finish(file, written))
+        writer.commit(finish)
         if trace is not None:
             trace.commit()
     return report
+
+
+def _open_reader(job):
+    if job.piped_in:
+        return PipeReader(job.raw, job.allow_truncated)
+    return AudioReader(job.source, job.allow_truncated)
+
+
+def _open_writer(job, reader):
+    """The writer, and what puts into the finished file what lies beside the sound."""
+    if job.piped_out:
+        if job.raw is None:
+            return PipeWriter(reader.info), None
+        for name in ("sample_rate", "channels"):
+            asked, there = getattr(job.raw, name), getattr(reader.info, name)
+            if asked != there:
+                raise AudioFileError(f"{job.source}: {name}={there} must be that of --raw, {asked}")
+        return PipeWriter(job.raw, raw=True), None
+    written = converted(job.output, reader.info)
+    beside = reader.metadata
+    if beside is None:
+        return AudioWriter(job.output, written, None, job.quality), None
+    strings = beside.strings(written, reader.tags)
+    lost = beside.lost(written, strings)
+    if lost:
+        reader.notes.append(f"not kept in {job.output.name}: {', '.join(lost)}")
+    writer = AudioWriter(job.output, written, strings, job.quality)
+    return writer, lambda file: beside.finish(file, written)
 
 
 def _labels(job, info, notes):
@@ -154,13 +189,14 @@ def check_outputs(job):
     ------
     AudioFileError
     """
-    inputs = [path for path in (job.source, job.key, job.labels) if path is not None]
+    inputs = [None if job.piped_in else job.source, job.key, job.labels]
+    inputs = [path for path in inputs if path is not None]
     rules = OutputRules(inputs, job.overwrite)
     for path in job.outputs:
         rules.check(path)
 
 
-def _stream(processor, reader, writer, key_chunks, summary, plot, progress):
+def _stream(processor, reader, writer, key, summary, plot, progress):
     """Push the file through the gate; the lookahead is taken back so that nothing moves."""
     info = reader.info
     chunk = max(4096, int(_CHUNK_SECONDS * info.sample_rate))
@@ -177,13 +213,11 @@ def _stream(processor, reader, writer, key_chunks, summary, plot, progress):
 
     for audio in reader.chunks(chunk):
         check_interrupt()
-        key = next(key_chunks) if key_chunks is not None else None
-        key = None if key is None else key[: len(audio)]
         if summary is not None:
             summary.audio(audio)
         if plot is not None:
             plot.dry(audio)
-        put(processor.process_many(audio, key))
+        put(processor.process_many(audio, None if key is None else key.take(len(audio))))
         done += len(audio)
         if progress is not None:
             progress(done / info.sample_rate)
@@ -193,23 +227,46 @@ def _stream(processor, reader, writer, key_chunks, summary, plot, progress):
         put(processor.process_many(tail))
 
 
-def _key_chunks(stack, job, info):
-    """Chunks of the key file, padded with silence, or None."""
-    if job.key is None:
-        return None
-    key = stack.enter_context(AudioReader(job.key, job.allow_truncated))
-    if key.info.sample_rate != info.sample_rate:
-        raise AudioFileError(
-            f"{job.key}: sample_rate={key.info.sample_rate} must be that of {job.source.name}, "
-            f"{info.sample_rate}"
-        )
-    chunk = max(4096, int(_CHUNK_SECONDS * info.sample_rate))
+class _Key:
+    """The external key: a file of the same sample rate, silent after its end.
 
-    def padded():
-        for audio in key.chunks(chunk):
-            missing = chunk - len(audio)
-            yield np.pad(audio, ((0, missing), (0, 0))) if missing else audio
-        while True:
-            yield np.zeros((chunk, key.info.channels), np.float32)
+    Parameters
+    ----------
+    job : BatchJob
+    info : AudioInfo
+        Of the sound that it opens the gate for.
 
-    return padded()
+    Raises
+    ------
+    AudioFileError
+    """
+
+    def __init__(self, job, info):
+        self._file = AudioReader(job.key, job.allow_truncated)
+        found = self._file.info
+        if found.sample_rate != info.sample_rate:
+            self._file.close()
+            raise AudioFileError(
+                f"{job.key}: sample_rate={found.sample_rate} must be that of {job.source.name}, "
+                f"{info.sample_rate}"
+            )
+        self._chunks = self._file.chunks(max(4096, int(_CHUNK_SECONDS * info.sample_rate)))
+        self._held = np.zeros((0, found.channels), np.float32)
+
+    def take(self, n):
+        """The next n samples."""
+        while len(self._held) < n:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                missing = n - len(self._held)
+                self._held = np.pad(self._held, ((0, missing), (0, 0)))
+                break
+            self._held = np.concatenate([self._held, chunk])
+        taken, self._held = self._held[:n], self._held[n:]
+        return taken
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._file.close()

@@ -9,6 +9,7 @@ from realtime.batch.resume import JOURNAL_NAME
 from realtime.engine import NO_MODEL
 from realtime.files.formats import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, TARGET_NAMES
 from realtime.files.inputs import expand_inputs
+from realtime.files.pipes import PIPE, parse_raw
 from realtime.labels import LabelFile
 from realtime.models import find_model, sample_path
 from realtime.outputs import OutputRules
@@ -54,6 +55,10 @@ def make_plan(args, config):
         raise ConfigError("no input: name files, globs or folders, or take --sample")
     if not args.output:
         raise ConfigError("output='' must be a folder or a file")
+    if PIPE in (args.output, *args.inputs):
+        return _piped(args, config)
+    if args.raw:
+        raise ConfigError(f"raw={args.raw} is for pipes: name - as input or output")
     output = Path(args.output)
     found = expand_inputs(args.inputs, output, JOURNAL_NAME)
     single = _is_single(args, found.files, output)
@@ -65,24 +70,54 @@ def make_plan(args, config):
         if target in sources:
             raise ConfigError(f"{source} and {sources[target]} would both become {target}")
         sources[target] = source
-        jobs.append(
-            BatchJob(
-                source,
-                target,
-                trace=args.trace,
-                plot=args.plot,
-                labels=Path(args.labels) if args.labels else None,
-                key=Path(args.key_input) if args.key_input else None,
-                allow_truncated=args.allow_truncated,
-                overwrite=args.overwrite,
-                quality=args.quality,
-            )
-        )
+        jobs.append(_job(args, source, target))
     _check_outputs(jobs, args, config)
     if args.labels:
         LabelFile(args.labels).check_inputs([job.source for job in jobs])
     failures = [{"file": name, "error": line} for name, line in found.failures]
     return Plan(jobs, failures, found.notes)
+
+
+def _job(args, source, target, **more):
+    return BatchJob(
+        source,
+        target,
+        trace=args.trace,
+        plot=args.plot,
+        labels=Path(args.labels) if args.labels else None,
+        key=Path(args.key_input) if args.key_input else None,
+        allow_truncated=args.allow_truncated,
+        overwrite=args.overwrite,
+        quality=args.quality,
+        **more,
+    )
+
+
+def _piped(args, config):
+    """The plan for standard input, standard output, or both."""
+    piped_in, piped_out = PIPE in args.inputs, args.output == PIPE
+    if len(args.inputs) > 1:
+        raise ConfigError(f"{PIPE} takes one input, not {len(args.inputs)}")
+    for name in ("resume", "plot", *(("trace",) if piped_out else ())):
+        if getattr(args, name):
+            raise ConfigError(f"--{name} needs a file, not {PIPE}")
+    if args.format and piped_out:
+        raise ConfigError(f"format={args.format}: standard output is WAV, or --raw")
+    raw = parse_raw(args.raw) if args.raw else None
+    target = Path("standard output" if piped_out else args.output)
+    if not piped_out and (target.is_dir() or target.suffix.lower() not in AUDIO_SUFFIXES):
+        raise ConfigError(
+            f"output={args.output} must be a file for standard input, ending in one of "
+            f"{', '.join(TARGET_NAMES)}"
+        )
+    if not piped_in and Path(args.inputs[0]).is_dir():
+        raise ConfigError(f"{args.inputs[0]} is a folder; {PIPE} takes one file")
+    source = Path("standard input" if piped_in else args.inputs[0])
+    job = _job(args, source, target, piped_in=piped_in, piped_out=piped_out, raw=raw)
+    _check_outputs([job], args, config)
+    if args.labels:
+        LabelFile(args.labels).check_inputs([job.source])
+    return Plan([job])
 
 
 def _is_single(args, found, output):
@@ -110,7 +145,7 @@ def _is_single(args, found, output):
 
 def _check_outputs(jobs, args, config):
     """One look at everything that is going to be written."""
-    inputs = [job.source for job in jobs]
+    inputs = [job.source for job in jobs if not job.piped_in]
     inputs += [p for p in (args.labels, args.key_input, args.config, config.engine.profile) if p]
     if config.engine.model != NO_MODEL:
         inputs.append(find_model(config.engine.model))
