@@ -10,13 +10,11 @@ profile taught on it.
 import copy
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch.nn import functional as F
 
 from gate.errors import ConfigError, ModelError
@@ -32,9 +30,8 @@ from realtime.onnx_detector import OnnxDetector
 from training.corpus.decode import read_mono
 from training.corpus.manifest import read_manifest
 from training.voice.export import DetectorCard, export_voice
-from training.voice.network import VoiceNet, VoiceSettings
+from training.voice.imported import network_from_onnx
 
-_MATCH = 1e-3  # largest difference between the ONNX file and the network read from it
 _PENALTY = 0.1
 
 
@@ -70,84 +67,6 @@ class AdaptSettings:
             raise ConfigError(f"learning_rate={self.learning_rate} must be > 0")
 
 
-def network_from_onnx(path):
-    """`VoiceNet` with the weights of an exported detector.
-
-    Raises
-    ------
-    ModelError
-        If the file is no export of a `VoiceNet`, or the network does not give what the file
-        gives.
-    """
-    arrays = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in onnx.load(str(path)).graph.initializer
-    }
-    try:
-        decay = float(arrays["level_r"][0, 0, 0])
-        low = arrays["ballistics_low"].ravel().astype(float)
-        high = low * arrays["ballistics_ratio"].ravel().astype(float)
-        sizes = []
-        while f"gru{len(sizes)}_r" in arrays:
-            sizes.append(arrays[f"gru{len(sizes)}_r"].shape[-1])
-        embedding_in, embedding_size = arrays["embed_w"].shape
-        meta = {p.key: p.value for p in onnx.load(str(path)).metadata_props}
-        settings = VoiceSettings(
-            classes=tuple(json.loads(meta["classes"])),
-            gru_sizes=tuple(sizes),
-            embedding_size=embedding_size,
-            embed_all_layers=embedding_in == sum(sizes),
-            level_tau_s=-0.01 / np.log(decay),
-            clip_low=float(arrays["clip_low"].item()),
-            clip_high=float(arrays["clip_high"].item()),
-            attack_s=(low[0], high[0]), hold_s=(low[1], high[1]), release_s=(low[2], high[2]),
-        )  # fmt: skip
-        net = VoiceNet(settings)
-        with torch.no_grad():
-            # The export folds the input's scaling into the first weights.
-            net.input_mean.zero_()
-            net.input_scale.fill_(1.0)
-            for index, gru in enumerate(net.grus):
-                _set_gru(gru, *(arrays[f"gru{index}_{part}"][0] for part in "wrb"))
-            for name, layer in (("embed", net.embed), ("heads", net.heads)):
-                layer.weight.copy_(torch.from_numpy(arrays[f"{name}_w"].T.copy()))
-                layer.bias.copy_(torch.from_numpy(arrays[f"{name}_b"].copy()))
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path}: no network that could be adapted ({error})") from None
-    _check_same(net, path)
-    return net.eval()
-
-
-def _set_gru(gru, w, r, b):
-    """ONNX's (z, r, h) to torch's (r, z, n)."""
-
-    def reorder(array):
-        update, reset, new = array.reshape(3, gru.hidden_size, -1)
-        return torch.from_numpy(np.concatenate([reset, update, new]))
-
-    half = len(b) // 2
-    gru.weight_ih_l0.copy_(reorder(w))
-    gru.weight_hh_l0.copy_(reorder(r))
-    gru.bias_ih_l0.copy_(reorder(b[:half])[:, 0])
-    gru.bias_hh_l0.copy_(reorder(b[half:])[:, 0])
-
-
-def _check_same(net, path):
-    features = np.random.default_rng(0).uniform(-9, 0, (120, 64)).astype(np.float32)
-    found = OnnxDetector(path).process(features)
-    with torch.no_grad():
-        mine = net.eval()(torch.from_numpy(features)[None])
-    pairs = {
-        "embedding": (mine["embedding"][0], found.embedding),
-        "presence": (mine["presence_logits"].sigmoid()[0], found.presence),
-        "ballistics": (mine["ballistics"][0], found.ballistics),
-    }
-    for name, (ours, theirs) in pairs.items():
-        difference = float(np.abs(ours.numpy() - theirs).max())
-        if not difference < _MATCH:
-            raise ModelError(f"{path}: cannot be adapted: {name} differs by {difference:.2g}")
-
-
 def training_noises(data, seconds, seed):
     """Recordings of the corpus' training noises to stay shut on, 3 s of each file."""
     noises = [entry for entry in read_manifest(data, "train") if entry.kind == "noise"]
@@ -170,7 +89,11 @@ def _stretches(maker, units, settings, rng):
             raise ConfigError(f"n_hops={settings.n_hops}: the examples are shorter")
         shape = (-1, settings.n_hops)
         weight = balanced(medley.label, medley.weight) * len(medley.label)
+        ears = medley.ears
+        if ears is None:
+            ears = np.zeros((len(medley.label), 0), np.float32)
         parts = (medley.log_mel[:n].reshape(-1, settings.n_hops, 64),
+                 ears[:n].reshape(n // settings.n_hops, settings.n_hops, ears.shape[1]),
                  medley.label[:n].reshape(shape), weight[:n].reshape(shape))  # fmt: skip
         for start in range(0, len(parts[0]), settings.batch_size):
             rows = slice(start, start + settings.batch_size)
@@ -208,10 +131,11 @@ def fine_tune(net, recordings, units, settings=None, progress=None):
     for step in range(settings.steps):
         scale = min(1.0, (step + 1) / 10) * (1.0 - step / settings.steps)
         optimizer.param_groups[0]["lr"] = settings.learning_rate * scale
-        features, label, weight = next(batches)
+        features, ears, label, weight = next(batches)
+        ears = ears if ears.shape[-1] == net.settings.n_ears else None
         with torch.no_grad():
-            teacher = net(features)
-        found = adapted(features)
+            teacher = net(features, ears)
+        found = adapted(features, ears)
         score = head(found["embedding"]).squeeze(-1)
         task = F.binary_cross_entropy_with_logits(score, label, weight=weight)
         keep = (
@@ -235,7 +159,10 @@ def held_out_auc(net, recordings, folds, shape):
     parts = []
     for number, units in enumerate(folds):
         medley = maker.make(units, np.random.default_rng(number))
-        embedding = net(torch.from_numpy(medley.log_mel)[None])["embedding"][0].numpy()
+        ears = None
+        if medley.ears is not None and medley.ears.shape[1] == net.settings.n_ears:
+            ears = torch.from_numpy(medley.ears)[None]
+        embedding = net(torch.from_numpy(medley.log_mel)[None], ears)["embedding"][0].numpy()
         parts.append((shape.inputs(medley.log_mel, embedding), medley.label, medley.weight))
     x, label, weight = (np.concatenate(column) for column in zip(*parts[1:], strict=True))
     known = weight > 0
@@ -292,6 +219,8 @@ def adapt(profile, model, output, data=None, settings=None, progress=None):
         targets={name: list(classes) for name, classes in info.targets.items()},
         presence_threshold=dict(info.presence_threshold),
         presence_hysteresis=dict(info.presence_hysteresis),
+        decision={name: asdict(info.rule(name)) for name in info.targets},
+        ears=json.loads(info.metadata.get("ears", "[]")),
         licence=info.metadata.get("licence", ""),
         training_data=f"{info.metadata.get('training_data', '')}; adapted to the examples of "
         f"{profile.name!r}",

@@ -17,8 +17,9 @@ from realtime.learn.profile_detector import ProfileDetector  # noqa: E402
 from realtime.learn.remarks import TeachingNotes  # noqa: E402
 from realtime.learn.teach import teach  # noqa: E402
 from realtime.onnx_detector import OnnxDetector  # noqa: E402
-from training.adapt import AdaptSettings, adapt, fine_tune, network_from_onnx  # noqa: E402
+from training.adapt import AdaptSettings, adapt, fine_tune  # noqa: E402
 from training.voice.export import DetectorCard, export_voice  # noqa: E402
+from training.voice.imported import network_from_onnx  # noqa: E402
 from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
 
 QUICK = AdaptSettings(steps=12, batch_size=4, n_hops=100)
@@ -30,7 +31,7 @@ def model(tmp_path_factory):
     torch.set_num_threads(1)
     net = VoiceNet(VoiceSettings(gru_sizes=(24, 16), embedding_size=32, level_tau_s=0.7))
     torch.nn.init.normal_(net.heads.weight, std=0.3)
-    speech = {"speech": 0.5}, {"speech": 0.1}
+    speech = {"speech": 0.5}, {"speech": 0.1}, {"speech": {}}, []
     card = DetectorCard("small", {"speech": ["speech"]}, *speech, "MIT", "-")
     path = tmp_path_factory.mktemp("adapt") / "small.onnx"
     export_voice(net, path, card)
@@ -51,7 +52,7 @@ def test_the_network_is_read_back_from_its_export(model):
 def test_what_is_no_network_is_refused(tmp_path):
     from tiny_model import tiny_model
 
-    with pytest.raises(ModelError, match="no network that could be adapted"):
+    with pytest.raises(ModelError, match="no network of this trainer"):
         network_from_onnx(tiny_model(tmp_path / "tiny.onnx"))
 
 

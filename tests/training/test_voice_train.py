@@ -1,5 +1,7 @@
 """Training loop, calibration and the command of the voice detector."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ pytest.importorskip("sklearn")
 from gate.decision import ClassicRule, EvidenceRule  # noqa: E402
 from gate.decision import evidence as gate_evidence  # noqa: E402
 from gate.errors import ConfigError  # noqa: E402
+from realtime.models import find_model  # noqa: E402
+from realtime.onnx_detector import OnnxDetector  # noqa: E402
 from training import cli  # noqa: E402
 from training.voice.calibrate import (  # noqa: E402
     Limits,
@@ -27,6 +31,7 @@ from training.voice.evaluate import (  # noqa: E402
     judge,
     sung_recordings,
 )
+from training.voice.imported import network_from_onnx  # noqa: E402
 from training.voice.losses import (  # noqa: E402
     decision_loss,
     evidence,
@@ -220,6 +225,23 @@ def test_the_mean_of_checkpoints_leaves_training_heads_out(tmp_path):
     assert mean.speaker is None
     halfway = 0.5 * (nets[0].heads.weight + nets[1].heads.weight)
     torch.testing.assert_close(mean.heads.weight, halfway)
+
+
+def test_training_may_begin_with_a_detector_that_had_no_ear(tmp_path):
+    pytest.importorskip("onnx")
+    old = find_model("voice")
+    settings = dataclasses.replace(network_from_onnx(old).settings, n_ears=1, n_speakers=3)
+    trainer = Trainer(ItemPool(tmp_path / "pool", 100, 4, 1), tmp_path / "run", settings)
+    trainer.start_from(old)
+    features = torch.from_numpy(np.random.default_rng(0).normal(-4, 1, (1, 50, 64))).float()
+    with torch.no_grad():
+        begun = trainer.net.eval()(features)["presence_logits"].sigmoid()[0]
+        heard = trainer.net(features, torch.ones(1, 50, 1))["presence_logits"].sigmoid()[0]
+    detector = OnnxDetector(old)
+    silent = (np.zeros((50, len(detector.info.ears)), np.float32),) if detector.info.ears else ()
+    expected = detector.process(features[0].numpy(), *silent).presence
+    np.testing.assert_allclose(begun, expected, atol=1e-4)
+    assert 0 < float((heard - begun).abs().max()) < 0.5
 
 
 def test_only_networks_of_one_shape_have_a_mean(tmp_path):

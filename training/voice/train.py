@@ -21,6 +21,7 @@ from training.voice.network import VoiceNet
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 _KEY_STRIDE = 5  # neighbouring hops have much the same key: the loss looks at one in five
+_NEW_EAR = 0.1  # of an initial weight: a network that begins with another's is not upset
 _BANDS = ("band_power", "s_band_power", "n_band_power")
 _DENSE = ("features", "ears", "classes", "classes_weight", "speaker", "event")
 
@@ -137,6 +138,7 @@ class Trainer:
         self.step, self.elapsed_s = 0, 0.0
         self.hardness = np.ones(pool.capacity, dtype=np.float32)
         self._made = 0
+        self._fitted = False  # whether the scaling of the input is known
 
     @property
     def checkpoint_path(self):
@@ -172,16 +174,36 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        self._fitted = True
         return True
 
     def start_from(self, path):
-        """Take the averaged weights of another run's checkpoint as a start."""
-        state = torch.load(path, weights_only=True)
+        """Begin with the averaged weights of another run's checkpoint, or with a detector.
+
+        What has another shape begins anew, but for the input of the first layer: columns of
+        ears that the other network lacked begin near zero.
+
+        Parameters
+        ----------
+        path : path-like
+            A checkpoint, or ``NAME.onnx``.
+        """
+        if str(path).endswith(".onnx"):
+            from training.voice.imported import network_from_onnx
+
+            given = network_from_onnx(path).state_dict()
+        else:
+            given = torch.load(path, weights_only=True)["average"]
         own = self.net.state_dict()
-        fitting = {k: v for k, v in state["average"].items() if own[k].shape == v.shape}
-        own.update(fitting)
+        first = "grus.0.weight_ih_l0"
+        wider = own[first].shape[1] - given[first].shape[1]
+        if wider > 0 and own[first].shape[0] == given[first].shape[0]:
+            new = _NEW_EAR * own[first][:, -wider:]
+            given[first] = torch.cat([given[first], new], dim=1)
+        own.update({k: v for k, v in given.items() if k in own and own[k].shape == v.shape})
         self.net.load_state_dict(own)
         self.average.load_state_dict(own)
+        self._fitted = True
 
     def _rate(self, progress):
         settings = self.settings
@@ -262,10 +284,11 @@ class Trainer:
         settings = self.settings
         while self.pool.filled < (wait_items or settings.batch_size):
             time.sleep(0.2)
-        if self.step == 0:
+        if not self._fitted:
             _, batch = self.draw()
             self.net.fit_input(batch["features"])
             self.average.load_state_dict(self.net.state_dict())
+            self._fitted = True
         next_look = self.elapsed_s + 60.0 * settings.evaluate_minutes
         sums, count = {}, 0
         while self.elapsed_s < 60.0 * settings.minutes:
