@@ -1,21 +1,20 @@
-"""After training: calibrated presence, a rule that decides, fitted ballistics; all on dev data.
+"""After training: calibrated presence and a rule that decides, both on dev data.
 
-1. Presence of ``speech`` is calibrated: two numbers (slope and offset of the logit) are fitted on
-   the dev mixtures and folded into the network's last layer, so nothing is added to the graph.
-2. The evidence rule, its threshold and what opening and shutting cost, is chosen on dev under the
-   limits of `Limits`.
-3. Attack and release are fitted with that rule (`training.voice.ballistics`).
+Presence of ``speech`` is calibrated: two numbers (slope and offset of the logit) are fitted on the
+dev mixtures and folded into the network's last layer, so nothing is added to the graph. The
+evidence rule, its threshold and what opening and shutting cost, is chosen under `Limits`.
+`training.voice.recipe` says in which order.
 """
 
 import itertools
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from gate.decision import EvidenceRule
 from gate.metrics import hop_labels
-from training.voice.evaluate import GateChoice, ask, judge, print_table
+from training.voice.evaluate import GateChoice, judge
 
 _CLEAN_TO_10DB = ("clean", "20 dB", "10 dB")
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
@@ -23,7 +22,7 @@ OPEN_COSTS = (1.0, 1.5, 2.0, 3.0, 4.0)
 SHUT_COSTS = (1.5, 2.0, 3.0, 4.0, 6.0)
 """What is tried."""
 
-_CLASSIC_HYSTERESIS = 0.1
+CLASSIC_HYSTERESIS = 0.1
 """Of presence where the classic rule is asked for."""
 
 
@@ -225,78 +224,14 @@ def _held_out_error(recordings):
     return float(np.mean(errors))
 
 
-def calibrate_network(net, recordings, pool, print_line=print, n_items=1200, rule=None):
-    """All three steps, in place.
-
-    The rule is chosen with fixed ballistics first, the ballistics fitted to it, and the rules of
-    both targets chosen with those.
-
-    Parameters
-    ----------
-    net : VoiceNet
-    recordings : list of Heard
-        The dev set.
-    pool : training.voice.pool.ItemPool
-        Items to fit the ballistics on.
-    print_line : callable
-    n_items : int
-        Items of the pool to use; a fifth of them judges.
-    rule : EvidenceRule or None
-        Instead of a search.
-
-    Returns
-    -------
-    dict
-        Ready for JSON: ``presence``; ``decision``, ``presence_threshold`` and
-        ``presence_hysteresis`` by target; ``ballistics``, ``table``.
-    """
-    from training.voice.ballistics import (
-        BallisticsSettings,
-        GateLossSettings,
-        collect,
-        fit_ballistics,
-        pool_batches,
-    )
-
-    ask(net, recordings)
-    presence = calibrate_presence(net, recordings)
-    print_line(
-        f"calibration error {presence['error_before']:.4f} before, "
-        f"{presence['error_after']:.4f} after, {presence['error_held_out']:.4f} on held-out halves"
-    )
-    grid = {}
-    if rule is not None:
-        grid = {
-            "thresholds": (rule.threshold,),
-            "open_costs": (rule.open_cost,),
-            "shut_costs": (rule.shut_cost,),
-        }
-    _, choice, _ = choose_rule(recordings, fixed=(0.001, None, 0.005), **grid)[0]
-    print_line(describe(choice.rule))
-    gate = GateLossSettings(rule=choice.rule)
-    answers = collect(net, pool_batches(pool, n_items), gate, unwanted=True)
-    cut = len(answers) * 4 // 5
-    fitted = fit_ballistics(
-        net,
-        answers.pick(slice(0, cut)),
-        answers.pick(slice(cut, None)),
-        BallisticsSettings(gate=gate),
-    )
-    print_line(f"ballistics: {fitted}")
-    ask(net, recordings)
-    decision = {}
-    for target, columns in (("voice", (0, 1)), ("speech", (0,))):
-        _, choice, table = choose_rule(recordings, columns=columns, **grid)[0]
-        decision[target] = asdict(choice.rule)
-        print_line(f"target {target}: {describe(choice.rule)}")
-        print_table(judge(recordings, choice), print_line)
+def grid_around(rule):
+    """The rules that `choose_rule` tries: one where there is one, else the whole grid."""
+    if rule is None:
+        return {}
     return {
-        "presence": presence,
-        "decision": decision,
-        "presence_threshold": {name: found["threshold"] for name, found in decision.items()},
-        "presence_hysteresis": dict.fromkeys(decision, _CLASSIC_HYSTERESIS),
-        "ballistics": fitted,
-        "table": table,
+        "thresholds": (rule.threshold,),
+        "open_costs": (rule.open_cost,),
+        "shut_costs": (rule.shut_cost,),
     }
 
 
@@ -306,36 +241,3 @@ def describe(rule):
         f"presence {rule.threshold:.2f} speaks neither way, opening costs {rule.open_cost:g} nats, "
         f"shutting {rule.shut_cost:g}"
     )
-
-
-def calibrate_smoke(trainer):
-    """What `calibrate_network` does, on a few items of the pool and without a search."""
-    from training.voice.ballistics import (
-        BallisticsSettings,
-        GateLossSettings,
-        collect,
-        fit_ballistics,
-        pool_batches,
-    )
-
-    net = trainer.average.eval()
-    gate = GateLossSettings()
-    answers = collect(net, pool_batches(trainer.pool, 16, 8), gate)
-    half = max(1, len(answers) // 2)
-    fitted = fit_ballistics(
-        net,
-        answers.pick(slice(0, half)),
-        answers.pick(slice(half, None)) if len(answers) > 1 else answers,
-        BallisticsSettings(gate=gate, steps=3, grid_s=((0.002,), (0.02,))),
-    )
-    torch.save(
-        {"network": net.settings.to_dict(), "average": net.state_dict()},
-        trainer.folder / "calibrated.pt",
-    )
-    targets = ("speech", "voice")
-    return {
-        "decision": {target: asdict(gate.rule) for target in targets},
-        "presence_threshold": dict.fromkeys(targets, gate.rule.threshold),
-        "presence_hysteresis": dict.fromkeys(targets, _CLASSIC_HYSTERESIS),
-        "ballistics": fitted,
-    }

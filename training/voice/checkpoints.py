@@ -1,5 +1,6 @@
-"""Finished weights out of the checkpoints of runs."""
+"""Finished weights: out of the checkpoints of runs, and calibrated, with their report."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -43,3 +44,18 @@ def average_checkpoints(paths, path):
     }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     torch.save({"network": network, "average": mean}, path)
+
+
+def save_calibrated(net, report, path):
+    """Write a calibrated network and the report on it into one file."""
+    plain = json.loads(json.dumps(report))  # no numpy scalars: it is read with weights_only
+    network = net.settings.to_dict()
+    torch.save({"network": network, "average": net.state_dict(), "report": plain}, path)
+
+
+def load_calibrated(path):
+    """The network and the report of `save_calibrated`."""
+    report = torch.load(path, weights_only=True).get("report")
+    if report is None:
+        raise ConfigError(f"{path} must hold a report (run gate-train voice calibrate again)")
+    return load_average(path), report

@@ -9,7 +9,8 @@ from training.voice.effects import OTHER
 from training.voice.nonspeech import HUMAN
 from training.voice.parts import RATE
 
-_COLUMNS = ("split", "kind", "source", "file", "sec", "sr_src", "speaker", "cls", "lang", "licence")
+_COLUMNS = ("split", "kind", "source", "file", "sec", "sr_src", "speaker", "cls", "lang", "licence",
+            "vad_peak")  # fmt: skip
 
 
 def write_corpus(folder, seed=0):
@@ -31,7 +32,7 @@ def write_corpus(folder, seed=0):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / name, samples, RATE)
         rows.append((split, kind, f"made_{maker}", name, f"{len(samples) / RATE:.2f}", RATE,
-                     speaker, "" if kind == "speech" else maker, "", "synthetic"))  # fmt: skip
+                     speaker, "" if kind == "speech" else maker, "", "synthetic", "1"))  # fmt: skip
     for split in ("train", "dev"):  # one room each
         path = folder / split / "ir" / "room.flac"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -157,7 +157,7 @@ def load_opinions(path):
     return speech, stray
 
 
-def teach(corpus, path, yamnet_folder):
+def ask_teachers(corpus, path, yamnet_folder):
     """Ask both teachers about the train and dev recordings and store what they say."""
     speech_kinds, event_kinds = (
         ("speech", "voice_sung", "voice_cry"),

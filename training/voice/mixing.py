@@ -1,0 +1,60 @@
+"""What the mixing process is given: where the sounds are, and how they are mixed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Makes the mixer; called in the mixing process, which never loads torch.
+
+    Attributes
+    ----------
+    cache : str
+        Folder of the decode cache.
+    n_hops, seed : int
+        Hops an item; of the draw.
+    n_rooms, synthetic_rounds, n_noises : int
+    held_out : str
+        See `training.voice.library.Library`.
+    snr_db : tuple of float
+        See `training.voice.mixer.MixSettings`.
+    n_ears : int
+        Detectors heard beside the bands.
+    """
+
+    cache: str
+    n_hops: int = 800
+    seed: int = 0
+    n_rooms: int = 300
+    synthetic_rounds: int = 25
+    n_noises: int = 80
+    held_out: str = "without"
+    snr_db: tuple = (-5.0, 30.0)
+    n_ears: int = 1
+
+    def ears(self):
+        """What hears mixtures beside the bands, one callable an ear."""
+        from training.voice.second_ear import SileroEar
+
+        return [SileroEar() for _ in range(self.n_ears)]
+
+    def library(self, split="train", held_out=None):
+        """The sounds of a split."""
+        from training.corpus.cache import Corpus
+        from training.voice.library import Library
+        from training.voice.teachers import load_opinions
+
+        cache = Path(self.cache)
+        opinions = load_opinions(cache / "teachers.npz")
+        return Library(
+            Corpus(cache), split, self.seed, opinions, self.n_rooms, self.synthetic_rounds,
+            self.n_noises, held_out or self.held_out,
+        )  # fmt: skip
+
+    def __call__(self):
+        """A mixer of the train split."""
+        from training.voice.mixer import MixSettings, VoiceMixer
+
+        settings = MixSettings(n_hops=self.n_hops, snr_db=self.snr_db)
+        return VoiceMixer(self.library(), settings, [self.seed, 1], self.ears())
