@@ -13,16 +13,19 @@ import numpy as np
 import torch
 
 from gate.decision import ClassicRule, EvidenceRule, present_hops
+from gate.errors import ModelError
 from gate.features import mel_centres_hz
 from gate.frontend import Frontend
 from gate.key import band_partition
 from gate.metrics import Tally, measure, segments_of
 from gate.settings import GateSettings
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
+from realtime.ears import open_ears
 from training.corpus.decode import decode
 from training.corpus.labels import runs, sound_labels
 from training.corpus.manifest import read_manifest
 from training.voice.gate_loss import GateLossSettings, decided, gate_gain
+from training.voice.mixing import over_mixtures
 
 _HOP_S = 0.01
 _SHIPPED = GateSettings()
@@ -350,9 +353,10 @@ def sung_recordings(folder, ears=()):
 
 def heard_by(info):
     """The ears that a detector names, as `hear` takes them."""
-    from training.voice.second_ear import SileroEar
-
-    return [SileroEar() for _ in getattr(info, "ears", ())]
+    ears, silent = open_ears(info)
+    if silent:
+        raise ModelError("; ".join(f"ear {name}: {why}" for name, why in silent.items()))
+    return [over_mixtures(ear) for ear in ears]
 
 
 class OnnxNet:

@@ -1,7 +1,30 @@
 """What the mixing process is given: where the sounds are, and how they are mixed."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
+
+from realtime.ears import EarSpec, SileroEar
+
+EAR = EarSpec("silero")
+DESCRIPTION = asdict(EAR)
+"""What a detector's metadata says of the ear that it was trained with."""
+
+_HOP = 160
+
+
+def over_mixtures(ear):
+    """An ear as the mixer asks it: (B, n) at 16 kHz, each from a reset, to (B, T)."""
+
+    def hear(mixtures):
+        said = []
+        for samples in mixtures:
+            ear.reset()
+            said.append(ear.process_many(samples[: len(samples) // _HOP * _HOP].reshape(-1, _HOP)))
+        return np.stack(said)
+
+    return hear
 
 
 @dataclass(frozen=True)
@@ -35,9 +58,7 @@ class Mixing:
 
     def ears(self):
         """What hears mixtures beside the bands, one callable an ear."""
-        from training.voice.second_ear import SileroEar
-
-        return [SileroEar() for _ in range(self.n_ears)]
+        return [over_mixtures(SileroEar(EAR)) for _ in range(self.n_ears)]
 
     def library(self, split="train", held_out=None):
         """The sounds of a split."""

@@ -35,11 +35,10 @@ from training.voice.calibrate import (
 from training.voice.devset import hear_dev, look
 from training.voice.export import DetectorCard, export_voice
 from training.voice.gate_loss import GateLossSettings
-from training.voice.mixing import Mixing
+from training.voice.mixing import DESCRIPTION, Mixing
 from training.voice.network import VoiceSettings
 from training.voice.plots import plot_reliability
 from training.voice.pool import ItemPool, PoolFiller
-from training.voice.second_ear import DESCRIPTION
 from training.voice.smoke import write_corpus
 from training.voice.teachers import ask_teachers
 from training.voice.train import Trainer, TrainSettings
@@ -286,4 +285,6 @@ def smoke(folder, seed=0):
         fit=BallisticsSettings(steps=3, grid_s=((0.002,), (0.02,))),
         fit_items=16,
     )
-    return build(recipe, folder / "voice.onnx")
+    trainer = build(recipe, folder / "voice.onnx")
+    check(recipe.data, folder / "voice.onnx", n_mixtures=1)
+    return trainer
