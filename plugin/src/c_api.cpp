@@ -25,7 +25,9 @@ int find(const char* symbol) {
 
 }  // namespace
 
+// One or two channels; null for others.
 GATE_EXPORT Handle* gate_new(int sample_rate, int channels) {
+  if (channels < 1 || channels > 2) return nullptr;
   auto* handle = new Handle;
   for (int id = 0; id < gate::n_inputs; ++id) {
     handle->values[id] = static_cast<float>(gate::parameters[id].initial);

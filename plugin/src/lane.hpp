@@ -1,5 +1,5 @@
-// From one key signal to one gain curve: decimate, log-mel, detect, measure, decide, smooth; twin
-// of gate/lane.py.
+// From one key signal to one gain curve: hear, detect, measure, decide, smooth; twin of
+// gate/lane.py.
 #pragma once
 
 #include <algorithm>
@@ -9,11 +9,10 @@
 #include <vector>
 
 #include "control.hpp"
-#include "decimator.hpp"
 #include "detector.hpp"
 #include "ear.hpp"
 #include "envelope.hpp"
-#include "features.hpp"
+#include "frontend.hpp"
 #include "key.hpp"
 #include "profile.hpp"
 #include "settings.hpp"
@@ -26,6 +25,7 @@ struct Meters {
   double open = 0.0, gain_db = 0.0, attack_ms = 0.0, hold_ms = 0.0, release_ms = 0.0;
   double key_low_hz = 0.0, key_high_hz = 8000.0, reason = 0.0;
   double evidence = 0.0, evidence_low = 0.0, evidence_high = 0.0;  // in nats; 0: the classic rule
+  double ears = 0.0;  // second ears that were heard
 };
 
 struct Counters {
@@ -45,12 +45,9 @@ class Lane {
   Counters counters;
 
   Lane(int sample_rate, const GateSettings& settings)
-      : sample_rate_(sample_rate), decimator_(sample_rate, mel.sample_rate, mel.hop_length),
-        log_mel_(mel), key_level_(mel), envelope_(sample_rate), ears_(detector_info.n_ears),
-        key_weights_(mel.n_mels),
-        curve_(1 + static_cast<int>(std::ceil((mel.hop_length + 2.0) * sample_rate /
-                                                  mel.sample_rate +
-                                              2.0 * decimator_.latency_samples()))) {
+      : sample_rate_(sample_rate), frontend_(sample_rate, mel), key_level_(mel),
+        envelope_(sample_rate), ears_(detector_info.n_ears), key_weights_(mel.n_mels),
+        curve_(frontend_.longest_hop()) {
     configure(settings);
     reset();
   }
@@ -61,12 +58,15 @@ class Lane {
     target_ = &target;
     control_.configure(settings.threshold_db, settings.hysteresis_db, rule(settings),
                        lag_hops(settings.lookahead_ms));
+    if (settings.second_ear && !settings_.second_ear) ear_.reset();
     settings_ = settings;
     key_level_.configure(settings.key);
     const double reduced = db_to_gain(settings.range_db);
     open_gain_ = settings.duck ? reduced : 1.0;
     shut_gain_ = settings.duck ? 1.0 : reduced;
-    envelope_.set_initial_gain(shut_gain_);
+    // A gate that starts bypassed passes its first sample as it is.
+    envelope_.set_initial_gain(settings.bypass ? 1.0 : shut_gain_);
+    if (frontend_.position() == 0) begin();
   }
 
   // Take a profile, which must outlive its use, or null: the taught sound is the target then.
@@ -77,51 +77,54 @@ class Lane {
   }
 
   void reset() {
-    decimator_.reset();
-    log_mel_.reset();
+    frontend_.reset();
     detector_.reset();
     ear_.reset();
     std::fill(ears_.begin(), ears_.end(), 0.0f);
     head_.reset();
     control_.reset();
-    envelope_.reset();
     now_ = 0;
     retry_in_ = 0;
     retry_hops_ = 1;
     counters = Counters{};
     meters_ = Meters{};
     std::fill(key_weights_.begin(), key_weights_.end(), 1.0f);
-    length_ = decimator_.needed();
-    std::fill(curve_.begin(), curve_.begin() + length_, static_cast<float>(envelope_.gain));
+    begin();
   }
 
   // Input samples until the hop ends.
-  int needed() const { return decimator_.needed(); }
+  int needed() const { return frontend_.needed(); }
 
-  // Gains of the next needed() samples.
-  const float* curve() const { return curve_.data() + length_ - decimator_.needed(); }
+  // Gains of the next needed() samples, and whether they are all exactly 1.
+  const float* curve() const { return curve_.data() + length_ - needed(); }
+  bool passes() const { return passes_; }
 
-  // Append n key samples, at most needed().
-  void push(const float* samples, int n) { decimator_.push(samples, n); }
+  // Append n key samples of one or two channels, at most needed().
+  void push(const float* const* channels, int n_channels, int n) {
+    frontend_.push(channels, n_channels, n);
+  }
 
   // Decide: call when needed() is 0. Afterwards curve() holds the gains that follow.
   void end_hop() {
     now_ += length_;
-    float* samples = decimator_.process();
-    for (int i = 0; i < mel.hop_length; ++i) {
-      samples[i] = std::min(std::max(samples[i], -clip_), clip_);  // a NaN stays one
-    }
-    log_mel_.process(samples);
-    if (SpeechEar::present()) {
+    const float* samples = frontend_.take();
+    if (hears()) {
       ear_.process(samples, mel.hop_length);
       ears_[speech_ear.column] = ear_.value();
+    } else {
+      std::fill(ears_.begin(), ears_.end(), 0.0f);
     }
     float power = 0.0f;
-    for (int i = 0; i < mel.n_bins(); ++i) power += log_mel_.power()[i];
-    length_ = decimator_.needed();
+    for (int i = 0; i < mel.n_bins(); ++i) power += frontend_.power()[i];
+    length_ = needed();
     meters_.input_dbfs = mean_square_dbfs(power);
     apply(detect());
     describe();
+  }
+
+  // The i-th of some key samples, as the detector heard the last ones.
+  float mix(const float* const* channels, int n_channels, int i) const {
+    return frontend_.mix(channels, n_channels, i);
   }
 
   const float* bin_weights() { return key_level_.bin_weights(key_weights_.data()); }
@@ -138,14 +141,23 @@ class Lane {
 
   static constexpr double click_free_s_ = 0.005;  // time constant of bypass and of failing open
   static constexpr int max_retry_hops_ = 64;
-  static constexpr float clip_ = 16.0f;  // a wild sample must not reach the detector's state
+
+  // The gain until the first hop has ended.
+  void begin() {
+    envelope_.reset();
+    length_ = needed();
+    std::fill(curve_.begin(), curve_.begin() + length_, static_cast<float>(envelope_.gain));
+    passes_ = curve_[0] == 1.0f;
+  }
+
+  bool hears() const { return SpeechEar::present() && settings_.second_ear; }
 
   Reading detect() {
     if (retry_in_ > 0) {
       --retry_in_;
       return {};
     }
-    const Detection found = detector_.process(log_mel_.log_mel(), ears_.data());
+    const Detection found = detector_.process(frontend_.log_mel(), ears_.data());
     Reading r{true};
     r.presence = found.presence[target_->columns[0]];
     for (int i = 1; i < target_->n_columns; ++i) {
@@ -156,7 +168,7 @@ class Lane {
     r.hold_s = found.ballistics[1];
     r.release_s = found.ballistics[2];
     if (profile_ != nullptr) {
-      r.presence = head_.process(*profile_, found.embedding, log_mel_.log_mel());
+      r.presence = head_.process(*profile_, found.embedding, frontend_.log_mel());
       if (!profile_->key.empty()) key = profile_->key.data();
       r.attack_s = profile_->attack_ms * 1e-3;
       r.hold_s = profile_->hold_ms * 1e-3;
@@ -165,7 +177,7 @@ class Lane {
     if (spoil_) r.presence = std::numeric_limits<double>::quiet_NaN();
     spoil_ = false;
     std::copy(key, key + mel.n_mels, key_weights_.begin());
-    r.level = key_level_.process(log_mel_.power(), key_weights_.data());
+    r.level = key_level_.process(frontend_.power(), key_weights_.data());
     if (!std::isfinite(r.level + r.presence + r.attack_s + r.hold_s + r.release_s)) {
       fail();
       return {};
@@ -186,6 +198,13 @@ class Lane {
 
   // Decide on one hop's reading and write the gains of the samples that follow it.
   void apply(const Reading& r) {
+    meters_.gain_db = gain_to_db(envelope_.gain);
+    write(r);
+    const auto end = curve_.begin() + length_;
+    passes_ = std::all_of(curve_.begin(), end, [](float gain) { return gain == 1.0f; });
+  }
+
+  void write(const Reading& r) {
     ++counters.hops;
     float* curve = curve_.data();
     if (!r.valid) {
@@ -240,7 +259,6 @@ class Lane {
     const Reason reason = control_.reason;
     meters_.time_s = static_cast<double>(now_) / sample_rate_;
     meters_.open = reason != Reason::below_threshold && reason != Reason::target_absent;
-    meters_.gain_db = gain_to_db(envelope_.gain);
     meters_.key_low_hz = low_hz;
     meters_.key_high_hz = high_hz;
     meters_.reason = static_cast<double>(reason);
@@ -248,6 +266,7 @@ class Lane {
     meters_.evidence = evidence ? evidence->meter() : 0.0;
     meters_.evidence_low = evidence ? evidence->low() : 0.0;
     meters_.evidence_high = evidence ? evidence->high() : 0.0;
+    meters_.ears = hears() ? 1.0 : 0.0;
   }
 
   int sample_rate_;
@@ -255,8 +274,7 @@ class Lane {
   const Target* target_ = nullptr;
   const Profile* profile_ = nullptr;
   ProfileHead head_;
-  Decimator decimator_;
-  LogMel log_mel_;
+  Frontend frontend_;
   Detector detector_;
   SpeechEar ear_;
   KeyLevel key_level_;
@@ -267,6 +285,7 @@ class Lane {
   int64_t now_ = 0;
   int retry_in_ = 0, retry_hops_ = 1;
   double open_gain_ = 1.0, shut_gain_ = 1.0;
+  bool passes_ = false;
   Meters meters_;
   bool spoil_ = false;
 };

@@ -12,10 +12,10 @@ enum ParameterId {
   p_threshold_db, p_range_db, p_hysteresis_db, p_lookahead_ms, p_target,
   p_attack_mode, p_attack_ms, p_hold_mode, p_hold_ms, p_release_mode, p_release_ms,
   p_key, p_key_low_hz, p_key_high_hz, p_key_listen,
-  p_presence_mode, p_presence_threshold, p_presence_hysteresis, p_mode, p_bypass,
+  p_presence_mode, p_presence_threshold, p_presence_hysteresis, p_mode, p_bypass, p_second_ear,
   n_inputs,
   m_input_dbfs = n_inputs, m_key_level_dbfs, m_presence, m_gain_db, m_open,
-  m_attack_ms, m_hold_ms, m_release_ms, m_key_low_hz, m_key_high_hz, m_evidence,
+  m_attack_ms, m_hold_ms, m_release_ms, m_key_low_hz, m_key_high_hz, m_evidence, m_ears,
   n_parameters
 };
 
@@ -65,6 +65,8 @@ constexpr Parameter parameters[n_parameters] = {
      {"Gate", "Duck"}},
     {"bypass", "Bypass", "", "Pass everything; the gate goes on listening", 0.0, 1.0, 0.0,
      {"Off", "On"}},
+    {"second_ear", "Second ear", "", "Hear with the detector's second ear too, where it is built in",
+     0.0, 1.0, 1.0, {"Off", "On"}},
     {"input_dbfs", "Input", "dBFS", "Level of the key input", min_dbfs, 12.0, min_dbfs, {}},
     {"key_level_dbfs", "Key level", "dBFS", "Level that is compared with the threshold", min_dbfs,
      12.0, min_dbfs, {}},
@@ -81,6 +83,7 @@ constexpr Parameter parameters[n_parameters] = {
      8000.0, {}},
     {"evidence_now", "Evidence now", "", "What was heard for the target in nats; above 0 it is present",
      -64.0, 64.0, 0.0, {}},
+    {"ears_now", "Second ears now", "", "How many second ears were heard", 0.0, 1.0, 0.0, {}},
 };
 
 // The largest value of a parameter: the last of the detector's targets for the target.
@@ -116,6 +119,7 @@ inline GateSettings settings_of(const float* values) {
   s.presence_hysteresis = pinned(p_presence_mode, p_presence_hysteresis);
   s.duck = choice(p_mode) == 1;
   s.bypass = choice(p_bypass) == 1;
+  s.second_ear = choice(p_second_ear) == 1;
   return s;
 }
 
@@ -133,6 +137,7 @@ inline float meter_value(const Meters& m, int id) {
     case m_key_low_hz: return static_cast<float>(m.key_low_hz);
     case m_key_high_hz: return static_cast<float>(m.key_high_hz);
     case m_evidence: return static_cast<float>(m.evidence);
+    case m_ears: return static_cast<float>(m.ears);
     default: return 0.0f;
   }
 }

@@ -64,7 +64,8 @@ class GatePlugin : public Plugin {
     while (!targets && n_choices < 3 && p.choices[n_choices] != nullptr) ++n_choices;
     if (n_choices == 0) return;
     parameter.hints |= kParameterIsInteger;
-    if (index == gate::p_key_listen || index == gate::p_bypass || index == gate::m_open) {
+    if (index == gate::p_key_listen || index == gate::p_bypass || index == gate::p_second_ear ||
+        index == gate::m_open) {
       parameter.hints |= kParameterIsBoolean;
       return;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -49,8 +50,10 @@ class GateProcessor {
         delay_(sample_rate, channels, ms_to_samples(lookahead_ms_range.high, sample_rate)),
         listener_(sample_rate, lane_.mel.n_bins(), lane_.mel.sample_rate),
         fade_step_(1.0 / std::max(1, ms_to_samples(10.0, sample_rate))),
-        audio_(channels, std::vector<float>(piece_)), key_(piece_), rows_(channels) {
+        audio_(channels, std::vector<float>(piece_)), keys_(2, std::vector<float>(piece_)),
+        key_(piece_), rows_(channels) {
     for (int c = 0; c < channels; ++c) rows_[c] = audio_[c].data();
+    for (int c = 0; c < 2; ++c) key_rows_[c] = keys_[c].data();
     delay_.set_delay(ms_to_samples(settings.lookahead_ms, sample_rate));
     reset();
   }
@@ -73,24 +76,32 @@ class GateProcessor {
   int latency_samples() const { return delay_.latency_samples(); }
   Lane& lane() { return lane_; }
 
-  // Gate n samples. `key` is an external key input of n_keys channels, or null; `out` may be
-  // `in`.
+  // Gate n samples of one or two channels. `key` is an external key input of n_keys channels, one or
+  // two, or null; `out` may be `in`.
   void process(const float* const* in, const float* const* key, int n_keys, float* const* out,
                int n) {
     const DenormalsFlushed flushed;
     for (int done = 0; done < n;) {
       const int step = std::min({n - done, lane_.needed(), piece_});
       for (int c = 0; c < channels_; ++c) repair(in[c] + done, step, rows_[c]);
-      if (key == nullptr) {
-        mix(rows_.data(), channels_, step);
-      } else {
-        mix_external(key, n_keys, done, step);
+      const int n_heard = key == nullptr ? channels_ : n_keys;
+      for (int c = 0; key != nullptr && c < n_keys; ++c) {
+        repair(key[c] + done, step, key_rows_[c]);
       }
-      delay_.process(rows_.data(), step);
+      const float* const* heard = key == nullptr ? rows_.data() : key_rows_.data();
       const float* gains = lane_.curve();
-      for (int c = 0; c < channels_; ++c) multiply(rows_[c], gains, step, out[c] + done);
-      if (settings_.key_listen || listen_mix_ > 0.0) listen(out, done, step);
-      lane_.push(key_.data(), step);
+      const bool passes = lane_.passes(), listens = settings_.key_listen || listen_mix_ > 0.0;
+      lane_.push(heard, n_heard, step);
+      for (int i = 0; listens && i < step; ++i) key_[i] = lane_.mix(heard, n_heard, i);
+      delay_.process(rows_.data(), step);
+      for (int c = 0; c < channels_; ++c) {
+        if (passes) {  // a product would lose denormal samples
+          std::copy(rows_[c], rows_[c] + step, out[c] + done);
+        } else {
+          multiply(rows_[c], gains, step, out[c] + done);
+        }
+      }
+      if (listens) listen(out, done, step);
       done += step;
       if (lane_.needed() == 0) {
         lane_.end_hop();
@@ -108,29 +119,6 @@ class GateProcessor {
       const bool finite = std::abs(in[i]) <= 3.402823466e38f;
       out[i] = finite ? in[i] : 0.0f;
       lane_.counters.nonfinite_samples += !finite;
-    }
-  }
-
-  // Mean of the channels into key_.
-  void mix(const float* const* channels, int n_channels, int n) {
-    std::copy(channels[0], channels[0] + n, key_.begin());
-    if (n_channels == 1) return;
-    for (int c = 1; c < n_channels; ++c) {
-      for (int i = 0; i < n; ++i) key_[i] += channels[c][i];
-    }
-    for (int i = 0; i < n; ++i) key_[i] *= 1.0f / n_channels;
-  }
-
-  void mix_external(const float* const* key, int n_keys, int done, int n) {
-    repair(key[0] + done, n, key_.data());
-    if (n_keys == 1) return;
-    for (int i = 0; i < n; ++i) {
-      for (int c = 1; c < n_keys; ++c) {
-        float sample;
-        repair(key[c] + done + i, 1, &sample);
-        key_[i] += sample;
-      }
-      key_[i] *= 1.0f / n_keys;
     }
   }
 
@@ -152,9 +140,10 @@ class GateProcessor {
   DelayLine delay_;
   KeyListen listener_;
   double fade_step_, listen_mix_ = 0.0;
-  std::vector<std::vector<float>> audio_;
+  std::vector<std::vector<float>> audio_, keys_;
   std::vector<float> key_;
   std::vector<float*> rows_;
+  std::array<float*, 2> key_rows_{};
 };
 
 }  // namespace gate

@@ -22,6 +22,7 @@ struct GateSettings {
   double lookahead_ms = 0.0;
   bool duck = false;
   bool bypass = false;
+  bool second_ear = true;
 };
 
 struct Range {

@@ -24,6 +24,7 @@ _METERS = (
     "evidence",
     "evidence_low",
     "evidence_high",
+    "ears",
 )
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
