@@ -46,7 +46,7 @@ def with_interval(figure, scale=1.0, digits=1):
 
 
 def headline(figures):
-    """One row a system: balanced accuracy, FEC and onset where there is speech; % open else.
+    """One row a system: accuracy, FEC, openings and onset where there is speech; % open else.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def headline(figures):
     header = ["gate"]
     for group in groups:
         if _has_speech(figures[group]):
-            header.append(f"{group}: bacc / FEC % / onset p50, p90 ms")
+            header.append(f"{group}: bacc / FEC % / opens a segment / onset p50, p90 ms")
         else:
             header.append(f"{group.replace('_', ' ')}: % open / opens a min")
     rows = []
@@ -71,7 +71,8 @@ def headline(figures):
                 )
                 row.append(
                     f"{number(f['balanced_accuracy'].value, 3)} / "
-                    f"{number(100 * f['fec'].value)} / {onset}"
+                    f"{number(100 * f['fec'].value)} / "
+                    f"{number(f['opens_per_segment'].value, 2)} / {onset}"
                 )
             else:
                 row.append(
@@ -102,6 +103,7 @@ _SPEECH_COLUMNS = (
     ("p95 ms", "onset_p95_ms", 1, 0),
     ("missed %", "missed_share", 100, 1),
     ("opens/min", "opens_per_minute", 1, 0),
+    ("opens a segment", "opens_per_segment", 1, 2),
     ("ROC-AUC", "auc", 1, 3),
     ("speech lost dB", "lost", 1, 1),
     ("noise passed dB", "passed", 1, 1),

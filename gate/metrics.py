@@ -172,9 +172,9 @@ class Tally:
         dict of str to float
             ``fec``, ``msc`` (shares of wanted time), ``over``, ``nds`` (shares of unwanted
             time), ``balanced_accuracy`` (nan unless there is both), ``open_share`` (of all
-            time), ``opens_per_minute``, ``segments_per_minute``, ``missed_share`` and
-            ``already_open_share`` (of segments), ``onset_p50_ms``, ``onset_p90_ms``,
-            ``onset_p95_ms``.
+            time), ``opens_per_minute``, ``segments_per_minute``, ``opens_per_segment``
+            (chatter; 1 is perfect), ``missed_share`` and ``already_open_share`` (of segments),
+            ``onset_p50_ms``, ``onset_p90_ms``, ``onset_p95_ms``.
         """
         unwanted = self.duration_s - self.wanted_s
         unwanted = unwanted if unwanted > 1e-9 else 0.0
@@ -192,6 +192,7 @@ class Tally:
             "open_share": _share(passed + self.overhang_s + self.noise_passed_s, self.duration_s),
             "opens_per_minute": _share(60.0 * self.n_opens, self.duration_s),
             "segments_per_minute": _share(60.0 * self.n_segments, self.duration_s),
+            "opens_per_segment": _share(self.n_opens, self.n_segments),
             "missed_share": _share(self.n_missed, self.n_segments),
             "already_open_share": _share(self.n_already_open, self.n_segments),
         }

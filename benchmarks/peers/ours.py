@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.peers.base import Answer, System, processor_time
 from benchmarks.quality.decisions import Decisions, Rule
+from gate.decision import ClassicRule
 from gate.errors import ConfigError
 from gate.settings import LEARNED, GateSettings
 from realtime.engine import open_detector, open_gate
@@ -65,15 +66,19 @@ class OurGate(System):
         """The rule by which the gate follows its detector; None for a level gate."""
         if self.model is None:
             return None
-        gate, info = self.gate, self._detector.info
-        threshold, hysteresis = gate.presence_threshold, gate.presence_hysteresis
-        if threshold == LEARNED:
-            threshold = info.presence_threshold.get(gate.target, 0.5)
-        if hysteresis == LEARNED:
-            hysteresis = info.presence_hysteresis.get(gate.target, 0.0)
-        return Rule(
-            threshold, hysteresis, 0.0, gate.threshold_db, gate.hysteresis_db, gate.range_db
+        gate = self.gate
+        threshold, hysteresis = (
+            None if value == LEARNED else value
+            for value in (gate.presence_threshold, gate.presence_hysteresis)
         )
+        found = self._detector.info.rule(
+            gate.target, gate.hold_ms != LEARNED, threshold, hysteresis
+        )
+        costs = None if isinstance(found, ClassicRule) else (found.open_cost, found.shut_cost)
+        return Rule(
+            found.threshold, getattr(found, "hysteresis", 0.0), 0.0, costs,
+            gate.threshold_db, gate.hysteresis_db, gate.range_db,
+        )  # fmt: skip
 
     def cost_s(self, hearing):
         """Processor seconds to stream the recording in blocks of 10 ms, the whole path."""

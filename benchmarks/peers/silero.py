@@ -15,6 +15,8 @@ from benchmarks.quality.decisions import Decisions, Rule
 from realtime.onnx_session import open_session
 
 _CHUNK, _CONTEXT = 512, 64
+EVIDENCE = (1.0, 2.0)
+"""Costs of the two-state machine over its chunks, the best of a grid on the dev mixtures."""
 
 
 class Silero:
@@ -59,5 +61,11 @@ def systems():
         DetectorGate(
             "Silero .5/.35", "raw ONNX, opens at .5, shuts at .35, hold 100 ms",
             rule=Rule(0.5, 0.15, 100.0), **common,
+        ),
+        DetectorGate(
+            "Silero, evidence",
+            f"raw ONNX, its logits added up, opening costs {EVIDENCE[0]:g}, shutting "
+            f"{EVIDENCE[1]:g} nats (chosen on dev)",
+            rule=Rule(0.5, costs=EVIDENCE), **common,
         ),
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gate.control import Control
-from gate.decision import ClassicRule
+from gate.decision import ClassicRule, EvidenceRule
 from gate.envelope import Envelope
 from gate.units import MIN_DBFS, db_to_gain
 
@@ -56,6 +56,9 @@ class Rule:
         On the score.
     hold_ms : float
         Used where the decisions bring no ballistics.
+    costs : tuple of float, optional
+        Of opening and shutting, nats a decision: evidence is added up instead of hysteresis and
+        hold.
     threshold_db, hysteresis_db : float
         On the key level, where there is one.
     range_db : float
@@ -65,9 +68,17 @@ class Rule:
     threshold: float = 0.5
     hysteresis: float = 0.0
     hold_ms: float = 0.0
+    costs: tuple | None = None
     threshold_db: float = -60.0
     hysteresis_db: float = 6.0
     range_db: float = RANGE_DB
+
+    @property
+    def presence(self):
+        """How the score decides: a rule of `gate.decision`."""
+        if self.costs is None:
+            return ClassicRule(self.threshold, self.hysteresis)
+        return EvidenceRule(self.threshold, *self.costs)
 
 
 def drive(decisions, rule, n_samples, sample_rate):
@@ -91,13 +102,12 @@ def drive(decisions, rule, n_samples, sample_rate):
     gain = np.full(n_samples, shut, dtype=np.float32)
     steps = np.diff(edges)
     envelope = Envelope(sample_rate, int(steps.max(initial=1)), shut)
-    classic = ClassicRule(rule.threshold, rule.hysteresis)
     levels = decisions.level_dbfs
     if levels is None:
         levels = np.full(len(steps), 0.0)
-        control = Control(MIN_DBFS, 0.0, classic)
+        control = Control(MIN_DBFS, 0.0, rule.presence)
     else:
-        control = Control(rule.threshold_db, rule.hysteresis_db, classic)
+        control = Control(rule.threshold_db, rule.hysteresis_db, rule.presence)
     times = decisions.ballistics_s
     if times is None:
         times = np.tile([ATTACK_S, rule.hold_ms * 1e-3, RELEASE_S], (len(steps), 1))

@@ -38,7 +38,7 @@ def test_quality_on_a_user_s_own_folder(tmp_path, capsys):
     assert code == 0
     text = capsys.readouterr().out
     assert "2 recording" in text
-    assert "| always open | 0.500 / 0.0 / –, – |" in text
+    assert "| always open | 0.500 / 0.0 / 0.00 / –, – |" in text
     assert f"--labelled {tmp_path} --peers level --no-ours --write`" in text
     assert str(out) not in text  # only what repeats the run is recorded
     (part,) = json.loads((out / "r.json").read_text())

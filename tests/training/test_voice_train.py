@@ -164,12 +164,12 @@ def test_calibration_finds_the_slope_and_folds_it_in():
 
 def test_limits_count_only_what_breaks_them():
     row = {
-        "open_share": 0.0, "fec": 0.01, "opens_per_minute": 10.0, "segments_per_minute": 10.0,
+        "open_share": 0.0, "fec": 0.01, "opens_per_segment": 1.0,
         "onset_p50_ms": 10.0, "onset_p90_ms": 50.0,
     }  # fmt: skip
     assert Limits().excess({"clean": row, "noise": row}) == 0.0
     assert Limits().excess({"clean": {**row, "onset_p90_ms": 165.0}}) == pytest.approx(0.5)
-    assert Limits().excess({"clean": {**row, "opens_per_minute": 17.5}}) == pytest.approx(0.25)
+    assert Limits().excess({"clean": {**row, "opens_per_segment": 1.75}}) == pytest.approx(0.25)
     assert Limits().excess({"clean": {**row, "fec": 0.03}}) == pytest.approx(0.2)
     assert Limits().excess({"noise": {**row, "open_share": 1.0}}) == 1.0
 

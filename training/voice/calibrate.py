@@ -121,9 +121,8 @@ class Limits:
                 if group in table:
                     total += _over(table[group][name], limit)
         for row in table.values():
-            if row["segments_per_minute"] > 0.0:
-                opens = row["opens_per_minute"] / row["segments_per_minute"]
-                total += _over(opens, self.opens_per_segment)
+            if np.isfinite(row["opens_per_segment"]):
+                total += _over(row["opens_per_segment"], self.opens_per_segment)
         for group in _CLEAN_TO_10DB:
             if group in table:
                 total += _over(table[group]["onset_p50_ms"], self.onset_p50_ms)
