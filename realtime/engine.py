@@ -8,7 +8,7 @@ NO_MODEL = "none"
 """Name of no detector, in configurations and on command lines: a plain level gate."""
 
 
-def open_detector(model="voice", profile=None, remember=False, ears=None):
+def open_detector(model="voice", profile=None, ears=None):
     """A detector by name or path, with a taught profile around it where one is given.
 
     Parameters
@@ -18,8 +18,6 @@ def open_detector(model="voice", profile=None, remember=False, ears=None):
         object that is a detector already.
     profile : str or Path, optional
         A profile made by ``gate-learn``.
-    remember : bool
-        Keep the last two seconds, for corrections of the profile while it runs.
     ears : sequence of str, optional
         Which of the second ears that the detector names to open; None: all, (): none. Those
         that cannot be opened are silent, and its ``ears_silent`` says why.
@@ -33,10 +31,10 @@ def open_detector(model="voice", profile=None, remember=False, ears=None):
     from realtime.learn.profile import load_profile
     from realtime.learn.profile_detector import ProfileDetector
 
-    taught = load_profile(profile)
+    taught = load_profile(profile, with_memory=False)
     if model in (None, NO_MODEL):
         raise ModelError(f"{profile}: was taught on detector {taught.detector!r}; there is none")
-    return ProfileDetector(_open_plain(model, ears), taught, str(profile), remember)
+    return ProfileDetector(_open_plain(model, ears), taught, str(profile))
 
 
 def _open_plain(model, ears):

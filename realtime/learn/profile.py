@@ -174,8 +174,14 @@ def _encode(array):
     return base64.b64encode(np.asarray(array, "<f4").tobytes()).decode("ascii")
 
 
-def load_profile(path):
+def load_profile(path, with_memory=True):
     """Read a profile, with its examples if they lie beside it.
+
+    Parameters
+    ----------
+    path : str or Path
+    with_memory : bool
+        Read the examples, too; who only runs the gate needs none.
 
     Raises
     ------
@@ -211,7 +217,7 @@ def load_profile(path):
     except (TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path}: damaged ({error})") from None
     beside = memory_path(path)
-    if beside.is_file():
+    if with_memory and beside.is_file():
         profile = replace(profile, memory=load_memory(beside))
     return profile
 

@@ -6,8 +6,6 @@ from gate.detector import Detection, DetectorInfo
 from realtime.learn.head import running_means, sigmoid
 from realtime.learn.profile import check_detector
 
-WINDOW_HOPS = 200  # what `recent` remembers: two seconds
-
 
 class _Head:
     """A profile's head, arranged for one hop at a time.
@@ -55,8 +53,6 @@ class ProfileDetector:
     profile : realtime.learn.profile.Profile
     where : str
         Name of the profile's file, for messages.
-    remember : bool
-        Keep the last two seconds for `recent`.
 
     Raises
     ------
@@ -68,17 +64,9 @@ class ProfileDetector:
     State: the detector's and one number a running mean. Latency: 0.
     """
 
-    def __init__(self, detector, profile, where="profile", remember=False):
+    def __init__(self, detector, profile, where="profile"):
         check_detector(profile, detector.info, where)
         self.detector = detector
-        n_mels = detector.info.mel.n_mels
-        self._recent = None
-        self._n_seen = 0
-        if remember:
-            self._recent = (
-                np.zeros((WINDOW_HOPS, n_mels), np.float32),
-                np.zeros((WINDOW_HOPS, profile.embedding_size(n_mels)), np.float32),
-            )
         self._take(profile)
         self._state = None
 
@@ -125,12 +113,7 @@ class ProfileDetector:
         head, n_hops = self._head, len(features)
         if n_hops != 1:
             return self._process_many(features, found, head)
-        embedding, recent = found.embedding, self._recent
-        if recent is not None:
-            at = self._n_seen % WINDOW_HOPS
-            recent[0][at] = features[0]
-            recent[1][at] = embedding[0]
-            self._n_seen += 1
+        embedding = found.embedding
         now = np.dot(embedding[0], head.of_embedding) + np.dot(features[0], head.of_features)
         score, *parts = now.tolist()
         state = self._state
@@ -151,11 +134,6 @@ class ProfileDetector:
         n_hops = len(features)
         if n_hops == 0:
             return found
-        if self._recent is not None:
-            rows = np.arange(max(0, n_hops - WINDOW_HOPS), n_hops)
-            at = (self._n_seen + rows) % WINDOW_HOPS
-            self._recent[0][at], self._recent[1][at] = features[rows], found.embedding[rows]
-            self._n_seen += n_hops
         scores, self._state = head.scores(head.project(features, found.embedding), self._state)
         presence = (1.0 / (1.0 + np.exp(-np.clip(scores, -60.0, 60.0)))).astype(np.float32)
         key = found.key if self._key is None else np.repeat(self._key, n_hops, axis=0)
@@ -166,53 +144,29 @@ class ProfileDetector:
         """Forget all sound; the head stays."""
         self.detector.reset()
         self._state = None
-        self._n_seen = 0
 
     def fork(self):
         """Another detector with the same head and a copy of the present state."""
+        return self.around(self.detector.fork())
+
+    def around(self, detector):
+        """The same head with a copy of the present state around another detector of its kind."""
         other = object.__new__(ProfileDetector)
         other.__dict__.update(self.__dict__)
-        other.detector = self.detector.fork()
+        other.detector = detector
         other._state = None if self._state is None else list(self._state)
-        if self._recent is not None:
-            other._recent = tuple(array.copy() for array in self._recent)
         other._presence = self._presence.copy()
         other._found = other._detection = None
         return other
 
-    def recent(self):
-        """Log-mel (n, 64) and embedding (n, 128) of up to the last two seconds, oldest first."""
-        n = min(self._n_seen, WINDOW_HOPS)
-        at = np.arange(self._n_seen - n, self._n_seen) % WINDOW_HOPS
-        return tuple(array[at].copy() for array in self._recent)
+    def catch_up(self, features, embedding):
+        """Bring the running means to where they would be after hops that were heard already.
 
-    def recent_presence(self):
-        """What the present head says of `recent`, (n,)."""
-        scores, _ = self._head.scores(self._head.project(*self.recent()), None)
-        return 1.0 / (1.0 + np.exp(-np.clip(scores, -60.0, 60.0)))
-
-    def prepare(self, profile):
-        """Make another profile of the same detector ready for `swap`; off the audio thread.
-
-        Its running means are caught up over what was heard lately.
+        Parameters
+        ----------
+        features : ndarray, shape (n, 64)
+        embedding : ndarray, shape (n, k)
+            What the detector inside said of them.
         """
-        other = object.__new__(ProfileDetector)
-        other.detector, other._recent = self.detector, None
-        check_detector(profile, self.detector.info)
-        other._take(profile)
-        other._state = None
-        if self._recent is not None and self._n_seen:
-            _, other._state = other._head.scores(other._head.project(*self.recent()), None)
-        return other
-
-    def swap(self, prepared):
-        """Go on with the head of a prepared profile; a few assignments, for the audio thread.
-
-        Give the gate that owns this detector its settings again, which is when it reads the
-        thresholds: ``gate.settings = gate.settings``. The gain goes on from where it is, so
-        nothing clicks.
-        """
-        for name in ("profile", "info", "_ballistics", "_key", "_head", "_state"):
-            setattr(self, name, getattr(prepared, name))
-        self._presence = np.zeros((1, 1), np.float32)
-        self._found = self._detection = None
+        if len(features):
+            _, self._state = self._head.scores(self._head.project(features, embedding), None)

@@ -26,6 +26,7 @@ class AudioPath:
 
     Notes
     -----
+    What a `HeardDetector` of the first lane heard goes beside its meters.
     `process` never raises, locks or grows a buffer. Changes come through `changes`, a deque of
     callables that are called with the gate between two blocks.
     """
@@ -117,4 +118,6 @@ class AudioPath:
 
     def _on_hop(self, lane, meters):
         if lane == 0:
-            self.state.put_hop(meters)
+            detector = self.gate.lanes[0].detector
+            detector = getattr(detector, "wrapped", detector)
+            self.state.put_hop(meters, getattr(detector, "log_mel", None))

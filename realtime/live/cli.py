@@ -19,7 +19,8 @@ examples:
   gate-live --host-api jack --no-ui --record takes
 
 keys: up/down threshold, left/right range, [ ] lookahead, b bypass, l key listen, m mute,
-      t target, p profile, w that was wrong, u undo it, q quit"""
+      t target, p profile, h take the hint, q quit
+teaching: o that should open, s that should stay shut, w that was wrong, u undo"""
 
 
 def build_parser():
@@ -61,8 +62,9 @@ def build_parser():
     beside.add_argument("--log-every", type=float, metavar="S",
                         help="seconds between lines, 0.1 to 3600 (10; --json 1)")  # fmt: skip
     beside.add_argument("--record", metavar="DIR", help="write dry and gated WAV and the trace")
-    beside.add_argument("--save", action="store_true", default=None,
-                        help="write corrections (key w) into the profile")  # fmt: skip
+    beside.add_argument("--save", nargs="?", const=True, metavar="NAME|FILE",
+                        help="keep what is taught (keys o, s, w) under a name, in a .gate.yaml "
+                        "file, or, with neither, in the profile that runs")  # fmt: skip
     beside.add_argument("--record-minutes", type=float, metavar="MIN",
                         help="begin new files after so long, 0.01 to 60 (default 10)")  # fmt: skip
     beside.add_argument("--osc-port", type=int, metavar="PORT", help="listen for OSC on UDP")

@@ -1,17 +1,25 @@
 """One place through which keys, the configuration file and OSC change the running gate."""
 
 import threading
-from dataclasses import fields
+import time
+from collections import deque
+from dataclasses import asdict, fields
 
 from gate.errors import ConfigError, GateError
 from gate.settings import LEARNED, RANGES, GateSettings
+from realtime.learn.examples import OPEN, SHUT
+from realtime.learn.profile_folder import listed_profiles
 
 SWITCHES = ("bypass", "key_listen")
 _NAMES = tuple(f.name for f in fields(GateSettings))
+_EVENTS = 200
 
 
 class LiveControl:
     """Holds what is in force and tells the stream of changes.
+
+    Methods may be called from any thread, return at once, and raise `GateError` with one line
+    for people where something is refused.
 
     Parameters
     ----------
@@ -30,6 +38,10 @@ class LiveControl:
         What the detector knows; empty until the stream is open.
     stream : dict
         The last ``open`` event: devices, rate, detector.
+    teaching : LiveTeaching or None
+        Assigned by who can teach.
+    hint : LiveHint or None
+        Assigned by who watches the levels.
     """
 
     def __init__(self, config, host=None, say=print):
@@ -37,19 +49,44 @@ class LiveControl:
         self.host = host
         self.settings = config.gate
         self.muted = False
-        self.profile = config.engine.profile
+        self.profile = self._wanted_profile = config.engine.profile
         self.targets = []
         self.stream = {}
+        self.teaching = self.hint = None
+        self._chosen = None  # a profile that somebody asked for, in a tuple
+        self._presence = {}
+        self._events = deque(maxlen=_EVENTS)
+        self._n_events = 0
         self._agreed = config.gate  # what the stream started with
         self._told_muted = False
         self._told = set()
-        self._say = say
+        self._out = say
+        self._saying = threading.Lock()
         self._lock = threading.RLock()
+
+    def say(self, line):
+        """Tell people a line: it is kept for `events_since` and shown by the view."""
+        with self._saying:
+            self._n_events += 1
+            event = {"number": self._n_events, "time": round(time.time(), 3), "text": line}
+            self._events.append(event)
+        self._out(line)
+
+    def events_since(self, number):
+        """What was said after event `number`, of the last 200.
+
+        Returns
+        -------
+        list of dict
+            ``number``, ``time`` (seconds since 1970), ``text``.
+        int
+            Number of the last, for the next call.
+        """
+        with self._saying:
+            return [e for e in self._events if e["number"] > number], self._n_events
 
     def job(self):
         """The stream's job as it is now."""
-        from dataclasses import asdict
-
         with self._lock:
             self._agreed = self.settings
             self._told_muted = self.muted
@@ -91,7 +128,7 @@ class LiveControl:
             for name in _NAMES:
                 value = getattr(settings, name)
                 if value != getattr(before, name):
-                    self._say(f"{source}: {name} = {shown(value)}")
+                    self.say(f"{source}: {name} = {shown(value)}")
 
     def nudge(self, name, step):
         """Move a number by a step within its range."""
@@ -125,21 +162,88 @@ class LiveControl:
     def next_profile(self):
         """Walk through no profile and those of the configuration."""
         with self._lock:
-            listed = dict.fromkeys([None, *self.config.live.profiles, self.config.engine.profile])
-            if len(listed) < 2:
-                self._say("no profiles: name some in the configuration, live: profiles")
+            known = [profile["path"] for profile in self.profiles()]
+            if len(known) < 2:
+                self.say("no profiles: teach one (o, s), or name some under live: profiles")
                 return
-            known = list(listed)
             at = known.index(self.profile) if self.profile in known else 0
             self.set_profile(known[(at + 1) % len(known)])
 
+    def profiles(self):
+        """Profiles to choose from: none, those of the configuration, what was taught, the user's.
+
+        Returns
+        -------
+        list of dict
+            ``name`` and ``path``; the first is none, with the path None.
+        """
+        config, teaching = self.config, self.teaching
+        paths = [*config.live.profiles, config.engine.profile, self.profile]
+        paths += [teaching.path] if teaching is not None else []
+        paths += [path for _, path in listed_profiles()]
+        names = {None: "none"}
+        for path in paths:
+            if path is not None:
+                names[path] = path.replace("\\", "/").rpartition("/")[2].removesuffix(".gate.yaml")
+        return [{"name": name, "path": path} for path, name in names.items()]
+
     def set_profile(self, path):
         """Ask the stream to use another profile; None for none."""
-        self._send("profile", path=path)
+        with self._lock:
+            self._chosen = (path,)
+            self._wanted_profile = path
+            self._send("profile", path=path)
 
-    def command(self, name, **what):
-        """Send any other command to the stream: see ``StreamProcess.commands``."""
-        self._send(name, **what)
+    def use_taught(self, path):
+        """As `set_profile`, for what was taught here."""
+        with self._lock:
+            self._wanted_profile = path
+            self._send("profile", path=path)
+
+    def mark_open(self):
+        """What was heard in the last seconds should open the gate."""
+        self._teacher().mark(OPEN)
+
+    def mark_shut(self):
+        """What was heard in the last seconds should not open the gate."""
+        self._teacher().mark(SHUT)
+
+    def wrong(self):
+        """What the gate did in the last two seconds was wrong."""
+        self._teacher().wrong(self.presence_thresholds[1])
+
+    def undo_mark(self):
+        """Take the last mark or correction back."""
+        self._teacher().undo()
+
+    def keep(self, name=None):
+        """Keep what was taught under a name or a path; returns the path."""
+        return self._teacher().keep(name)
+
+    def take_hint(self):
+        """Use the threshold that the hint suggests."""
+        found = self.hint and self.hint.found
+        if not found:
+            raise GateError("there is no hint to take")
+        self.change({"threshold_db": found[1]}, "hint")
+
+    def _teacher(self):
+        if self.teaching is None:
+            raise GateError("this gate cannot be taught")
+        return self.teaching
+
+    @property
+    def presence_thresholds(self):
+        """Presence from which on the gate opens, and from which on it stays open."""
+        settings = self.settings
+        learned = self._presence.get(settings.target, (0.5, 0.0))
+        opens, hysteresis = (
+            own if value == LEARNED else value
+            for own, value in zip(
+                learned, (settings.presence_threshold, settings.presence_hysteresis), strict=True
+            )
+        )
+        return opens, opens - hysteresis
 
     def reload(self, old, new):
         """Take over what differs between two readings of the configuration file."""
@@ -159,7 +263,7 @@ class LiveControl:
                 if getattr(before, f.name) != getattr(after, f.name) and f.name != "profile"
             ]
             if later:
-                self._say(f"config: {section}: {', '.join(later)} changes at the next start")
+                self.say(f"config: {section}: {', '.join(later)} changes at the next start")
 
     def hear(self, event):
         """Take an event of the stream in."""
@@ -167,11 +271,20 @@ class LiveControl:
         with self._lock:
             if kind == "open":
                 self.stream, self.targets = event, event["targets"]
+                self._presence = event.get("presence", {})
                 self._catch_up()
             elif kind == "profile":
                 self.profile, self.targets = event["path"], event["targets"]
+                self._presence = event.get("presence", {})
             elif kind == "refused" and event.get("command") == "settings":
                 self.settings = self._agreed
+            elif kind == "refused" and event.get("command") == "profile":
+                self._wanted_profile, self._chosen = self.profile, None
+            is_chosen = kind == "profile" and self._chosen == (self.profile,)
+            if is_chosen:
+                self._chosen = None
+        if is_chosen and self.teaching is not None:
+            self.teaching.begin_with(self.profile)
         line = describe(event)
         if kind == "open":
             self._told.clear()
@@ -181,7 +294,7 @@ class LiveControl:
                 return
             self._told.add(line)
         if line:
-            self._say(line)
+            self.say(line)
 
     def _catch_up(self):
         """Tell a stream that has just opened what changed while it did."""
@@ -189,6 +302,8 @@ class LiveControl:
             self._send("settings", gate=self.settings.to_mapping())
         if self.muted != self._told_muted:
             self._send("mute", on=self.muted)
+        if self._wanted_profile != self.profile:
+            self._send("profile", path=self._wanted_profile)
 
     def _send(self, do, **what):
         if self.host is not None:

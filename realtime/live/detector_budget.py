@@ -54,14 +54,18 @@ class BudgetedDetector:
         self._clock = clock
         self._debt_s = 0.0
         self._probation = 0
-        self.info = detector.info
+
+    @property
+    def info(self):
+        """The detector's own, which changes where it is taught."""
+        return self._detector.info
 
     @property
     def wrapped(self):
         """The detector inside."""
         return self._detector
 
-    def process(self, features):
+    def process(self, features, *ears):
         """As the detector's own.
 
         Raises
@@ -69,7 +73,7 @@ class BudgetedDetector:
         DetectorTooSlow
         """
         started = self._clock()
-        found = self._detector.process(features)
+        found = self._detector.process(features, *ears)
         late = self._clock() - started - self._budget_s * len(features)
         self._debt_s = max(0.0, self._debt_s + late)
         if late <= 0.0:

@@ -11,16 +11,27 @@ import time
 
 from gate.errors import ConfigError, GateError
 from gate.settings import CHOICES, RANGES
+from realtime.live.control import LiveControl
+from realtime.live.shared_state import HOP_FIELDS
 from realtime.live.status import snapshot
 
 _LEARNABLE = ("attack_ms", "hold_ms", "release_ms", "presence_threshold", "presence_hysteresis")
 _SUBSCRIPTION_S = 60.0
 _MOST_SUBSCRIBERS = 16
 METERS = (
-    "input_dbfs", "key_level_dbfs", "presence", "gain_db", "open", "attack_ms", "hold_ms",
-    "release_ms", "key_low_hz", "key_high_hz", "load_mean", "load_p99", "xruns",
-    "nonfinite_samples", "detector_failures",
+    *(name for name in HOP_FIELDS if name != "time_s"), "load_mean", "load_p99", "xruns",
+    "nonfinite_samples", "detector_failures", "status", "hint", "hint_threshold_db",
+    "teach_step", "teach_next", "teach_open_s", "teach_shut_s", "teach_level", "teach_fitted",
 )  # fmt: skip
+"""What is sent of a `snapshot`, as far as it is known: the hop's `Meters` and the health."""
+
+_COMMANDS = {
+    "/gate/mark_open": LiveControl.mark_open,
+    "/gate/mark_shut": LiveControl.mark_shut,
+    "/gate/wrong": LiveControl.wrong,
+    "/gate/undo": LiveControl.undo_mark,
+    "/gate/take_hint": LiveControl.take_hint,
+}
 
 ADDRESSES = {
     **{
@@ -35,6 +46,8 @@ ADDRESSES = {
     "/gate/target": "name",
     "/gate/key": '"learned", "off", or two numbers: low and high in Hz',
     "/gate/profile": 'path, or "" for none',
+    **dict.fromkeys(_COMMANDS, "nothing (or 1, as buttons send; 0 does nothing)"),
+    "/gate/keep": "name or path to keep what was taught, or nothing for a name of the date",
     "/gate/get": "nothing: every setting is sent back",
     "/gate/subscribe": "port or nothing: meters to the sender's port for 60 s; repeat it to go on",
     "/gate/unsubscribe": "port or nothing",
@@ -124,7 +137,12 @@ class OscServer:
         if address not in ADDRESSES:
             raise ConfigError("unknown address; see the README for the map")
         name = address.rpartition("/")[2]
-        if name == "get":
+        if address in _COMMANDS:
+            if not arguments or _switch(name, arguments):
+                _COMMANDS[address](self._control)
+        elif name == "keep":
+            self._control.keep(_text(name, arguments) if arguments else None)
+        elif name == "get":
             self._send_settings(sender)
         elif name in ("subscribe", "unsubscribe"):
             self._subscribe(name == "subscribe", arguments, sender)
@@ -184,7 +202,6 @@ class OscServer:
                 for n, v in found
                 if v is not None
             ]
-            messages.append(("/gate/meter/status", status["status"]))
             for target in targets:
                 self._send(messages, target)
 

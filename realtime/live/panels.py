@@ -20,7 +20,7 @@ _STATES = {
 }
 KEYS_HELP = (
     "up/down threshold  left/right range  [ ] lookahead  b bypass  l key listen  m mute  "
-    "t target  p profile  w wrong  u undo  q quit"
+    "t target  p profile  o opens  s stays shut  w wrong  u undo  h hint  q quit"
 )
 
 
@@ -48,7 +48,7 @@ def screen(status, stream, hops, hop_row, events, width, height):
     """
     blank = [Text()] if height >= 30 else []
     top = [_title(status, stream), _state_line(status), *blank, *_meters(status, width)]
-    bottom = [*blank, _learned(status), _latency(status), *_health(status)]
+    bottom = [*blank, _learned(status), *_teaching(status), _latency(status), *_health(status)]
     help_lines = _wrapped(KEYS_HELP, width)
     spare = height - len(top) - len(bottom) - len(help_lines)
     n_events = 2 if spare < 16 else 4 if spare < 30 else 8
@@ -200,6 +200,27 @@ def _learned(status):
         f"{status['key_high_hz']:.0f} Hz"
     )
     return text
+
+
+def _teaching(status):
+    """How far teaching is and what to do next, and the hint."""
+    step, lines = status.get("teach_step", "off"), []
+    if step != "off" and (status["teach_marks"] or not status["profile"]):
+        text = _begun("teaching   ")
+        if status["teach_marks"]:
+            for name in ("open", "shut"):
+                have, need = status[f"teach_{name}_s"], status["teach_need_s"]
+                text.append(f"{name} {have:.1f} s  ", "green" if have >= need else "yellow")
+            level = status["teach_level"]
+            text.append(f"level {level}  ", "green" if level == "ok" else "bold red")
+        quality = status["teach_quality"]
+        if status["teach_fitted"] and quality is not None:
+            text.append(f"taught, about {quality:.0%} right  ", "bold green")
+        text.append(status["teach_next"], "bold red" if status["teach_error"] else "cyan")
+        lines.append(text)
+    if status.get("hint"):
+        lines.append(_begun("hint       ").append(f"{status['hint']} (key h)", "bold yellow"))
+    return lines
 
 
 def _latency(status):

@@ -2,12 +2,16 @@
 
 import contextlib
 import signal
+import sys
 import threading
 
+from gate.errors import GateError
 from realtime.live.config_watch import ConfigWatch
 from realtime.live.control import LiveControl
+from realtime.live.hint import LiveHint
 from realtime.live.log import JsonView, LogView
 from realtime.live.stream_host import StreamHost
+from realtime.live.teaching import LiveTeaching
 
 
 class LiveSession:
@@ -38,10 +42,19 @@ class LiveSession:
         self._stop = threading.Event()
         self._early = []
         self._view = None
-        self.control = LiveControl(config, say=self._say)
+        self._ended_by = None
+        self.control = LiveControl(config, say=self._show)
         self._microphone = microphone
         self.host = StreamHost(self._job, self.control.hear, record=config.live.record is not None)
         self.control.host = self.host
+        self.control.hint = LiveHint(
+            self.host.state, self.control, getattr(config.engine, "auto_threshold", False)
+        )
+        self.control.teaching = LiveTeaching(
+            self.host.state, config.engine.model, self.control.use_taught, self.control.say,
+            config.engine.profile, config.live.save,
+        )  # fmt: skip
+        self._view_kind = view
         self._make_view(view, log_period_s)
 
     def _job(self):
@@ -61,7 +74,7 @@ class LiveSession:
         else:
             self._view = LogView(state, self.control, **period)
 
-    def _say(self, line):
+    def _show(self, line):
         if self._view is None:
             self._early.append(line)
         else:
@@ -77,41 +90,78 @@ class LiveSession:
         """
         with contextlib.ExitStack() as parts:
             parts.callback(self.host.close)
+            parts.callback(self.control.teaching.close)
+            parts.callback(self._keep_what_was_taught)
             if self._config.live.record is not None:
                 from realtime.live.recorder import Recorder
 
-                recorder = Recorder(self.host.ring, self.host.state, self._config.live, self._say)
+                recorder = Recorder(
+                    self.host.ring, self.host.state, self._config.live, self.control.say
+                )
                 recorder.start()
                 parts.callback(recorder.stop)
-            before = _catch_signals(self._stop)
+            before = _catch_signals(self._end)
             parts.callback(_restore_signals, before)
             parts.callback(self.host.stop)
             self.host.start(self._patient)
+            self.control.hint.start()
+            parts.callback(self.control.hint.stop)
             if self._config_path is not None:
                 watch = ConfigWatch(
                     self._config_path, self._read_config, self._config, self.control.reload,
-                    self._say,
+                    self.control.say,
                 )  # fmt: skip
                 watch.start()
                 parts.callback(watch.stop)
             if self._config.osc.port is not None or self._config.osc.send_to is not None:
                 from realtime.live.osc import OscServer
 
-                osc = OscServer(self._config.osc, self.host.state, self.control, self._say)
+                osc = OscServer(self._config.osc, self.host.state, self.control, self.control.say)
                 osc.start()
                 parts.callback(osc.stop)
             for line in self._early:
                 self._view.say(line)
             self._view.run(self._stop)
 
+    def _end(self, number):
+        self._ended_by = number
+        self._stop.set()
 
-def _catch_signals(stop):
+    def _keep_what_was_taught(self):
+        """Nothing that was taught is lost: ask for a name at the terminal, else make one."""
+        teaching = self.control.teaching
+        if not teaching.unsaved:
+            return
+        asked = self._view_kind == "screen" and self._ended_by in (None, signal.SIGINT)
+        while True:
+            name = None
+            if asked:
+                try:
+                    print("A gate was taught. Keep it under which name? (Enter: forget it) ",
+                          end="", flush=True)  # fmt: skip
+                    name = sys.stdin.readline().strip()
+                except KeyboardInterrupt:
+                    name = ""
+                if not name:
+                    return
+            try:
+                path = teaching.keep(name)
+            except GateError as error:
+                print(f"gate-live: {error}", file=sys.stderr)
+                if asked:
+                    continue
+                return
+            print(f"gate-live: kept: {path} (gate-live --profile {path})", file=sys.stderr)
+            return
+
+
+def _catch_signals(end):
     """Make Ctrl-C and SIGTERM ask for the end; returns the handlers of before."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     numbers = [signal.SIGINT, signal.SIGTERM]
     numbers += [getattr(signal, "SIGHUP")] if hasattr(signal, "SIGHUP") else []  # noqa: B009
-    return {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    return {number: signal.signal(number, lambda n, _: end(n)) for number in numbers}
 
 
 def _restore_signals(before):

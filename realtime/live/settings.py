@@ -39,8 +39,9 @@ class LiveSettings:
         Folder for recordings; None records nothing.
     record_minutes : float
         A new file is begun after so long, 0.01..60.
-    save : bool
-        Write corrections ("that was wrong") into the profile that runs.
+    save : bool or str
+        Keep what is taught while it runs: a name in the user's folder of profiles, or a path; true
+        keeps it in the profile that runs, or under a name made of the date.
     """
 
     input: int | str | None = None
@@ -56,7 +57,7 @@ class LiveSettings:
     profiles: tuple = ()
     record: str | None = None
     record_minutes: float = 10.0
-    save: bool = False
+    save: bool | str = False
 
     def __post_init__(self):
         for name in ("input", "output"):
@@ -80,8 +81,8 @@ class LiveSettings:
             )
         if self.latency not in ("low", "high"):
             self._set("latency", _number("latency", self.latency, 0.0, 2.0, "low, high"))
-        if not isinstance(self.save, bool):
-            raise ConfigError(f"save={self.save!r} must be true or false")
+        if not isinstance(self.save, bool | str) or self.save == "":
+            raise ConfigError(f"save={self.save!r} must be true, false, or a name or path")
         if not isinstance(self.realtime_priority, bool):
             raise ConfigError(f"realtime_priority={self.realtime_priority!r} must be true or false")
         if self.detector_budget_ms is False:  # YAML reads a bare `off` as false

@@ -2,13 +2,18 @@
 
 One writer a field. Numbers are aligned 8-byte words, which x86-64 and ARM64 read and write
 whole; rows of the rings are read between two looks at their counter, so a torn row is dropped.
+The rings of hops are the last 40 s: what the gate decided, and the log-mel that it heard, which
+is what a gate is taught with while it runs.
 """
 
+from dataclasses import fields
 from multiprocessing import shared_memory
+from operator import attrgetter
 
 import numpy as np
 
 from gate.control import Reason
+from gate.meters import Meters
 
 COUNTS = (
     "pid", "heartbeat", "status", "sample_rate", "block_frames", "callbacks", "frames",
@@ -20,10 +25,10 @@ COUNTS = (
 GAUGES = (
     "input_latency_ms", "output_latency_ms", "detector_late_ms", "queue_ms",
 )  # fmt: skip
-HOP_FIELDS = (
-    "time_s", "input_dbfs", "key_level_dbfs", "presence", "open", "gain_db", "attack_ms",
-    "hold_ms", "release_ms", "key_low_hz", "key_high_hz", "reason",
-)  # fmt: skip
+HOP_FIELDS = tuple(f.name for f in fields(Meters))
+"""Names of a hop's numbers; `Meters` is where they stand."""
+
+N_MELS = 64
 
 STATUS = ("starting", "running", "silence", "lost", "stopped")
 REASONS = tuple(Reason)
@@ -33,7 +38,10 @@ HOP_ROWS = 4096
 LOAD_ROWS = 8192
 _HOP_BYTES = HOP_ROWS * len(HOP_FIELDS) * 8
 _LOAD_BYTES = LOAD_ROWS * 4
-_SIZE = 8 * (len(COUNTS) + len(GAUGES)) + _HOP_BYTES + _LOAD_BYTES
+_MEL_BYTES = HOP_ROWS * N_MELS * 4
+_SIZE = 8 * (len(COUNTS) + len(GAUGES)) + _HOP_BYTES + _LOAD_BYTES + _MEL_BYTES
+_REASON_AT = HOP_FIELDS.index("reason")
+_numbers_of = attrgetter(*HOP_FIELDS)
 
 
 class SharedState:
@@ -56,13 +64,15 @@ class SharedState:
         hops = np.ndarray((HOP_ROWS, len(HOP_FIELDS)), np.float64, memory.buf, at)
         at += hops.nbytes
         loads = np.ndarray(LOAD_ROWS, np.float32, memory.buf, at)
-        own = {"_memory": memory, "_counts": counts, "_gauges": gauges}
-        self.__dict__.update(own, hops_ring=hops, loads_ring=loads, _owner=name is None)
+        at += loads.nbytes
+        mels = np.ndarray((HOP_ROWS, N_MELS), np.float32, memory.buf, at)
+        own = {"_memory": memory, "_counts": counts, "_gauges": gauges, "_owner": name is None}
+        self.__dict__.update(own, hops_ring=hops, loads_ring=loads, mels_ring=mels)
         self.__dict__["_where"] = {n: (counts, i) for i, n in enumerate(COUNTS)} | {
             n: (gauges, i) for i, n in enumerate(GAUGES)
         }
         if name is None:
-            for array in (counts, gauges, hops, loads):
+            for array in (counts, gauges, hops, loads, mels):
                 array[...] = 0
 
     @property
@@ -86,14 +96,15 @@ class SharedState:
         array, index = self._where[name]
         array[index] += n
 
-    def put_hop(self, meters):
-        """Append a hop's `Meters`. Stream side."""
+    def put_hop(self, meters, log_mel=None):
+        """Append a hop's `Meters`, and the log-mel (64,) that it heard. Stream side."""
         counts, index = self._where["hop_rows"]
-        m = meters
-        self.hops_ring[int(counts[index]) % HOP_ROWS] = (
-            m.time_s, m.input_dbfs, m.key_level_dbfs, m.presence, m.open, m.gain_db, m.attack_ms,
-            m.hold_ms, m.release_ms, m.key_low_hz, m.key_high_hz, _REASON_INDEX[m.reason],
-        )  # fmt: skip
+        row = int(counts[index]) % HOP_ROWS
+        numbers = list(_numbers_of(meters))
+        numbers[_REASON_AT] = _REASON_INDEX[numbers[_REASON_AT]]
+        self.hops_ring[row] = numbers
+        if log_mel is not None:
+            self.mels_ring[row] = log_mel
         counts[index] += 1
 
     def put_load(self, load):
@@ -116,12 +127,29 @@ class SharedState:
         int
             Number of the hop after the last one.
         """
+        taken, _, end = self._taken(row)
+        return taken, end
+
+    def heard_since(self, row):
+        """As `hops_since`, with the log-mel that each hop heard.
+
+        Returns
+        -------
+        hops : ndarray, shape (n, len(HOP_FIELDS))
+        log_mel : ndarray, shape (n, 64), float32
+        int
+            Number of the hop after the last one.
+        """
+        return self._taken(row, with_mels=True)
+
+    def _taken(self, row, with_mels=False):
         end = self.hop_rows
         start = max(end + row, 0) if row < 0 else row
         start = max(start, end - HOP_ROWS + 64)
-        taken = self.hops_ring[np.arange(start, end) % HOP_ROWS]
+        at = np.arange(start, end) % HOP_ROWS
+        hops, mels = self.hops_ring[at], self.mels_ring[at] if with_mels else None
         overwritten = max(0, self.hop_rows - HOP_ROWS - start + 1)
-        return taken[overwritten:], end
+        return hops[overwritten:], mels[overwritten:] if with_mels else None, end
 
     def last_hop(self):
         """The last hop as a dict with the reason's label, or None before the first."""
@@ -146,7 +174,7 @@ class SharedState:
 
     def close(self):
         """Let go of the memory; its maker also removes it."""
-        for name in ("_counts", "_gauges", "hops_ring", "loads_ring", "_where"):
+        for name in ("_counts", "_gauges", "hops_ring", "loads_ring", "mels_ring", "_where"):
             self.__dict__.pop(name, None)
         try:
             self._memory.close()

@@ -29,6 +29,8 @@ def snapshot(state, control):
     settings = control.settings
     status = STATUS[state.status]
     hop = state.last_hop() or {}
+    teaching = control.teaching.status(control.profile) if control.teaching else {}
+    hint = control.hint.status(settings.threshold_db) if control.hint else {}
     return {
         "status": status,
         "stream_pid": state.pid,
@@ -60,6 +62,8 @@ def snapshot(state, control):
         "callback_errors": state.callback_errors,
         "restarts": state.restarts,
         "record_dropped": state.record_dropped,
+        **hint,
+        **teaching,
     }
 
 

@@ -16,12 +16,13 @@ import time
 
 from gate.errors import ConfigError, DeviceError, GateError, ModelError
 from gate.settings import GateSettings
-from realtime.engine import open_detector, open_gate
+from realtime.engine import NO_MODEL, open_detector, open_gate
+from realtime.learn.profile import load_profile
 from realtime.live.audio_path import AudioPath
-from realtime.live.correct import LiveCorrections
 from realtime.live.detector_budget import BudgetedDetector, budget_seconds
 from realtime.live.device_probe import probe_devices
 from realtime.live.devices import choose_devices, explain, load_portaudio, query_devices
+from realtime.live.heard import HeardDetector, heard_detectors, take_profile
 from realtime.live.record_ring import RecordRing
 from realtime.live.settings import LiveSettings
 from realtime.live.shared_state import STATUS, SharedState
@@ -75,9 +76,6 @@ class StreamProcess:
         self._state = state
         self._ring = RecordRing(state, ring_name) if ring_name else None
         self._path = None
-        self._corrections = LiveCorrections(
-            state, lambda: self._profile if self._live.save else None
-        )
         self._profile = job["profile"]
         self._first_callback = True
         self._told_overruns = 0
@@ -86,8 +84,6 @@ class StreamProcess:
             "settings": self._do_settings,
             "mute": self._do_mute,
             "profile": self._do_profile,
-            "wrong": lambda: self._corrections.wrong(),
-            "undo": lambda: self._corrections.undo(),
         }
 
     def tell(self, event, **what):
@@ -172,7 +168,7 @@ class StreamProcess:
             raise self._at_fault(sd, error, source, sink, channels, rate) from None
 
     def _make_gate(self, rate, channels, block_size):
-        detector, overruns = self._load_detector(self._profile, rate, block_size)
+        detector, overruns = self._load_detector(rate, block_size)
         gate = open_gate(
             GateSettings.from_mapping(self._job["gate"]),
             sample_rate=rate,
@@ -182,9 +178,8 @@ class StreamProcess:
         gate.settings = gate.settings  # refuses a target that the detector does not know
         return gate, overruns
 
-    def _load_detector(self, profile, rate, block_size):
-        model = self._job["model"]
-        detector = open_detector(model, profile, remember=True)
+    def _load_detector(self, rate, block_size):
+        detector = HeardDetector(open_detector(self._job["model"], self._profile))
         budget_s = budget_seconds(self._live.detector_budget_ms, block_size, rate)
         if budget_s is None:
             return detector, None
@@ -237,12 +232,10 @@ class StreamProcess:
             sane = 0.0 <= seconds < 10.0
             setattr(state, f"{name}_latency_ms", seconds * 1e3 if sane else math.nan)
         self._set_status("running")
-        self._corrections.attach(self._path)
-        info = gate.lanes[0].detector.info
         self.tell(
             "open", input=source.name, output=sink.name, host_api=source.host_api,
-            sample_rate=gate.sample_rate, channels=gate.channels, detector=info.name,
-            targets=list(dict.fromkeys([*info.targets, *info.classes])), profile=self._profile,
+            sample_rate=gate.sample_rate, channels=gate.channels, profile=self._profile,
+            **_knows(gate.lanes[0].detector.info),
         )  # fmt: skip
 
     def _watch(self, stream):
@@ -264,8 +257,6 @@ class StreamProcess:
 
     def _tell_trouble(self):
         path = self._path
-        while self._corrections.lines:
-            self.tell("correction", message=self._corrections.lines.popleft())
         if path.error is not None:
             message, path.error = path.error, None
             self.tell("notice", message=f"the gate failed and passes everything: {message}")
@@ -355,24 +346,33 @@ class StreamProcess:
             self._path.muted = on
 
     def _do_profile(self, path):
-        """Load a detector with another profile here and swap it in between two blocks."""
+        """Put another profile around the running detector, or none, in between two blocks."""
         if self._path is None:
             self._profile = path
             return
-        rate = self._path.gate.sample_rate
-        detector, overruns = self._load_detector(path, rate, self._job["block_size"])
-        detector.info.target_columns(self._job["gate"]["target"])
-
-        def change(running):
-            running.detector = detector
-            self._path.overruns = overruns
-
-        self._path.changes.append(change)
+        if path is not None and self._job["model"] == NO_MODEL:
+            raise ModelError(f"{path}: needs the detector that it was taught on; there is none")
+        profile = None if path is None else load_profile(path, with_memory=False)
+        running = heard_detectors(self._path.gate)[0]
+        prepared = running.prepare(profile)
+        info = running.base.info if prepared is None else prepared.info
+        info.target_columns(self._job["gate"]["target"])
+        self._path.changes.append(lambda gate: take_profile(gate, prepared))
         self._profile = path
-        self.tell("profile", path=path, targets=list(detector.info.targets))
+        self.tell("profile", path=path, **_knows(info))
 
     def _set_status(self, name):
         self._state.status = STATUS.index(name)
+
+
+def _knows(info):
+    """What the interface is told of a detector."""
+    targets = list(dict.fromkeys([*info.targets, *info.classes]))
+    presence = {
+        name: [info.presence_threshold.get(name, 0.5), info.presence_hysteresis.get(name, 0.0)]
+        for name in targets
+    }
+    return {"detector": info.name, "targets": targets, "presence": presence}
 
 
 def _out_columns(live, sink):

@@ -40,8 +40,11 @@ class ScreenView:
             "m": lambda: c.toggle("muted"),
             "t": c.next_target,
             "p": c.next_profile,
-            "w": lambda: c.command("wrong"),
-            "u": lambda: c.command("undo"),
+            "o": c.mark_open,
+            "s": c.mark_shut,
+            "w": c.wrong,
+            "u": c.undo_mark,
+            "h": c.take_hint,
         }
 
     def say(self, line):

@@ -1,6 +1,5 @@
 """A profile survives its file, refuses what it should, and streams what it gives at once."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +7,11 @@ import yaml
 from teaching import RATE, ProjectionDetector, bursts, examples
 
 from gate.errors import ModelError
-from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.engine import open_detector, open_gate
-from realtime.learn.correct import Corrector, correction_of
-from realtime.learn.examples import SHUT
 from realtime.learn.memory import load_memory, save_memory
 from realtime.learn.profile import load_profile, memory_path, save_profile
-from realtime.learn.profile_detector import WINDOW_HOPS, ProfileDetector
+from realtime.learn.profile_detector import ProfileDetector
 from realtime.learn.remarks import TeachingNotes
 from realtime.learn.teach import teach
 
@@ -169,161 +165,3 @@ def test_the_profile_takes_the_place_of_any_target(path, profile):
         gate.process(bursts("low", 1.0, 3)[:, None])
         assert gate.meters.hold_ms == pytest.approx(profile.hold_ms)
         assert gate.meters.attack_ms == pytest.approx(profile.attack_ms)
-
-
-def test_recent_is_the_last_two_seconds(profile):
-    detector = ProfileDetector(ProjectionDetector(), profile, remember=True)
-    features = hops(WINDOW_HOPS + 75)
-    for i in range(50):
-        detector.process(features[i : i + 1])
-    np.testing.assert_array_equal(detector.recent()[0], features[:50])
-    detector.process(features[50:230])
-    for i in range(230, len(features)):
-        detector.process(features[i : i + 1])
-    np.testing.assert_array_equal(detector.recent()[0], features[-WINDOW_HOPS:])
-
-
-def run(gate, samples, changes=None):
-    out = []
-    for start in range(0, len(samples), 100):
-        if changes:
-            changes.pop(0)()
-        out.append(gate.process(samples[start : start + 100, None]))
-    return np.concatenate(out)[:, 0]
-
-
-def test_a_wrong_opening_is_unlearned_in_the_background_and_undone(profile, tmp_path):
-    detector = ProfileDetector(ProjectionDetector(), profile, remember=True)
-    gate = GateProcessor(sample_rate=RATE, detector=detector)
-    changes, said = [], []
-
-    def take():
-        def change():
-            detector.swap(prepared)
-            gate.settings = gate.settings
-
-        changes.append(change)
-
-    def apply(made):
-        nonlocal prepared
-        prepared = made
-        take()
-
-    prepared = None
-    corrector = Corrector(detector, apply, said.append)
-    with pytest.raises(Exception, match="nothing has been heard yet"):
-        corrector.wrong(opened=True)
-    sound = bursts("low", 2.0, 31)
-    first = run(gate, sound)
-    assert np.sum(first**2) > 0.5 * np.sum(sound**2)
-    corrector.wrong(opened=True)
-    corrector.wait()
-    assert said == ["learned: opened wrongly"]
-    second = run(gate, bursts("low", 2.0, 31), changes)
-    # The examples still say the opposite; the last word counts, but not alone.
-    assert np.sum(second**2) < 0.5 * np.sum(first**2)
-    corrector.save(tmp_path / "better.gate.yaml")
-    saved = load_profile(tmp_path / "better.gate.yaml")
-    assert saved.memory[-1].name == "correction 1 (opened wrongly)"
-    assert not np.array_equal(saved.coefficients, profile.coefficients)
-    corrector.undo()
-    corrector.wait()
-    run(gate, np.zeros(8000, np.float32), changes)
-    third = run(gate, bursts("low", 2.0, 31))
-    assert np.sum(third**2) > 0.5 * np.sum(sound**2)
-    np.testing.assert_array_equal(detector.profile.coefficients, profile.coefficients)
-    with pytest.raises(Exception, match="no correction to undo"):
-        corrector.undo()
-    corrector.close()
-
-
-def test_a_swap_does_not_click(profile):
-    """Between two blocks of a steady sound the gain goes on from where it is."""
-    detector = ProfileDetector(ProjectionDetector(), profile, remember=True)
-    settings = GateSettings(attack_ms=5.0, release_ms=50.0)
-    gate = GateProcessor(settings, sample_rate=RATE, detector=detector)
-    never = replace(profile, bias=profile.bias - 100.0)
-    gains = []
-    gate.on_gains = lambda lane, gain: gains.append(gain.copy())
-    time = np.arange(RATE) / RATE
-    tone = sum(np.sin(2 * np.pi * 300 * k * time) / k for k in (1, 2, 3)).astype(np.float32) * 0.1
-    gate.process_many(tone[:8000, None])
-    detector.swap(detector.prepare(never))
-    gate.settings = gate.settings
-    gate.process_many(tone[8000:, None])
-    gain = np.concatenate(gains)
-    assert gain[7999] > 0.9 and gain[-1] < 0.01
-    # The steepest step of a 50 ms release from 1 is 1 - exp(-1 / (0.05 * 16000)) = 0.00125.
-    assert np.abs(np.diff(gain[7000:])).max() < 0.0013
-
-
-def test_a_correction_leaves_alone_what_was_right(profile):
-    detector = ProfileDetector(ProjectionDetector(), profile, remember=True)
-    gate = GateProcessor(sample_rate=RATE, detector=detector)
-    gate.process(np.concatenate([bursts("high", 1.0, 5), bursts("low", 1.0, 6)])[:, None])
-    correction = correction_of(detector, True, "c")
-    presence = detector.recent_presence()
-    changed = correction.label == SHUT
-    assert changed.any()
-    assert presence[changed].min() >= profile.presence_threshold - profile.presence_hysteresis
-    assert not changed[:80].any()  # the part with the other sound was shut already
-
-
-def test_the_live_key_labels_learns_saves_and_undoes(profile, tmp_path):
-    from realtime.live.audio_path import AudioPath
-    from realtime.live.correct import LiveCorrections
-    from realtime.live.detector_budget import BudgetedDetector
-    from realtime.live.shared_state import SharedState
-
-    state = SharedState()
-    try:
-        taught = ProfileDetector(ProjectionDetector(), profile, remember=True)
-        gate = open_gate(sample_rate=RATE, model=BudgetedDetector(taught, 10.0))
-        path = AudioPath(gate, state, in_columns=[0], out_columns=[0])
-        target = tmp_path / "mine.gate.yaml"
-        corrections = LiveCorrections(state, lambda: str(target))
-        corrections.attach(path)
-
-        def play(samples):
-            out = np.zeros((100, 1), np.float32)
-            total = 0.0
-            for start in range(0, len(samples), 100):
-                path.process(np.ascontiguousarray(samples[start : start + 100, None]), out)
-                total += float(np.sum(out**2))
-            return total
-
-        before = play(bursts("low", 2.0, 31))
-        corrections.wrong()
-        corrections._corrector.wait()
-        assert list(corrections.lines) == [
-            "learning: opened wrongly", "learned: opened wrongly", f"saved: {target}",
-        ]  # fmt: skip
-        assert load_profile(target).memory[-1].name == "correction 1 (opened wrongly)"
-        assert play(bursts("low", 2.0, 31)) < 0.6 * before
-        corrections.undo()
-        corrections._corrector.wait()
-        play(np.zeros(8000, np.float32))
-        # Not to the bit: the decimator and the running means have heard more by now.
-        assert play(bursts("low", 2.0, 31)) == pytest.approx(before, rel=0.05)
-        assert len(load_profile(target).memory) == len(profile.memory)
-        assert state.callback_errors == 0
-    finally:
-        state.close()
-
-
-def test_a_gate_without_a_profile_cannot_be_corrected():
-    from types import SimpleNamespace
-
-    from gate.errors import GateError
-    from realtime.live.correct import LiveCorrections
-    from realtime.live.shared_state import SharedState
-
-    state = SharedState()
-    try:
-        corrections = LiveCorrections(state, lambda: None)
-        gate = open_gate(sample_rate=RATE, model=ProjectionDetector())
-        corrections.attach(SimpleNamespace(gate=gate, changes=[]))
-        with pytest.raises(GateError, match="only a profile that keeps its examples"):
-            corrections.wrong()
-    finally:
-        state.close()

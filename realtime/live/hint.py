@@ -1,0 +1,98 @@
+"""Watches what the gate decides, and says which threshold would open it for a voice below it."""
+
+import threading
+
+import numpy as np
+
+from gate.errors import GateError
+from gate.threshold_hint import PATIENCE_S, SpeechLevel, ThresholdHint
+from realtime.live.shared_state import HOP_FIELDS
+
+_PERIOD_S = 0.25
+_KEY, _PRESENCE, _OPEN = (HOP_FIELDS.index(n) for n in ("key_level_dbfs", "presence", "open"))
+
+
+class LiveHint:
+    """Looks at the new hops four times a second, in a thread of its own.
+
+    Parameters
+    ----------
+    state : SharedState
+    control : LiveControl
+        Told of the hint once, and asked for the threshold that suits where `automatic`.
+    automatic : bool
+        Set the threshold from the first ten seconds of the target, once.
+    """
+
+    def __init__(self, state, control, automatic=False):
+        self._state, self._control = state, control
+        self._hint = ThresholdHint()
+        self._level = SpeechLevel() if automatic else None
+        self._row = 0
+        self._threshold_db = None
+        self._said = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="hint", daemon=True)
+
+    @property
+    def found(self):
+        """Level of the sound and a threshold that would work, in dBFS, or None."""
+        return self._hint.found
+
+    def start(self):
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self):
+        """End."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(2.0)
+
+    def status(self, threshold_db):
+        """What the view shows."""
+        found = self.found
+        waiting = None
+        if self._level is not None:
+            waiting = round(max(0.0, PATIENCE_S - self._level.seconds), 1)
+        return {
+            "hint": self._hint.text(threshold_db, found, self._control.settings.target),
+            "hint_threshold_db": found and found[1],
+            "auto_threshold_s": waiting,
+        }
+
+    def look(self):
+        """Take the hops since the last look in."""
+        control = self._control
+        hops, self._row = self._state.hops_since(self._row)
+        threshold_db = control.settings.threshold_db
+        if threshold_db != self._threshold_db:  # a hint about another threshold is none
+            self._threshold_db = threshold_db
+            self._hint.reset()
+            self._said = False
+        if not len(hops):
+            return
+        present = hops[:, _PRESENCE] >= control.presence_thresholds[0]
+        if self._level is not None:
+            self._level.add(hops[present, _KEY])
+            if self._level.seconds >= PATIENCE_S:
+                self._take_automatic()
+                return
+        is_open = hops[:, _OPEN].astype(bool)
+        self._hint.hops(present, np.nan_to_num(hops[:, _KEY], nan=0.0), is_open, threshold_db)
+        if self.found and not self._said:
+            self._said = True
+            control.say(self._hint.text(threshold_db, what=control.settings.target))
+        if not self.found:
+            self._said = False
+
+    def _take_automatic(self):
+        level, self._level = self._level, None
+        try:
+            self._control.change({"threshold_db": level.threshold_db}, "auto")
+        except GateError as error:
+            self._control.say(str(error))
+
+    def _watch(self):
+        while not self._stopping.wait(_PERIOD_S):
+            self.look()
