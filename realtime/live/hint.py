@@ -6,10 +6,9 @@ import numpy as np
 
 from gate.errors import GateError
 from gate.threshold_hint import PATIENCE_S, SpeechLevel, ThresholdHint
-from realtime.live.shared_state import HOP_FIELDS
+from realtime.live.shared_state import column, present
 
 _PERIOD_S = 0.25
-_KEY, _PRESENCE, _OPEN = (HOP_FIELDS.index(n) for n in ("key_level_dbfs", "presence", "open"))
 
 
 class LiveHint:
@@ -72,14 +71,14 @@ class LiveHint:
             self._said = False
         if not len(hops):
             return
-        present = hops[:, _PRESENCE] >= control.presence_thresholds[0]
+        heard = present(hops, control.presence_thresholds[0])
+        levels = np.nan_to_num(column(hops, "key_level_dbfs"), nan=0.0)
         if self._level is not None:
-            self._level.add(hops[present, _KEY])
+            self._level.add(levels[heard])
             if self._level.seconds >= PATIENCE_S:
                 self._take_automatic()
                 return
-        is_open = hops[:, _OPEN].astype(bool)
-        self._hint.hops(present, np.nan_to_num(hops[:, _KEY], nan=0.0), is_open, threshold_db)
+        self._hint.hops(heard, levels, column(hops, "open"), threshold_db)
         if self.found and not self._said:
             self._said = True
             control.say(self._hint.text(threshold_db, what=control.settings.target))

@@ -18,7 +18,7 @@ from realtime.learn.examples import (
     pack_energy,
     pack_log_mel,
 )
-from realtime.live.shared_state import HOP_FIELDS, REASONS
+from realtime.live.shared_state import REASONS, column, present
 
 MARK_HOPS = 500
 """A mark takes up to the last five seconds."""
@@ -31,7 +31,6 @@ _OPEN_SHARE = 0.1  # of the last two seconds: from here on, what was wrong was o
 _TOO_QUIET_DBFS, _TOO_LOUD_DBFS = -65.0, -6.0  # of the loud hops; a full-scale sine has -3.01
 _ENERGY_SCALE = 10.0**-4.5  # from magnitudes of the 512-point spectrum to mean squares (measured)
 _SIDES = {OPEN: "open", SHUT: "shut"}
-_COLUMN = {name: index for index, name in enumerate(HOP_FIELDS)}
 _FAILED = REASONS.index(Reason.DETECTOR_FAILED)
 
 
@@ -95,7 +94,7 @@ def mark_of(state, label, after_row, number):
     hops, log_mel, row = _heard(state, max(after_row, state.hop_rows - MARK_HOPS))
     side = _SIDES[label]
     recording = _recording(f"heard {number} ({side})", log_mel, label)
-    level = float(np.percentile(hops[:, _COLUMN["input_dbfs"]], 90))
+    level = float(np.percentile(column(hops, "input_dbfs"), 90))
     return Mark(recording, side, level), row
 
 
@@ -106,7 +105,7 @@ def correction_of(state, stays_present, number):
     ----------
     state : SharedState
     stays_present : float
-        Presence from which on an open gate stays open.
+        Presence from which on an open gate stays open by the classic rule.
     number : int
         For its name.
 
@@ -120,23 +119,22 @@ def correction_of(state, stays_present, number):
         If nothing has been heard yet.
     """
     hops, log_mel, _ = _heard(state, state.hop_rows - CORRECTION_HOPS)
-    opened = hops[:, _COLUMN["open"]].mean() >= _OPEN_SHARE
+    opened = column(hops, "open").mean() >= _OPEN_SHARE
     what = "opened wrongly" if opened else "stayed shut wrongly"
     recording = _recording(f"correction {number} ({what})", log_mel, UNKNOWN)
-    presence = hops[:, _COLUMN["presence"]]
     # What was right of these two seconds is not to be unlearned.
-    wrong = recording.sounding & ((presence >= stays_present) == opened)
+    wrong = recording.sounding & (present(hops, stays_present) == opened)
     if not wrong.any():
         wrong = recording.sounding
     label = np.where(wrong, SHUT if opened else OPEN, UNKNOWN).astype(np.int8)
-    level = float(np.percentile(hops[:, _COLUMN["input_dbfs"]], 90))
+    level = float(np.percentile(column(hops, "input_dbfs"), 90))
     return Mark(replace(recording, label=label), what, level)
 
 
 def _heard(state, row):
     """Hops from a row on that the detector heard; those without it are left out."""
     hops, log_mel, end = state.heard_since(max(row, 0))
-    known = hops[:, _COLUMN["reason"]] != _FAILED
+    known = column(hops, "reason") != _FAILED
     if known.sum() < _LEAST_HOPS:
         raise GateError("nothing new has been heard yet" if end else "nothing has been heard yet")
     return hops[known], log_mel[known], end

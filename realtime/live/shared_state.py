@@ -184,6 +184,30 @@ class SharedState:
             self._memory.unlink()
 
 
+def column(hops, name):
+    """One of `HOP_FIELDS` of many rows, shape (n,)."""
+    return hops[:, HOP_FIELDS.index(name)]
+
+
+def present(hops, threshold):
+    """Where the target is present: by evidence, or by presence where the classic rule decides.
+
+    Parameters
+    ----------
+    hops : ndarray, shape (n, len(HOP_FIELDS))
+    threshold : float
+        Of the presence, for the classic rule.
+
+    Returns
+    -------
+    ndarray, shape (n,), bool
+    """
+    by_evidence = column(hops, "evidence_high") > column(hops, "evidence_low")
+    return np.where(
+        by_evidence, column(hops, "evidence") > 0.0, column(hops, "presence") >= threshold
+    )
+
+
 def hop_to_dict(row):
     """A row of the hop ring as a dict: `open` a bool, `reason` a label."""
     hop = dict(zip(HOP_FIELDS, row.tolist(), strict=True))

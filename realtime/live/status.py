@@ -84,4 +84,5 @@ def log_line(status):
         f"{presence} | gain {status['gain_db']:6.1f} dB | "
         f"load {status['load_mean']:.0%} p99 {status['load_p99']:.0%} | xruns {status['xruns']} | "
         f"failures {status['detector_failures']}"
+        + (f" | {status['hint']}" if status.get("hint") else "")
     )

@@ -42,11 +42,25 @@ def state():
     state.close()
 
 
+class _Worker(TeachWorker):
+    """Fits nothing where a profile is given: only the examples are those that were marked."""
+
+    def __init__(self, ready=None):
+        super().__init__(ProjectionDetector())
+        self._ready = ready
+
+    def _teach(self, base, marks, notes):
+        if self._ready is None or not marks:
+            return super()._teach(base, marks, notes)
+        known = () if base is None else self._base(base).memory
+        return replace(self._ready, memory=(*known, *(mark.recording for mark in marks)))
+
+
 class _InlineWorker:
     """Teaches when told to, in the test's own thread."""
 
-    def __init__(self, model, on_answer):
-        self._worker, self._on_answer = TeachWorker(ProjectionDetector()), on_answer
+    def __init__(self, ready, on_answer):
+        self._worker, self._on_answer = _Worker(ready), on_answer
         self.requests, self.closed = [], False
 
     def start(self):
@@ -67,7 +81,7 @@ class _InlineWorker:
 class Gate:
     """A gate over `ProjectionDetector` with all that teaches it, and no device."""
 
-    def __init__(self, state, base=None, save=False):
+    def __init__(self, state, ready=None, base=None, save=False):
         self.said = []
         detector = ProjectionDetector()
         if base is not None:
@@ -82,7 +96,7 @@ class Gate:
         self.control = LiveControl(config, self, self.said.append)
         self.control.teaching = self.teaching = LiveTeaching(
             state, "projection", self.control.use_taught, self.control.say, base, save,
-            _InlineWorker,
+            lambda model, on_answer: _InlineWorker(ready, on_answer),
         )  # fmt: skip
         self.worker = self.teaching._worker
         info = self.gate.lanes[0].detector.info
@@ -112,17 +126,9 @@ class Gate:
     def status(self):
         return snapshot(self.state, self.control)
 
-    def teach(self, seconds=6.0, seed=1):
-        """Low tones open it, high noise shuts it."""
-        self.play(bursts("low", seconds, seed))
-        self.control.mark_open()
-        self.play(bursts("high", seconds, seed + 1))
-        self.control.mark_shut()
-        self.worker.work()
-
 
 def _enough(gate):
-    """Marks until there are five seconds of sound of each side."""
+    """Marks until there are five seconds of sound of each side, and the fit."""
     for kind, mark in (("low", gate.control.mark_open), ("high", gate.control.mark_shut)):
         for seed in range(3):
             gate.play(bursts(kind, 5.0, 10 + seed))
@@ -135,7 +141,7 @@ def test_from_untaught_to_taught_in_thirty_seconds_of_sound(state):
     assert gate.status["teach_step"] == "open" and not gate.status["teach_fitted"]
     # An untaught projection opens on nothing: presence 0.3.
     assert gate.play(bursts("low", 2.0, 1)) < 0.1
-    gate.play(bursts("low", 5.0, 2))
+    gate.play(bursts("low", 5.0, 10))
     gate.control.mark_open()
     status = gate.status
     assert 2.0 < status["teach_open_s"] < 5.1 and status["teach_shut_s"] == 0
@@ -158,8 +164,8 @@ def test_from_untaught_to_taught_in_thirty_seconds_of_sound(state):
     assert "learned: shut" in gate.said
 
 
-def test_undo_goes_back_step_by_step_and_the_same_seconds_can_be_marked_otherwise(state):
-    gate = Gate(state)
+def test_undo_goes_back_step_by_step_and_the_same_seconds_can_be_marked_otherwise(state, profile):
+    gate = Gate(state, profile)
     with pytest.raises(GateError, match="no mark or correction to undo"):
         gate.control.undo_mark()
     with pytest.raises(GateError, match="nothing has been heard yet"):
@@ -185,8 +191,8 @@ def test_undo_goes_back_step_by_step_and_the_same_seconds_can_be_marked_otherwis
     assert gate.status["teach_open_s"] > 2.0 and gate.status["teach_shut_s"] == 0.0
 
 
-def test_an_answer_that_was_overtaken_is_not_used(state):
-    gate = Gate(state)
+def test_an_answer_that_was_overtaken_is_not_used(state, profile):
+    gate = Gate(state, profile)
     _enough(gate)
     gate.play(bursts("high", 5.0, 30))
     gate.control.mark_open()
@@ -204,19 +210,20 @@ def test_an_answer_that_was_overtaken_is_not_used(state):
 
 def test_what_cannot_be_learned_is_told_and_the_gate_goes_on(state):
     gate = Gate(state)
+    sound = bursts("low", 5.0, 40)
     for mark in (gate.control.mark_open, gate.control.mark_shut):
-        for _ in range(3):  # the same sound on both sides
-            gate.play(bursts("low", 5.0, 40))
+        for _ in range(3):  # the same sound on both sides, to the bit
+            gate.gate.reset()
+            gate.play(sound)
             mark()
     gate.worker.work()
     status = gate.status
-    if status["teach_error"]:
-        assert status["teach_step"] == "failed" and "not learned" in gate.said[-1]
-        assert not status["teach_fitted"]
-    else:
-        assert any("sound alike" in line for line in gate.said)
+    assert status["teach_step"] == "failed" and "same sound is on both" in status["teach_error"]
+    assert gate.said[-1].startswith("not learned: ") and not status["teach_fitted"]
     gate.play(bursts("low", 1.0, 41))
     assert state.callback_errors == 0
+    gate.control.undo_mark()
+    assert not gate.status["teach_error"]
 
 
 def test_a_dead_worker_is_told_and_the_next_mark_starts_another():
@@ -247,7 +254,7 @@ def test_a_dead_worker_is_told_and_the_next_mark_starts_another():
 def test_wrong_is_learned_from_and_undone_on_a_profile(state, profile, tmp_path):
     base = tmp_path / "low.gate.yaml"
     save_profile(profile, base)
-    gate = Gate(state, str(base))
+    gate = Gate(state, base=str(base))
     before = gate.play(bursts("low", 2.0, 31))
     assert before > 0.5
     gate.control.wrong()
@@ -275,7 +282,7 @@ def test_wrong_on_an_untaught_gate_is_a_mark(state):
 
 def test_a_correction_leaves_alone_what_was_right(state, profile, tmp_path):
     save_profile(profile, tmp_path / "low.gate.yaml")
-    gate = Gate(state, str(tmp_path / "low.gate.yaml"))
+    gate = Gate(state, profile, str(tmp_path / "low.gate.yaml"))
     gate.play(np.concatenate([bursts("high", 1.0, 5), bursts("low", 1.0, 6)]))
     stays = profile.presence_threshold - profile.presence_hysteresis
     mark = correction_of(state, stays, 1)
@@ -291,25 +298,20 @@ def test_a_correction_leaves_alone_what_was_right(state, profile, tmp_path):
 
 def test_marks_add_to_a_profile_with_examples(state, profile, tmp_path):
     save_profile(profile, tmp_path / "low.gate.yaml")
-    gate = Gate(state, str(tmp_path / "low.gate.yaml"))
-    assert gate.play(bursts("mid", 3.0, 3)) < 0.5
+    gate = Gate(state, profile, str(tmp_path / "low.gate.yaml"))
     for seed in (4, 5):
         gate.play(bursts("mid", 5.0, seed))
         gate.control.mark_open()
     gate.worker.work()
     assert gate.status["teach_fitted"], gate.said
-    assert gate.play(bursts("mid", 3.0, 6)) > 0.6
-    assert gate.play(bursts("low", 3.0, 7)) > 0.6
-    assert gate.play(bursts("high", 3.0, 8)) < 0.2
     names = [r.name for r in load_profile(gate.control.profile).memory]
-    assert names[:2] == [r.name for r in profile.memory] and names[2:] == [
-        "heard 1 (open)", "heard 2 (open)",
-    ]  # fmt: skip
+    assert names[:2] == [r.name for r in profile.memory]
+    assert names[2:] == ["heard 1 (open)", "heard 2 (open)"]
 
 
 def test_another_profile_begins_anew(state, profile, tmp_path):
     save_profile(profile, tmp_path / "low.gate.yaml")
-    gate = Gate(state)
+    gate = Gate(state, profile)
     _enough(gate)
     taught = gate.control.profile
     gate.control.set_profile(str(tmp_path / "low.gate.yaml"))
@@ -321,10 +323,10 @@ def test_another_profile_begins_anew(state, profile, tmp_path):
     assert gate.status["teach_fitted"]
 
 
-def test_what_was_taught_is_kept_under_a_name_and_never_replaces(state, tmp_path, monkeypatch):
+def test_what_was_taught_is_kept_and_never_replaces(state, profile, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", "linux")
-    gate = Gate(state)
+    gate = Gate(state, replace(profile, name="taught"))
     with pytest.raises(GateError, match="nothing has been taught yet"):
         gate.control.keep("hen")
     _enough(gate)
@@ -337,7 +339,7 @@ def test_what_was_taught_is_kept_under_a_name_and_never_replaces(state, tmp_path
     with pytest.raises(ConfigError, match="must be a name"):
         gate.control.keep("../hen")
     assert path in [p["path"] for p in gate.control.profiles()]
-    other = Gate(state)
+    other = Gate(state, profile)
     _enough(other)
     with pytest.raises(ConfigError, match="is there already"):
         other.control.keep("hen")
@@ -347,7 +349,7 @@ def test_what_was_taught_is_kept_under_a_name_and_never_replaces(state, tmp_path
 
 def test_save_keeps_after_every_fit(state, profile, tmp_path):
     target = tmp_path / "mine.gate.yaml"
-    gate = Gate(state, save=str(target))
+    gate = Gate(state, profile, save=str(target))
     _enough(gate)
     assert len(load_profile(target).memory) == 6
     gate.play(bursts("low", 2.0, 50))
@@ -360,7 +362,7 @@ def test_save_keeps_after_every_fit(state, profile, tmp_path):
     assert not gate.teaching.unsaved
     base = tmp_path / "low.gate.yaml"
     save_profile(profile, base)
-    gate = Gate(state, str(base), save=True)
+    gate = Gate(state, base=str(base), save=True)
     gate.play(bursts("low", 2.0, 51))
     gate.control.wrong()
     gate.worker.work()
@@ -484,8 +486,8 @@ def pack(samples):
     return analyser.finish()[1]
 
 
-def test_the_screen_shows_what_to_do_next(state):
-    gate = Gate(state)
+def test_the_screen_shows_what_to_do_next(state, profile):
+    gate = Gate(state, profile)
 
     def shown():
         hops, row = state.hops_since(-500)
@@ -502,7 +504,8 @@ def test_events_can_be_followed_by_several():
     control = LiveControl(Config(), None, said.append)
     control.say("one")
     events, number = control.events_since(0)
-    assert [e["text"] for e in events] == ["one"] == said and abs(events[0]["time"] - time.time()) < 60
+    assert [e["text"] for e in events] == ["one"] == said
+    assert abs(events[0]["time"] - time.time()) < 60
     for turn in range(300):
         control.say(f"line {turn}")
     assert len(control.events_since(0)[0]) == 200
