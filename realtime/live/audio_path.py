@@ -120,4 +120,5 @@ class AudioPath:
         if lane == 0:
             detector = self.gate.lanes[0].detector
             detector = getattr(detector, "wrapped", detector)
-            self.state.put_hop(meters, getattr(detector, "log_mel", None))
+            heard = getattr(detector, "log_mel", None), getattr(detector, "ears_said", None)
+            self.state.put_hop(meters, *heard)

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 
 from gate.errors import ConfigError, GateError
 from gate.settings import LEARNED, RANGES, GateSettings
-from realtime.learn.examples import OPEN, SHUT
+from realtime.learn.recording import OPEN, SHUT
 from realtime.learn.profile_folder import listed_profiles
 
 SWITCHES = ("bypass", "key_listen")

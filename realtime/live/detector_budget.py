@@ -61,6 +61,16 @@ class BudgetedDetector:
         return self._detector.info
 
     @property
+    def ears(self):
+        """Second ears that the detector brings along."""
+        return getattr(self._detector, "ears", ())
+
+    @property
+    def ears_silent(self):
+        """Why an ear is not heard: name to reason."""
+        return getattr(self._detector, "ears_silent", {})
+
+    @property
     def wrapped(self):
         """The detector inside."""
         return self._detector

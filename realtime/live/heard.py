@@ -24,6 +24,8 @@ class HeardDetector:
     ----------
     log_mel : ndarray, shape (64,), float32
         Of the last hop.
+    ears_said : ndarray, shape (k,), float32, or None
+        What its second ears said then; None where it has none.
 
     Notes
     -----
@@ -34,6 +36,7 @@ class HeardDetector:
         self._detector = detector
         n_mels = detector.info.mel.n_mels
         self.log_mel = np.zeros(n_mels, np.float32)
+        self.ears_said = None
         self._features = np.zeros((WINDOW_HOPS, n_mels), np.float32)
         self._embedding = None
         self._n_seen = 0
@@ -49,10 +52,23 @@ class HeardDetector:
         inner = self._detector
         return inner.detector if isinstance(inner, ProfileDetector) else inner
 
-    def process(self, features, *ears):
+    @property
+    def ears(self):
+        """Second ears that the detector brings along."""
+        return getattr(self._detector, "ears", ())
+
+    @property
+    def ears_silent(self):
+        """Why an ear is not heard: name to reason."""
+        return getattr(self._detector, "ears_silent", {})
+
+    def process(self, features, ears=None):
         """As the detector's own."""
-        self.log_mel = features[-1] if len(features) else self.log_mel
-        found = self._detector.process(features, *ears)
+        if len(features):
+            self.log_mel = features[-1]
+            self.ears_said = None if ears is None else ears[-1]
+        heard = () if ears is None else (ears,)
+        found = self._detector.process(features, *heard)
         for index in range(max(0, len(features) - WINDOW_HOPS), len(features)):
             if self._embedding is None:
                 self._embedding = np.zeros((WINDOW_HOPS, found.embedding.shape[1]), np.float32)

@@ -8,13 +8,14 @@ from gate.control import Reason
 from gate.errors import GateError
 from gate.features import MelSettings, hz_to_mel, mel_to_hz
 from gate.signal_metrics import a_weighting
-from realtime.learn.examples import (
+from realtime.learn.recording import (
     FINE_PER_HOP,
     OPEN,
     SHUT,
     UNKNOWN,
     Recording,
     find_sounding,
+    pack_ears,
     pack_energy,
     pack_log_mel,
 )
@@ -91,9 +92,9 @@ def mark_of(state, label, after_row, number):
     GateError
         If there is nothing new to mark.
     """
-    hops, log_mel, row = _heard(state, max(after_row, state.hop_rows - MARK_HOPS))
+    hops, log_mel, ears, row = _heard(state, max(after_row, state.hop_rows - MARK_HOPS))
     side = _SIDES[label]
-    recording = _recording(f"heard {number} ({side})", log_mel, label)
+    recording = _recording(f"heard {number} ({side})", log_mel, ears, label)
     level = float(np.percentile(column(hops, "input_dbfs"), 90))
     return Mark(recording, side, level), row
 
@@ -118,10 +119,10 @@ def correction_of(state, stays_present, number):
     GateError
         If nothing has been heard yet.
     """
-    hops, log_mel, _ = _heard(state, state.hop_rows - CORRECTION_HOPS)
+    hops, log_mel, ears, _ = _heard(state, state.hop_rows - CORRECTION_HOPS)
     opened = column(hops, "open").mean() >= _OPEN_SHARE
     what = "opened wrongly" if opened else "stayed shut wrongly"
-    recording = _recording(f"correction {number} ({what})", log_mel, UNKNOWN)
+    recording = _recording(f"correction {number} ({what})", log_mel, ears, UNKNOWN)
     # What was right of these two seconds is not to be unlearned.
     wrong = recording.sounding & (present(hops, stays_present) == opened)
     if not wrong.any():
@@ -133,17 +134,18 @@ def correction_of(state, stays_present, number):
 
 def _heard(state, row):
     """Hops from a row on that the detector heard; those without it are left out."""
-    hops, log_mel, end = state.heard_since(max(row, 0))
+    hops, log_mel, ears, end = state.heard_since(max(row, 0))
     known = column(hops, "reason") != _FAILED
     if known.sum() < _LEAST_HOPS:
         raise GateError("nothing new has been heard yet" if end else "nothing has been heard yet")
-    return hops[known], log_mel[known], end
+    return hops[known], log_mel[known], ears[known], end
 
 
-def _recording(name, log_mel, label):
+def _recording(name, log_mel, ears, label):
     return Recording(
         name, pack_log_mel(log_mel), pack_energy(energy_of(log_mel)),
         np.full(len(log_mel), label, np.int8), find_sounding(log_mel),
+        pack_ears(ears) if ears.shape[1] else None,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ COUNTS = (
     "nonfinite_samples", "hops", "failed_hops", "detector_failures", "detector_overruns",
     "callback_errors", "late_callbacks", "restarts", "hop_rows", "load_rows",
     "record_written", "record_read", "record_width", "record_dropped", "record_epoch",
+    "n_ears",
 )  # fmt: skip
 GAUGES = (
     "input_latency_ms", "output_latency_ms", "detector_late_ms", "queue_ms",
@@ -28,7 +29,7 @@ GAUGES = (
 HOP_FIELDS = tuple(f.name for f in fields(Meters))
 """Names of a hop's numbers; `Meters` is where they stand."""
 
-N_MELS = 64
+N_MELS, MAX_EARS = 64, 4
 
 STATUS = ("starting", "running", "silence", "lost", "stopped")
 REASONS = tuple(Reason)
@@ -38,8 +39,8 @@ HOP_ROWS = 4096
 LOAD_ROWS = 8192
 _HOP_BYTES = HOP_ROWS * len(HOP_FIELDS) * 8
 _LOAD_BYTES = LOAD_ROWS * 4
-_MEL_BYTES = HOP_ROWS * N_MELS * 4
-_SIZE = 8 * (len(COUNTS) + len(GAUGES)) + _HOP_BYTES + _LOAD_BYTES + _MEL_BYTES
+_HEARD_BYTES = HOP_ROWS * (N_MELS + MAX_EARS) * 4
+_SIZE = 8 * (len(COUNTS) + len(GAUGES)) + _HOP_BYTES + _LOAD_BYTES + _HEARD_BYTES
 _REASON_AT = HOP_FIELDS.index("reason")
 _numbers_of = attrgetter(*HOP_FIELDS)
 
@@ -65,14 +66,14 @@ class SharedState:
         at += hops.nbytes
         loads = np.ndarray(LOAD_ROWS, np.float32, memory.buf, at)
         at += loads.nbytes
-        mels = np.ndarray((HOP_ROWS, N_MELS), np.float32, memory.buf, at)
+        heard = np.ndarray((HOP_ROWS, N_MELS + MAX_EARS), np.float32, memory.buf, at)
         own = {"_memory": memory, "_counts": counts, "_gauges": gauges, "_owner": name is None}
-        self.__dict__.update(own, hops_ring=hops, loads_ring=loads, mels_ring=mels)
+        self.__dict__.update(own, hops_ring=hops, loads_ring=loads, heard_ring=heard)
         self.__dict__["_where"] = {n: (counts, i) for i, n in enumerate(COUNTS)} | {
             n: (gauges, i) for i, n in enumerate(GAUGES)
         }
         if name is None:
-            for array in (counts, gauges, hops, loads, mels):
+            for array in (counts, gauges, hops, loads, heard):
                 array[...] = 0
 
     @property
@@ -96,15 +97,18 @@ class SharedState:
         array, index = self._where[name]
         array[index] += n
 
-    def put_hop(self, meters, log_mel=None):
-        """Append a hop's `Meters`, and the log-mel (64,) that it heard. Stream side."""
+    def put_hop(self, meters, log_mel=None, ears=None):
+        """Append a hop's `Meters`, the log-mel (64,) and the ears (k,) it heard. Stream side."""
         counts, index = self._where["hop_rows"]
         row = int(counts[index]) % HOP_ROWS
         numbers = list(_numbers_of(meters))
         numbers[_REASON_AT] = _REASON_INDEX[numbers[_REASON_AT]]
         self.hops_ring[row] = numbers
         if log_mel is not None:
-            self.mels_ring[row] = log_mel
+            self.heard_ring[row, :N_MELS] = log_mel
+        if ears is not None:
+            self.n_ears = len(ears)
+            self.heard_ring[row, N_MELS : N_MELS + len(ears)] = ears
         counts[index] += 1
 
     def put_load(self, load):
@@ -127,29 +131,37 @@ class SharedState:
         int
             Number of the hop after the last one.
         """
-        taken, _, end = self._taken(row)
-        return taken, end
+        start, end = self._range(row)
+        taken = self.hops_ring[np.arange(start, end) % HOP_ROWS]
+        return taken[self._overwritten(start) :], end
 
     def heard_since(self, row):
-        """As `hops_since`, with the log-mel that each hop heard.
+        """As `hops_since`, with what each hop heard.
 
         Returns
         -------
         hops : ndarray, shape (n, len(HOP_FIELDS))
         log_mel : ndarray, shape (n, 64), float32
+        ears : ndarray, shape (n, k), float32
+            What the second ears said; k is 0 where there is none.
         int
             Number of the hop after the last one.
         """
-        return self._taken(row, with_mels=True)
+        start, end = self._range(row)
+        at = np.arange(start, end) % HOP_ROWS
+        hops, heard = self.hops_ring[at], self.heard_ring[at]
+        old = self._overwritten(start)
+        return hops[old:], heard[old:, :N_MELS], heard[old:, N_MELS : N_MELS + self.n_ears], end
 
-    def _taken(self, row, with_mels=False):
+    def _range(self, row):
         end = self.hop_rows
         start = max(end + row, 0) if row < 0 else row
         start = max(start, end - HOP_ROWS + 64)
-        at = np.arange(start, end) % HOP_ROWS
-        hops, mels = self.hops_ring[at], self.mels_ring[at] if with_mels else None
-        overwritten = max(0, self.hop_rows - HOP_ROWS - start + 1)
-        return hops[overwritten:], mels[overwritten:] if with_mels else None, end
+        return start, end
+
+    def _overwritten(self, start):
+        """How many rows from `start` on the writer may have reached meanwhile."""
+        return max(0, self.hop_rows - HOP_ROWS - start + 1)
 
     def last_hop(self):
         """The last hop as a dict with the reason's label, or None before the first."""
@@ -174,7 +186,7 @@ class SharedState:
 
     def close(self):
         """Let go of the memory; its maker also removes it."""
-        for name in ("_counts", "_gauges", "hops_ring", "loads_ring", "mels_ring", "_where"):
+        for name in ("_counts", "_gauges", "hops_ring", "loads_ring", "heard_ring", "_where"):
             self.__dict__.pop(name, None)
         try:
             self._memory.close()

@@ -111,7 +111,7 @@ class TeachWorker:
 
     def _profile(self, base, marks, notes):
         """What is taught up to the last mark, refitted with the corrections after it."""
-        from realtime.learn.teach import Refitter
+        from realtime.learn.refit import Refitter
 
         last = max((i + 1 for i, mark in enumerate(marks) if not mark.is_correction), default=0)
         if base is None and last == 0:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gate.errors import ConfigError, GateError
 from realtime.engine import NO_MODEL
-from realtime.learn.examples import OPEN, SHUT
+from realtime.learn.recording import OPEN, SHUT
 from realtime.live.marks import correction_of, mark_of, seconds
 from realtime.live.teach_process import TeachProcess
 
