@@ -7,8 +7,8 @@ from dataclasses import asdict, fields
 
 from gate.errors import ConfigError, GateError
 from gate.settings import LEARNED, RANGES, GateSettings
-from realtime.learn.recording import OPEN, SHUT
 from realtime.learn.profile_folder import listed_profiles
+from realtime.learn.recording import OPEN, SHUT
 
 SWITCHES = ("bypass", "key_listen")
 _NAMES = tuple(f.name for f in fields(GateSettings))

@@ -9,13 +9,15 @@ import pytest
 from teaching import RATE, ProjectionDetector, bursts, examples
 
 from gate.errors import ConfigError, GateError
+from gate.meters import Meters
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from gate.signal_metrics import weighted_energy
 from realtime.config import Config
-from realtime.learn.examples import OPEN, SHUT, Analyser, unpack_energy, unpack_log_mel
+from realtime.learn.examples import Analyser
 from realtime.learn.profile import load_profile, save_profile
 from realtime.learn.profile_detector import ProfileDetector
+from realtime.learn.recording import OPEN, SHUT, pack_ears, unpack_energy, unpack_log_mel
 from realtime.learn.remarks import TeachingNotes
 from realtime.learn.teach import teach
 from realtime.live.audio_path import AudioPath
@@ -32,7 +34,8 @@ from realtime.live.teaching import LiveTeaching
 
 @pytest.fixture(scope="module")
 def profile():
-    return teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones").profile
+    lesson = teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones", world=None)
+    return lesson.profile
 
 
 @pytest.fixture
@@ -448,6 +451,17 @@ def test_a_mark_takes_the_last_five_seconds_and_none_twice(state):
     mine = mark.recording.log_mel.astype(int)
     distance = [np.abs(theirs[i : i + len(mine)] - mine).max() for i in range(6)]
     assert min(distance) <= 1
+
+
+def test_a_mark_keeps_what_the_second_ears_said(state):
+    about = Meters(0.0, -30.0, -30.0, 0.5, False, 0.0, 1.0, 1.0, 1.0, 100.0, 900.0, "open")
+    rng = np.random.default_rng(0)
+    said = rng.uniform(-2.0, 2.0, (300, 2)).astype(np.float32)
+    for row in said:
+        state.put_hop(about, rng.uniform(-9, 0, 64), row)
+    mark, _ = mark_of(state, OPEN, 0, 1)
+    np.testing.assert_array_equal(mark.recording.ears, pack_ears(said))
+    assert state.heard_since(290)[2].shape == (10, 2)
 
 
 @pytest.mark.parametrize(
