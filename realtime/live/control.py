@@ -93,6 +93,7 @@ class LiveControl:
             return {
                 "live": asdict(self.config.live),
                 "model": self.config.engine.model,
+                "ears": self.config.engine.ears,
                 "profile": self.profile,
                 "block_size": self.config.engine.block_size,
                 "gate": self.settings.to_mapping(),

@@ -40,7 +40,7 @@ def run_stream(job, connection, state_name, ring_name):
     Parameters
     ----------
     job : dict
-        ``live``, ``model``, ``profile``, ``block_size``, ``gate``, ``muted``; ``resume`` is true
+        ``live``, ``model``, ``ears``, ``profile``, ``block_size``, ``gate``, ``muted``; ``resume`` is true
         after the first opening.
     connection : multiprocessing.connection.Connection
         Messages in, events out.
@@ -179,7 +179,9 @@ class StreamProcess:
         return gate, overruns
 
     def _load_detector(self, rate, block_size):
-        detector = HeardDetector(open_detector(self._job["model"], self._profile))
+        detector = HeardDetector(open_detector(
+            self._job["model"], self._profile, ears=self._job["ears"]
+        ))
         budget_s = budget_seconds(self._live.detector_budget_ms, block_size, rate)
         if budget_s is None:
             return detector, None
@@ -235,6 +237,7 @@ class StreamProcess:
         self.tell(
             "open", input=source.name, output=sink.name, host_api=source.host_api,
             sample_rate=gate.sample_rate, channels=gate.channels, profile=self._profile,
+            ears_heard=list(gate.ears_heard), ears_silent=dict(gate.ears_silent),
             **_knows(gate.lanes[0].detector.info),
         )  # fmt: skip
 
