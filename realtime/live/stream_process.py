@@ -179,9 +179,9 @@ class StreamProcess:
         return gate, overruns
 
     def _load_detector(self, rate, block_size):
-        detector = HeardDetector(open_detector(
-            self._job["model"], self._profile, ears=self._job["ears"]
-        ))
+        detector = HeardDetector(
+            open_detector(self._job["model"], self._profile, ears=self._job["ears"])
+        )
         budget_s = budget_seconds(self._live.detector_budget_ms, block_size, rate)
         if budget_s is None:
             return detector, None
