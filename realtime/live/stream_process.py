@@ -40,8 +40,8 @@ def run_stream(job, connection, state_name, ring_name):
     Parameters
     ----------
     job : dict
-        ``live``, ``model``, ``ears``, ``profile``, ``block_size``, ``gate``, ``muted``; ``resume`` is true
-        after the first opening.
+        ``live``, ``model``, ``ears``, ``profile``, ``block_size``, ``gate``, ``muted``; ``resume``
+        is true after the first opening.
     connection : multiprocessing.connection.Connection
         Messages in, events out.
     state_name : str
