@@ -4,6 +4,7 @@ A linked gate has one lane for all its channels, an independent one a lane a cha
 """
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from gate.envelope import Envelope
 from gate.frontend import Frontend
 from gate.key import KeyLevel
 from gate.meters import Meters
-from gate.settings import LEARNED, RANGES
+from gate.settings import FILE, LEARNED, RANGES
 from gate.units import MIN_DBFS, db_to_gain, gain_to_db, mean_square_dbfs, power_to_dbfs
 
 _CLICK_FREE_S = 0.005  # time constant of bypass and of failing open
@@ -74,7 +75,7 @@ class Lane:
             settings.threshold_db,
             settings.hysteresis_db,
             rule,
-            lag_hops(settings.lookahead_ms, hop_ms),
+            0 if settings.lookahead_ms == FILE else lag_hops(settings.lookahead_ms, hop_ms),
         )
         self._pinned = [
             None if value == LEARNED else value * 1e-3
@@ -118,6 +119,7 @@ class Lane:
         self._input_dbfs = self._level_dbfs = MIN_DBFS
         self._presence = 0.0
         self._opened = False
+        self._evidence = None
         self._ballistics = (0.0, 0.0, 0.0)
         self._begin()
 
@@ -139,6 +141,11 @@ class Lane:
     def needed(self):
         """Input samples until the hop ends."""
         return self.frontend.needed
+
+    @property
+    def now(self):
+        """Input samples from the reset to the end of the last hop."""
+        return self._now
 
     def push(self, samples):
         """Append key samples (n,) or (n, channels), n at most `needed`."""
@@ -172,34 +179,53 @@ class Lane:
             The gain of every sample. Within float32 rounding of the detector what the stream
             gives; decisions are taken by the same code.
         """
-        n, start = len(samples), self.frontend.position
         before = self.curve[len(self.curve) - self.needed :]
-        gains = np.empty(n + self._longest, dtype=np.float32)
+        gains = np.empty(len(samples) + self._longest, dtype=np.float32)
         gains[: len(before)] = before
+        heard, at = self.hear_many(samples), len(before)
+        for reading, input_dbfs, key_weights, length in heard:
+            self.step(gains[at : at + length], reading, input_dbfs, key_weights)
+            at += length
+            if on_hop is not None:
+                on_hop()
+        if heard:
+            last = self.curve
+            self.curve = self._curve[: len(last)]
+            self.curve[:] = last
+        return gains[: len(samples)]
+
+    def hear_many(self, samples):
+        """Hear the hops that end in many samples and decide nothing.
+
+        Returns
+        -------
+        list of (reading, input_dbfs, key_weights, length)
+            Of each hop: what `decide` would find, and how many samples its decision is for.
+        """
+        start = self.frontend.position
         hops = self.frontend.process(samples)
         n_hops = len(hops.ends)
         if n_hops == 0:
-            return gains[:n]
+            return []
         levels = power_to_dbfs(hops.power.sum(axis=1)).tolist()
         ears = self.ears.process_many(hops.samples) if self.ears.names else None
         readings, keys = self._detect_many(hops.log_mel, hops.power, ears)
-        edges = [*(hops.ends - start).tolist(), n + self.needed]
-        for hop in range(n_hops):
-            self._now += len(self.curve)
-            self.curve = gains[edges[hop] : edges[hop + 1]]
-            if readings is not None:
-                reading = readings[hop]
-                self.key_weights = keys[hop]
-            else:
+        if readings is None:
+            readings, keys = [], []
+            for hop in range(n_hops):
                 heard = None if ears is None else ears[hop : hop + 1]
-                reading = self._detect(hops.log_mel[hop], hops.power[hop], heard)
-            self._apply(reading, levels[hop], self.curve)
-            if on_hop is not None:
-                on_hop()
-        last = self.curve
-        self.curve = self._curve[: len(last)]
-        self.curve[:] = last
-        return gains[:n]
+                readings.append(self._detect(hops.log_mel[hop], hops.power[hop], heard))
+                keys.append(self.key_weights.copy())
+        edges = [*(hops.ends - start).tolist(), len(samples) + self.needed]
+        lengths = [end - begin for begin, end in itertools.pairwise(edges)]
+        return list(zip(readings, levels, keys, lengths, strict=True))
+
+    def step(self, curve, reading, input_dbfs, key_weights, verdict=None):
+        """Go on to a hop of `hear_many`, whose gains are written to `curve`."""
+        self._evidence = None if verdict is None else verdict.evidence
+        self._now += len(self.curve)
+        self.curve, self.key_weights = curve, key_weights
+        self._apply(reading, input_dbfs, curve, verdict)
 
     def _detect_many(self, features, power, ears):
         """Readings and keys of many hops; (None, None) where they have to be taken one by one."""
@@ -255,8 +281,11 @@ class Lane:
         except Exception:
             self.counters.detector_failures += 1
 
-    def _apply(self, reading, input_dbfs, curve):
-        """Decide on one hop's reading and write the gains of the samples that follow it."""
+    def _apply(self, reading, input_dbfs, curve, verdict=None):
+        """Decide on one hop's reading and write the gains of the samples that follow it.
+
+        A verdict that has been reached in hindsight takes the place of the decision.
+        """
         length = len(curve)
         now, until = self._now, self._now + length
         counters, envelope, control = self.counters, self.envelope, self.control
@@ -266,7 +295,8 @@ class Lane:
         if reading is None:
             counters.failed_hops += 1
             self._level_dbfs, self._presence = input_dbfs, math.nan
-            control.miss()
+            if verdict is None:
+                control.miss()
             control.reason = Reason.DETECTOR_FAILED
             envelope.process(curve, 1.0, _CLICK_FREE_S)
             return
@@ -278,7 +308,11 @@ class Lane:
         self._ballistics = (attack_s, hold_s, release_s)
         hold_samples = round(hold_s * self.sample_rate)
         was_shut = not self._opened
-        n_open = control.process(now, until, level, presence, hold_samples)
+        if verdict is None:
+            n_open = control.process(now, until, level, presence, hold_samples)
+        else:
+            n_open = length if verdict.open else 0
+            control.reason = verdict.reason
         self._opened = n_open > 0
         counters.open_hops += self._opened
         counters.opens += self._opened and was_shut
@@ -307,7 +341,7 @@ class Lane:
         """`Meters` of the last hop."""
         low_hz, high_hz = self.key_level.band_hz(self.key_weights)
         attack_s, hold_s, release_s = self._ballistics
-        evidence, low, high = self.control.meter
+        evidence, low, high = self._evidence or self.control.meter
         return Meters(
             time_s=self._now / self.sample_rate,
             input_dbfs=self._input_dbfs,

@@ -11,7 +11,7 @@ from gate.lane import Lane
 from gate.linked import weighted_sum
 from gate.listen import KeyListen
 from gate.meters import Counters
-from gate.settings import RANGES, GateSettings, check_format
+from gate.settings import FILE, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
 _LISTEN_FADE_SECONDS = 0.010
@@ -57,9 +57,12 @@ class GateProcessor:
     passes the decimator (about 1 ms) and is decided on every 10 ms.
     """
 
+    _takes_file = False
+
     def __init__(self, settings=None, *, sample_rate, channels=1, detector, ears=None):
         check_format(sample_rate, channels)
         self._settings = settings or GateSettings()
+        self._check_lookahead(self._settings)
         self.sample_rate = sample_rate
         self.channels = channels
         self.counters = Counters()
@@ -77,7 +80,7 @@ class GateProcessor:
             sample_rate,
             channels,
             ms_to_samples(RANGES["lookahead_ms"][1], sample_rate),
-            ms_to_samples(self._settings.lookahead_ms, sample_rate),
+            self._delay_of(self._settings),
         )
         self._listeners = None
         self._fade_step = 1.0 / max(1, round(_LISTEN_FADE_SECONDS * sample_rate))
@@ -96,6 +99,15 @@ class GateProcessor:
         for listener in self._listeners or []:
             listener.reset()
 
+    def _check_lookahead(self, settings):
+        if settings.lookahead_ms == FILE and not self._takes_file:
+            raise ConfigError("lookahead_ms='file' is for files; a stream takes a number of ms")
+
+    def _delay_of(self, settings):
+        if settings.lookahead_ms == FILE:
+            return 0
+        return ms_to_samples(settings.lookahead_ms, self.sample_rate)
+
     @property
     def settings(self):
         """The settings in force."""
@@ -103,12 +115,13 @@ class GateProcessor:
 
     @settings.setter
     def settings(self, settings):
+        self._check_lookahead(settings)
         self._detector.info.target_columns(settings.target)  # refuses before anything changes
         if settings.stereo_link != self._settings.stereo_link and self.channels > 1:
             self._relink(settings.stereo_link == "linked")
         for lane in self._lanes:
             lane.configure(settings)
-        self._delay.set_delay(ms_to_samples(settings.lookahead_ms, self.sample_rate))
+        self._delay.set_delay(self._delay_of(settings))
         self._settings = settings
 
     @property

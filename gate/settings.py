@@ -11,6 +11,9 @@ from gate.key import KeyBand
 LEARNED = "learned"
 """Value of `attack_ms`, `hold_ms`, `release_ms` and `key` that leaves them to the detector."""
 
+FILE = "file"
+"""Value of `lookahead_ms` that decides with the whole recording in view; for files."""
+
 MAX_CHANNELS = 8
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8000, 192000
 
@@ -63,9 +66,10 @@ class GateSettings:
     presence_hysteresis : float or "learned"
         Once open, the gate stays open down to ``presence_threshold - presence_hysteresis``.
         Classic rule only; evidence has costs in its place.
-    lookahead_ms : float
+    lookahead_ms : float or "file"
         Delay of the audio, so that the gate can open before the sound, and what a hop was is
-        decided with what came after it, 0..100.
+        decided with what came after it, 0..100. For files also ``file``: with all that came
+        after it, and without delay.
     mode : {"gate", "duck"}
         ``duck`` turns the wanted sound's time down by `range_db` and passes the rest.
     stereo_link : {"linked", "independent"}
@@ -90,7 +94,7 @@ class GateSettings:
     target: str = "speech"
     presence_threshold: float | str = LEARNED
     presence_hysteresis: float | str = LEARNED
-    lookahead_ms: float = 0.0
+    lookahead_ms: float | str = 0.0
     mode: str = "gate"
     stereo_link: str = "linked"
     bypass: bool = False
@@ -98,7 +102,9 @@ class GateSettings:
     def __post_init__(self):
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
-            if name in _LEARNABLE and value == LEARNED:
+            if (name in _LEARNABLE and value == LEARNED) or (
+                name == "lookahead_ms" and value == FILE
+            ):
                 continue
             object.__setattr__(self, name, _number(name, value, low, high, name in _LEARNABLE))
         for name, choices in CHOICES.items():

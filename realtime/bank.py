@@ -9,7 +9,7 @@ from gate.errors import ConfigError
 from gate.lane import Lane
 from gate.meters import Counters
 from gate.processor import as_floats
-from gate.settings import RANGES, GateSettings, check_format
+from gate.settings import FILE, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 from realtime.batched_detector import BatchedDetector
 from realtime.ears import open_ears
@@ -74,6 +74,8 @@ class GateBank:
         lookaheads = {one.lookahead_ms for one in per_channel}
         if len(lookaheads) > 1:
             raise ConfigError("lookahead_ms must be the same for all channels of a bank")
+        if FILE in lookaheads:
+            raise ConfigError("lookahead_ms='file' is for files; a stream takes a number of ms")
         self.channels, self.counters = channels, Counters()
         self.detector = BatchedDetector(model, channels)
         self.detection = self.error = None

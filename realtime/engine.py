@@ -1,6 +1,7 @@
 """`open_gate`: a ready gate from settings, a detector and perhaps a profile."""
 
 from gate.errors import ModelError
+from gate.hindsight import FileGate
 from gate.processor import GateProcessor
 from realtime.models import find_model
 
@@ -60,6 +61,28 @@ def _with_ears(detector, wanted):
 
     detector.ears, detector.ears_silent = open_ears(detector.info, wanted)
     return detector
+
+
+def open_file_gate(
+    settings=None, *, sample_rate, channels=1, model="voice", profile=None, ears=None
+):
+    """Open a gate for recordings: `open_gate` whose settings may say ``lookahead_ms: file``.
+
+    Returns
+    -------
+    gate.hindsight.FileGate
+        With ``feed(stretch)`` and ``finish()``: in all as many samples as went in, in place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gate.settings import GateSettings
+    >>> gate = open_file_gate(GateSettings(lookahead_ms="file"), sample_rate=48000)
+    >>> sum(len(part) for part in (gate.feed(np.zeros((4800, 1), np.float32)), gate.finish()))
+    4800
+    """
+    detector = open_detector(model, profile, ears=ears)
+    return FileGate(settings, sample_rate=sample_rate, channels=channels, detector=detector)
 
 
 def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=None, ears=None):

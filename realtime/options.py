@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gate.errors import ConfigError, GateError
 from gate.key import KeyBand
-from gate.settings import CHOICES, LEARNED, RANGES
+from gate.settings import CHOICES, FILE, LEARNED, RANGES
 from realtime.config import load_config
 from realtime.interrupt import Interrupts
 from realtime.outputs import discard_partials, printable, why
@@ -44,12 +44,14 @@ def add_gate_options(parser):
         "threshold_db": "dBFS the key level must exceed to open",
         "range_db": "gain of the closed gate in dB",
         "hysteresis_db": "dB below the threshold down to which it stays open",
-        "lookahead_ms": "delay of the audio in ms, to open before the sound",
+        "lookahead_ms": "delay of the audio in ms, to open before the sound; for files also file",
     }
     for name, what in numbers.items():
         low, high = RANGES[name]
         text = f"{what}, {low:g} to {high:g}"
-        group.add_argument(_flag(name), type=float, metavar=name.rsplit("_")[-1].upper(), help=text)
+        kind = _number_or_file if name == "lookahead_ms" else float
+        unit = name.rsplit("_")[-1].upper()
+        group.add_argument(_flag(name), type=kind, metavar=unit, help=text)
     learnable = {
         "attack_ms": "ms to cover 63 %% of the way to open",
         "hold_ms": "ms to stay open after the sound; a number brings hysteresis back",
@@ -151,6 +153,15 @@ def print_anything():
 
 def _flag(name):
     return "--" + name.replace("_", "-")
+
+
+def _number_or_file(text):
+    if text == FILE:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number or 'file'") from None
 
 
 def _number_or_learned(text):
