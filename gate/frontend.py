@@ -66,9 +66,9 @@ class Frontend:
 
     def __init__(self, sample_rate, mel=MelSettings()):
         self.sample_rate, self.mel = sample_rate, mel
-        self._decimator = Decimator(sample_rate, mel.sample_rate, mel.hop_length)
-        self._log_mel = LogMel(mel)
-        self.latency_samples = self._decimator.latency_samples
+        self.decimator = Decimator(sample_rate, mel.sample_rate, mel.hop_length)
+        self.log_mel = LogMel(mel)
+        self.latency_samples = self.decimator.latency_samples
         hop = (mel.hop_length + 2) * sample_rate / mel.sample_rate
         self.longest_hop = 1 + math.ceil(hop + 2 * self.latency_samples)
         empty = [np.zeros((0, n), np.float32) for n in (mel.hop_length, mel.n_mels, mel.n_bins)]
@@ -79,8 +79,8 @@ class Frontend:
 
     def reset(self):
         """Forget all samples; the first hop starts at the next one."""
-        self._decimator.reset()
-        self._log_mel.reset()
+        self.decimator.reset()
+        self.log_mel.reset()
         if self._mix is not None:
             self._mix.reset()
         self.position = self._filled = 0
@@ -88,7 +88,7 @@ class Frontend:
     def _widen(self, channels):
         """Go on with another number of channels."""
         if self._filled:
-            self._decimator.push(weighted_sum(self._waiting[: self._filled], self.weights))
+            self.decimator.push(weighted_sum(self._waiting[: self._filled], self.weights))
             self._filled = 0
         self._mix = self._waiting = None
         if channels > 1:
@@ -98,7 +98,7 @@ class Frontend:
     @property
     def needed(self):
         """Samples until the next hop is ready."""
-        return self._decimator.needed - self._filled
+        return self.decimator.needed - self._filled
 
     @property
     def weights(self):
@@ -111,7 +111,7 @@ class Frontend:
         self.position += n
         self._fit(samples)
         if self._mix is None:
-            self._decimator.push(samples)
+            self.decimator.push(samples)
         else:
             self._waiting[self._filled : self._filled + n] = samples
             self._filled += n
@@ -134,11 +134,11 @@ class Frontend:
         ratio = None
         if self._mix is not None:
             mono, ratio = self._mix.process(self._waiting[: self._filled])
-            self._decimator.push(mono)
+            self.decimator.push(mono)
             self._filled = 0
-        samples = self._decimator.process()
+        samples = self.decimator.process()
         np.clip(samples, -_CLIP, _CLIP, out=samples)
-        log_mel, power = self._log_mel.process(samples)
+        log_mel, power = self.log_mel.process(samples)
         if ratio is not None:
             power *= np.float32(ratio)
         return samples, log_mel, power
@@ -160,7 +160,7 @@ class Frontend:
             samples = samples[:, 0]
         start, n = self.position, len(samples)
         self._fit(samples)
-        ends = self._decimator.hop_ends_within(n + self._filled)
+        ends = self.decimator.hop_ends_within(n + self._filled)
         if not len(ends):
             self.push(samples)
             return self._none
@@ -172,9 +172,9 @@ class Frontend:
             taken, ratios = self._mix.process_many(taken, ends)
         ends += start - self._filled
         self._filled = 0
-        resampled = self._decimator.process_many(taken)
+        resampled = self.decimator.process_many(taken)
         np.clip(resampled, -_CLIP, _CLIP, out=resampled)
-        log_mel, power = self._log_mel.process_many(resampled)
+        log_mel, power = self.log_mel.process_many(resampled)
         if ratios is not None:
             power *= ratios.astype(np.float32)[:, None]
         self.position += cut
