@@ -7,6 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from gate import checks
 from gate.errors import ConfigError, GateError
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
 from training.corpus.manifest import has_manifest
@@ -254,8 +255,8 @@ def _check(args):
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(args, name, None)
-        if value is not None and not low <= value <= high:
-            raise ConfigError(f"{name}={value:g} must be from {low} to {high}")
+        if value is not None:
+            checks.number(name, value, low, high)
     if getattr(args, "labels", None) and not args.labelled:
         raise ConfigError("labels needs labelled, the folder of the recordings")
     if args.html and not _can_draw():

@@ -19,7 +19,8 @@ The files, in the order in which sound goes through them:
 
 Beside the path:
 
-    settings.py        everything a user can set; units.py: decibels, times, samples
+    settings.py        everything a user can set; checks.py: what a value must be
+    units.py           decibels, times, samples
     meters.py          what a gate shows and counts
     errors.py          what it raises
     metrics.py         the measures of a gate, by its decisions (FEC, MSC, OVER, NDS ...)

@@ -35,7 +35,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from gate.errors import ConfigError
+from gate.checks import number
 
 MAX_LOGIT = 12.0
 """Presences are taken as if within 1 / (1 + e^±12): nothing is infinite."""
@@ -99,11 +99,7 @@ class EvidenceRule:
         highest = {"threshold": 1.0, "open_cost": MAX_COST, "shut_cost": MAX_COST,
                    "shut_margin": self.open_cost}  # fmt: skip
         for name, high in highest.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"decision: {name}={value!r} must be a number")
-            if not 0.0 <= value <= high:
-                raise ConfigError(f"decision: {name}={value:g} must be from 0 to {high:g}")
+            number(f"decision: {name}", getattr(self, name), 0.0, high)
         for name in ("open_cost", "shut_cost", "shut_margin"):
             object.__setattr__(self, name, _on_grid(getattr(self, name)))
 

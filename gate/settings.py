@@ -1,10 +1,9 @@
 """`GateSettings`: everything that a user can set, with its default, unit and range."""
 
-import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 
+from gate import checks
 from gate.errors import ConfigError
 from gate.key import KeyBand
 
@@ -106,16 +105,13 @@ class GateSettings:
                 name == "lookahead_ms" and value == FILE
             ):
                 continue
-            object.__setattr__(self, name, _number(name, value, low, high, name in _LEARNABLE))
+            also = " or 'learned'" if name in _LEARNABLE else ""
+            object.__setattr__(self, name, checks.number(name, value, low, high, also))
         for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ConfigError(f"{name}={value!r} must be one of {', '.join(choices)}")
+            checks.one_of(name, getattr(self, name), choices)
         for name in ("key_listen", "bypass"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be true or false")
-        if not isinstance(self.target, str) or not self.target:
-            raise ConfigError(f"target={self.target!r} must be the name of a class")
+            checks.switch(name, getattr(self, name))
+        checks.text("target", self.target, "the name of a class")
         object.__setattr__(self, "key", _key(self.key))
 
     @classmethod
@@ -138,7 +134,7 @@ class GateSettings:
 
     def with_changes(self, mapping, where="gate"):
         """A copy with the mapping's values; checks as `from_mapping` does."""
-        check_keys(mapping, [f.name for f in fields(self)], where)
+        checks.keys(mapping, [f.name for f in fields(self)], where)
         return replace(self, **mapping)
 
     def to_mapping(self):
@@ -146,36 +142,16 @@ class GateSettings:
         return asdict(self)
 
 
-def check_keys(mapping, known, where):
-    """Raise `ConfigError` unless `mapping` is a mapping whose keys are all in `known`."""
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where} must be a mapping of names to values")
-    for name in mapping:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
-            raise ConfigError(f"{where}: unknown setting {name!r}{hint}")
-
-
-def _number(name, value, low, high, learnable):
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        also = " or 'learned'" if learnable else ""
-        raise ConfigError(f"{name}={value!r} must be a number{also}")
-    if not low <= value <= high:
-        raise ConfigError(f"{name}={value:g} must be from {low:g} to {high:g}")
-    return float(value)
-
-
 def _key(value):
     if isinstance(value, Mapping):
-        check_keys(value, ["low_hz", "high_hz"], "key")
+        checks.keys(value, ["low_hz", "high_hz"], "key")
         missing = [name for name in ("low_hz", "high_hz") if name not in value]
         if missing:
             raise ConfigError(f"key: {missing[0]} is missing")
         value = KeyBand(**value)
     if isinstance(value, KeyBand):
-        low = _number("key.low_hz", value.low_hz, 0.0, 8000.0, False)
-        high = _number("key.high_hz", value.high_hz, 0.0, 8000.0, False)
+        low = checks.number("key.low_hz", value.low_hz, 0.0, 8000.0)
+        high = checks.number("key.high_hz", value.high_hz, 0.0, 8000.0)
         if low >= high:
             raise ConfigError(f"key.low_hz={low:g} must be below key.high_hz={high:g}")
         return KeyBand(low, high)
@@ -188,10 +164,5 @@ def _key(value):
 
 def check_format(sample_rate, channels):
     """Raise `ConfigError` for a stream format that the gate does not take."""
-    if not isinstance(sample_rate, int) or not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
-        raise ConfigError(
-            f"sample_rate={sample_rate} must be a whole number from {MIN_SAMPLE_RATE} to "
-            f"{MAX_SAMPLE_RATE} Hz"
-        )
-    if not isinstance(channels, int) or not 1 <= channels <= MAX_CHANNELS:
-        raise ConfigError(f"channels={channels} must be from 1 to {MAX_CHANNELS}")
+    checks.whole("sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE, " Hz")
+    checks.whole("channels", channels, 1, MAX_CHANNELS)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gate import checks
 from gate.delay import DelayLine
 from gate.detector import Detection
 from gate.ears import Ears
@@ -65,8 +66,7 @@ class GateBank:
 
     def __init__(self, settings=None, *, sample_rate, channels, model="voice", ears=None):
         check_format(sample_rate, 1)
-        if not isinstance(channels, int) or not 1 <= channels <= MAX_BANK_CHANNELS:
-            raise ConfigError(f"channels={channels} must be from 1 to {MAX_BANK_CHANNELS}")
+        checks.whole("channels", channels, 1, MAX_BANK_CHANNELS)
         per_channel = settings if isinstance(settings, list | tuple) else [settings] * channels
         if len(per_channel) != channels:
             raise ConfigError(f"settings of {len(per_channel)} channels must be {channels}")

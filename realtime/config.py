@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from gate import checks
 from gate.errors import ConfigError
-from gate.settings import GateSettings, check_keys
+from gate.settings import GateSettings
 from realtime.live.settings import LiveSettings, OscSettings
 
 
@@ -30,16 +31,14 @@ class EngineSettings:
     block_size: int = 100
 
     def __post_init__(self):
-        if not isinstance(self.model, str) or not self.model:
-            raise ConfigError(f"model={self.model!r} must be a name or a path")
-        if self.profile is not None and not isinstance(self.profile, str):
-            raise ConfigError(f"profile={self.profile!r} must be a path")
+        checks.text("model", self.model, "a name or a path")
+        if self.profile is not None:
+            checks.text("profile", self.profile, "a path")
         if self.ears is not None and not (
             isinstance(self.ears, list) and all(isinstance(name, str) for name in self.ears)
         ):
             raise ConfigError(f"ears={self.ears!r} must be a list of names, or null for all")
-        if not isinstance(self.block_size, int) or not 1 <= self.block_size <= 65536:
-            raise ConfigError(f"block_size={self.block_size!r} must be from 1 to 65536")
+        checks.whole("block_size", self.block_size, 1, 65536)
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,11 @@ def parse_config(text, where):
     tree = {} if tree is None else tree
     config = Config()
     try:
-        check_keys(tree, list(SECTIONS), "configuration")
+        checks.keys(tree, list(SECTIONS), "configuration")
         for name, section in tree.items():
             section = {} if section is None else section
             kind = SECTIONS[name]
-            check_keys(section, [f.name for f in fields(kind)], name)
+            checks.keys(section, [f.name for f in fields(kind)], name)
             config = replace(config, **{name: kind(**section)})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from gate import checks
 from gate.errors import AudioFileError, ConfigError
 from realtime.files.formats import TARGET_NAMES
 from realtime.files.pipes import PIPE, SAMPLE_FORMATS
@@ -79,8 +80,7 @@ def _main(args):
     from realtime.batch.plan import make_plan
     from realtime.engine import open_detector
 
-    if not 1 <= args.jobs <= 64:
-        raise ConfigError(f"jobs={args.jobs} must be from 1 to 64")
+    checks.whole("jobs", args.jobs, 1, 64)
     check_backend(args.backend, args.scheduler)
     config = config_from_args(args)
     # What is wrong with the detector is wrong with every file: find out first.
@@ -92,8 +92,8 @@ def _main(args):
             raise AudioFileError(f"{path}: no such file (--{name.replace('_', '-')})")
     if args.labels and not args.report:
         raise ConfigError(f"labels={args.labels} needs --report: its measures go there")
-    if args.quality is not None and not 0 <= args.quality <= 10:
-        raise ConfigError(f"quality={args.quality:g} must be from 0 to 10")
+    if args.quality is not None:
+        checks.number("quality", args.quality, 0, 10)
     plan = make_plan(args, config)
     jobs = plan.jobs
     for note in plan.notes:

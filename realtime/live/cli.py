@@ -7,7 +7,7 @@ import contextlib
 import sys
 from dataclasses import replace
 
-from gate.errors import ConfigError
+from gate import checks
 from realtime.options import Parser, add_gate_options, config_from_args, run
 
 PROG = "gate-live"
@@ -83,8 +83,8 @@ def main(argv=None):
 def _main(args):
     if args.list_devices:
         return _list_devices(args)
-    if args.log_every is not None and not 0.1 <= args.log_every <= 3600:
-        raise ConfigError(f"log_every={args.log_every:g} must be from 0.1 to 3600 s")
+    if args.log_every is not None:
+        checks.number("log_every", args.log_every, 0.1, 3600)
     config = read_config(args)
     from realtime.live.session import LiveSession
 

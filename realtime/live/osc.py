@@ -3,12 +3,12 @@
 The address map is `ADDRESSES`; the README shows it.
 """
 
-import math
 import socket
 import socketserver
 import threading
 import time
 
+from gate import checks
 from gate.errors import ConfigError, GateError
 from gate.settings import CHOICES, RANGES
 from realtime.live.control import LiveControl
@@ -153,18 +153,16 @@ class OscServer:
         elif name in ("bypass", "key_listen"):
             self._control.change({name: _switch(name, arguments)}, "osc")
         elif name == "key" and len(arguments) == 2:
-            low, high = (_number(name, a) for a in arguments)
+            low, high = (checks.number(name, a) for a in arguments)
             self._control.change({"key": {"low_hz": low, "high_hz": high}}, "osc")
         elif name in RANGES and not isinstance(_one(name, arguments), str):
-            self._control.change({name: _number(name, arguments[0])}, "osc")
+            self._control.change({name: checks.number(name, arguments[0])}, "osc")
         else:
             self._control.change({name: _text(name, arguments)}, "osc")
 
     def _subscribe(self, wanted, arguments, sender):
         # Only ever the sender's own address: a forged datagram must not aim the meters.
-        port = sender[1] if not arguments else int(_number("port", arguments[0]))
-        if not 1 <= port <= 65535:
-            raise ConfigError(f"port={port} must be from 1 to 65535")
+        port = sender[1] if not arguments else int(checks.number("port", arguments[0], 1, 65535))
         target = (sender[0], port)
         with self._lock:
             if wanted:
@@ -254,12 +252,6 @@ def _one(name, arguments):
     return arguments[0]
 
 
-def _number(name, value):
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{name}={value!r} must be a number")
-    return float(value)
-
-
 def _switch(name, arguments):
     value = _one(name, arguments)
     if value not in (0, 1):
@@ -269,6 +261,4 @@ def _switch(name, arguments):
 
 def _text(name, arguments):
     value = _one(name, arguments)
-    if not isinstance(value, str):
-        raise ConfigError(f"{name}={value!r} must be a text")
-    return value
+    return value if value == "" else checks.text(name, value)

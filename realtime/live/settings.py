@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gate import checks
 from gate.errors import ConfigError
 from gate.settings import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 
@@ -65,10 +66,10 @@ class LiveSettings:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
                 raise ConfigError(f"{name}={value!r} must be a device's number or part of its name")
         for name in ("host_api", "record"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value):
-                raise ConfigError(f"{name}={value!r} must be a text")
-        self._set("sample_rate", _rate(self.sample_rate))
+            if getattr(self, name) is not None:
+                checks.text(name, getattr(self, name))
+        if self.sample_rate is not None:
+            checks.whole("sample_rate", self.sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE, " Hz")
         self._set("input_channels", _channels("input_channels", self.input_channels, MAX_CHANNELS))
         for name in ("output_channels", "key_channels"):
             if getattr(self, name) is not None:
@@ -80,21 +81,21 @@ class LiveSettings:
                 f"input_channels={_listed(self.input_channels)}, or that must be one"
             )
         if self.latency not in ("low", "high"):
-            self._set("latency", _number("latency", self.latency, 0.0, 2.0, "low, high"))
+            self._set("latency", checks.number("latency", self.latency, 0.0, 2.0, ", low, high"))
         if not isinstance(self.save, bool | str) or self.save == "":
             raise ConfigError(f"save={self.save!r} must be true, false, or a name or path")
-        if not isinstance(self.realtime_priority, bool):
-            raise ConfigError(f"realtime_priority={self.realtime_priority!r} must be true or false")
+        checks.switch("realtime_priority", self.realtime_priority)
         if self.detector_budget_ms is False:  # YAML reads a bare `off` as false
             self._set("detector_budget_ms", "off")
         if self.detector_budget_ms not in ("auto", "off"):
-            budget = _number("detector_budget_ms", self.detector_budget_ms, 0.01, 1e3, "auto, off")
+            budget = self.detector_budget_ms
+            budget = checks.number("detector_budget_ms", budget, 0.01, 1e3, ", auto, off")
             self._set("detector_budget_ms", budget)
         profiles = self.profiles
         if isinstance(profiles, str) or not all(isinstance(p, str) for p in profiles or ()):
             raise ConfigError(f"profiles={profiles!r} must be a list of paths")
         self._set("profiles", tuple(profiles or ()))
-        minutes = _number("record_minutes", self.record_minutes, 0.01, 60.0, "")
+        minutes = checks.number("record_minutes", self.record_minutes, 0.01, 60.0)
         self._set("record_minutes", minutes)
 
     def _set(self, name, value):
@@ -124,12 +125,11 @@ class OscSettings:
 
     def __post_init__(self):
         if self.port is not None:
-            _port("port", self.port)
-        if not isinstance(self.host, str) or not self.host:
-            raise ConfigError(f"host={self.host!r} must be an address such as 127.0.0.1")
+            checks.whole("port", self.port, 1, 65535)
+        checks.text("host", self.host, "an address such as 127.0.0.1")
         if self.send_to is not None:
             self.destination  # noqa: B018 (checks)
-        rate = _number("meter_rate_hz", self.meter_rate_hz, 1.0, 100.0, "")
+        rate = checks.number("meter_rate_hz", self.meter_rate_hz, 1.0, 100.0)
         object.__setattr__(self, "meter_rate_hz", rate)
 
     @property
@@ -140,32 +140,7 @@ class OscSettings:
         host, colon, port = str(self.send_to).rpartition(":")
         if not colon or not host or not port.isdigit():
             raise ConfigError(f"send_to={self.send_to!r} must be host:port")
-        _port("send_to", int(port))
-        return host, int(port)
-
-
-def _number(name, value, low, high, words):
-    also = f", {words}" if words else ""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{name}={value!r} must be from {low:g} to {high:g}{also}")
-    return float(value)
-
-
-def _rate(value):
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"sample_rate={value!r} must be a whole number of Hz")
-    if not MIN_SAMPLE_RATE <= value <= MAX_SAMPLE_RATE:
-        raise ConfigError(
-            f"sample_rate={value} must be from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}"
-        )
-    return value
-
-
-def _port(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise ConfigError(f"{name}={value!r} must be from 1 to 65535")
+        return host, checks.whole("send_to", int(port), 1, 65535)
 
 
 def _channels(name, value, most):

@@ -123,7 +123,7 @@ def test_lag_of_a_lookahead(lookahead_ms, lag):
     ("values", "message"),
     [
         ({"open_cost": -1.0}, "open_cost=-1 must be from 0 to 64"),
-        ({"threshold": float("nan")}, "threshold=nan must be from 0 to 1"),
+        ({"threshold": float("nan")}, "threshold=nan must be a number from 0 to 1"),
         ({"shut_margin": 2.5}, "shut_margin=2.5 must be from 0 to 2"),
         ({"shut_cost": "3"}, "shut_cost='3' must be a number"),
     ],
