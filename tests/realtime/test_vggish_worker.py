@@ -14,8 +14,8 @@ from gate.processor import GateProcessor  # noqa: E402
 from realtime import vggish_worker  # noqa: E402
 from realtime.vggish_worker import VggishDetector  # noqa: E402
 from training.audioset import vggish  # noqa: E402
-from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
 from training.audioset.export import export_head  # noqa: E402
+from training.audioset.head_net import HeadNet, HeadSettings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def files(tmp_path_factory):
     network = vggish.Vggish((2, 2, 4, 4, 4, 4), 8)
     model = vggish.VggishToBytes(network, 40 * torch.eye(128), torch.zeros(128))
     vggish.export_vggish(model, folder / "vggish.onnx")
-    net = BestNet(BestNetSettings(width=8, blocks=1, heads=2, n_classes=1)).eval()
+    net = HeadNet(HeadSettings(width=8, n_classes=1)).eval()
     # An untrained head says nearly the same of everything: make its answers spread.
     with torch.no_grad():
-        net.decide.weight.mul_(30)
+        net.row.weight.mul_(30)
     export_head(
         net,
         folder / "audioset-speech.onnx",

@@ -5,9 +5,11 @@ torch = pytest.importorskip("torch", reason="torch (extra [training]) is not ins
 
 from gate.errors import ConfigError  # noqa: E402
 from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset.models import ARCHITECTURES, PAPER, Lstm, build, scale_bytes  # noqa: E402
-from training.audioset.related import pool_linear_softmax  # noqa: E402
-from training.audioset.train import class_logit, row_mask  # noqa: E402
+from training.audioset.head_net import HeadNet, HeadSettings  # noqa: E402
+from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes  # noqa: E402
+from training.audioset.models import ARCHITECTURES, Lstm, build  # noqa: E402
+from training.audioset.settings import TITLES  # noqa: E402
+from training.audioset.train import class_logit  # noqa: E402
 
 SMALL = {"vgg": {"channels": 2}, "multi-level": {"width": 16}, "gated-conv": {"width": 16}}
 
@@ -20,6 +22,10 @@ def batch(n=4, seed=0):
 
 def test_scaling_spans_the_bytes():
     assert scale_bytes(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1.0, 1.0]
+
+
+def test_every_name_has_its_class():
+    assert list(ARCHITECTURES) == list(TITLES)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -82,7 +88,7 @@ def test_conv1d_layers_are_bounded():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ConfigError, match=f"must be one of {', '.join(PAPER)}"):
+    with pytest.raises(ConfigError, match=r"must be one of linear, .*paper-transformer"):
         build("resnet")
     with pytest.raises(ConfigError, match="hiden"):
         build("linear", {"hiden": 3})
@@ -96,9 +102,17 @@ def test_linear_softmax_lies_between_mean_and_maximum():
     np.testing.assert_allclose(pool_linear_softmax(torch.full((1, 10, 1), 0.5), mask[:1]), 0.5)
 
 
-def test_best_net_takes_any_length_and_ignores_padding():
+NETS = {
+    "teacher": lambda: BestNet(BestNetSettings(width=16, convs=2, n_classes=3)),
+    "seconds": lambda: BestNet(BestNetSettings(width=16, convs=0, pool="features", n_classes=3)),
+    "head": lambda: HeadNet(HeadSettings(width=16, convs=2, n_classes=3)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_best_nets_take_any_length_and_ignore_padding(name):
     torch.manual_seed(0)
-    net = BestNet(BestNetSettings(width=16, blocks=1, heads=2, n_classes=3)).eval()
+    net = NETS[name]().eval()
     x, mask = batch()
     clip, rows = net(x, mask)
     assert clip.shape == (4, 3) and rows.shape == (4, 10)
@@ -107,3 +121,38 @@ def test_best_net_takes_any_length_and_ignores_padding():
         # The same sums in another order.
         torch.testing.assert_close(alone[0], clip[index], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(alone_rows[0], rows[index, :length], atol=1e-5, rtol=1e-4)
+
+
+def test_the_papers_layers_come_in_its_order():
+    """What n active layers are, by the number of weights and the length that is left."""
+    kernel, (first, second, last) = 3, (8, 16, 128)
+    one, two = first * (kernel + 1), second * (first * kernel + 1)
+    three = last * (second * kernel + 1)
+    weights = {
+        1: one + first * 1278, 2: one + first * 1278,
+        3: one + two + second * 1276, 4: one + two + second * 1276,
+        5: one + two + second * 638,
+        6: one + two + three + last * 636, 8: one + two + three + last * 636,
+    }  # fmt: skip
+    for n, expected in weights.items():
+        net = build("paper-conv1d", {"active_layers": n, "kernel": kernel})
+        assert sum(p.numel() for p in net.parameters()) == expected + 1
+    with pytest.raises(ConfigError, match=r"active_layers=0 must be 1\.\.8"):
+        build("paper-conv1d", {"active_layers": 0})
+
+
+def test_the_papers_convolution_is_torchs():
+    torch.manual_seed(0)
+    net = build("paper-conv1d", {"active_layers": 1, "kernel": 5})
+    own = net.net[0].dense
+    plain = torch.nn.functional.conv1d(
+        torch.arange(40.0)[None, None], own.weight[:, None], own.bias
+    )
+    got = net.net[0](torch.arange(40.0)[None, :, None])
+    torch.testing.assert_close(got.transpose(1, 2), plain)
+
+
+def test_the_paper_s_transformer_has_no_layer_before_it():
+    net = build("paper-transformer")
+    first = next(iter(net.parameters()))
+    assert first.shape == (3 * 128, 128)  # queries, keys and values of the rows themselves

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,10 +10,11 @@ pytest.importorskip("sklearn", reason="scikit-learn (extra [training]) is not in
 
 from gate.errors import ConfigError  # noqa: E402
 from training import cli  # noqa: E402
-from training.audioset import sweeps as audioset_sweeps  # noqa: E402
+from training.audioset import grids, runner  # noqa: E402
 from training.audioset import train as audioset_train  # noqa: E402
 from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc  # noqa: E402
-from training.audioset.train import RunSettings, augment_positives  # noqa: E402
+from training.audioset.settings import RunSettings  # noqa: E402
+from training.audioset.train import augment_positives  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -96,34 +99,33 @@ def test_augmentation_adds_one_copy_of_each_positive():
 
 
 def test_a_run_learns_and_keeps_its_best_epoch(trained):
-    _, (_, validation), model, result = trained
-    losses = [e["val_loss"] for e in result.history]
-    assert result.best_val_loss == min(losses)
+    _, (_, validation), model, record = trained
+    assert record["val_loss"] == min(e["val_loss"] for e in record["history"])
     # The synthetic rule is easy: half the bytes are 40 higher.
-    assert result.validation["roc_auc"] > 0.9
+    assert record["validation"]["roc_auc"] > 0.9
     scores, rows = audioset_train.predict(model, *validation[:2])
-    assert evaluate(validation[2], scores) == result.validation and rows is None
+    assert evaluate(validation[2], scores) == record["validation"] and rows is None
 
 
 def test_a_run_repeats_itself(trained):
-    settings, parts, _, result = trained
+    settings, parts, _, record = trained
     _, again = audioset_train.fit(settings, *parts)
-    assert again.history == result.history
+    assert again["history"] == record["history"]
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 @pytest.mark.parametrize("optimiser", audioset_train.OPTIMISERS)
 def test_losses_and_optimisers_learn(data, loss, optimiser):
     settings = RunSettings(options={"hidden": 0}, loss=loss, optimiser=optimiser, epochs=4)
-    _, result = audioset_train.fit(settings, *audioset_train.prepare(settings, data))
-    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
-    assert result.validation["roc_auc"] > 0.8
+    _, record = audioset_train.fit(settings, *audioset_train.prepare(settings, data))
+    assert record["history"][-1]["train_loss"] < record["history"][0]["train_loss"]
+    assert record["validation"]["roc_auc"] > 0.8
 
 
 def test_early_stopping_waits_for_its_patience(data):
     settings = RunSettings(options={"hidden": 64}, epochs=40, patience=2, learning_rate=0.02)
-    _, result = audioset_train.fit(settings, *audioset_train.prepare(settings, data))
-    assert len(result.history) - 1 - result.best_epoch == 2
+    _, record = audioset_train.fit(settings, *audioset_train.prepare(settings, data))
+    assert len(record["history"]) - 1 - record["best_epoch"] == 2
 
 
 @pytest.mark.parametrize(
@@ -147,50 +149,76 @@ def test_a_target_nobody_carries_is_refused(data):
 
 
 def test_finished_runs_are_not_run_again(data, tmp_path, monkeypatch):
-    store = audioset_sweeps.RunStore(tmp_path)
-    runs = [RunSettings(options={"hidden": h}, epochs=1) for h in (0, 4)]
-    audioset_sweeps.run_all(runs, store, data, tmp_path / "cache", score=True)
-    records = [store.load(s) for s in runs]
-    assert all(r["eval"]["roc_auc"] > 0.5 for r in records)
-    assert store.scores(runs[0])["eval"].shape == (200,)
+    store, cache = runner.RunStore(tmp_path), tmp_path / "cache"
+    runs = [RunSettings(options={"hidden": h}, epochs=1, learning_rate=1e-3) for h in (0, 4)]
+    first = []
+    runner.run_all("table1", runs, store, data, cache, progress=lambda s, f: first.append(f))
+    assert all(f["eval_roc_auc"] > 0.5 for f in first)
+    assert len(store.history(runs[0])) == 1
 
     def fail(*args):
         raise AssertionError("ran again")
 
-    monkeypatch.setattr(audioset_sweeps, "execute", fail)
-    seen = []
-    audioset_sweeps.run_all(
-        runs, store, data, tmp_path / "cache", True, progress=lambda s, r: seen.append(r)
-    )
-    assert seen == records
-    audioset_sweeps.write_csv(tmp_path / "runs.csv", [("table1", s) for s in runs], store)
+    monkeypatch.setattr(runner, "execute", fail)
+    # What is in the table counts, whoever wrote it.
+    again, store = [], runner.RunStore(tmp_path)
+    runner.run_all("table1", runs, store, data, cache, progress=lambda s, f: again.append(f))
+    assert again == first and store.total()[0] == 2
+    with pytest.raises(AssertionError, match="ran again"):
+        other = [RunSettings(options={"hidden": 4}, epochs=1)]
+        runner.run_all("table3", other, store, data, cache)
     lines = (tmp_path / "runs.csv").read_text().splitlines()
     assert len(lines) == 3 and lines[0].startswith("sweep,arch,options")
 
 
-def test_sweeps_build_on_the_tables(tmp_path):
-    store = audioset_sweeps.RunStore(tmp_path)
-    with pytest.raises(ConfigError, match="must come after a table"):
-        audioset_sweeps.experiment("finals", store)
-    for name in audioset_sweeps.TABLES:
-        for i, settings in enumerate(audioset_sweeps.table_grid(name)):
-            store.save(settings, {"best_val_loss": 1.0 - 0.01 * (i == 1), "eval": {}})
-    finals, score = audioset_sweeps.experiment("finals", store)
-    assert score and len(finals) == 15
-    assert finals[0].options == audioset_sweeps.table_grid("table1")[1].options
-    assert {s.seed for s in finals} == {0, 1, 2}
-    sanity, score = audioset_sweeps.experiment("sanity", store)
-    assert not score and all(s.split == "eval" for s in sanity)
+def test_a_final_run_without_eval_figures_is_run_again(data, tmp_path):
+    store = runner.RunStore(tmp_path)
+    run = RunSettings(arch="multi-level", options={"width": 8}, epochs=1)
+    for name, scored in (("table3", False), ("related", True)):
+        runner.run_all(name, [run], store, data, tmp_path / "cache")
+        assert ("eval_ap" in store.load(run)) == scored
+    assert 0 < store.load(run)["eval_seconds_roc_auc_strict"] < 1
+    assert store.total()[0] == 1
 
 
-def test_grids_vary_what_the_paper_varied():
-    grids = {name: audioset_sweeps.table_grid(name) for name in audioset_sweeps.TABLES}
-    assert {s.loss for s in grids["table1"]} == {"bce", "ce"}
-    assert {s.optimiser for s in grids["table1"]} == {"adam", "rmsprop", "adagrad"}
-    assert {s.options["active_layers"] for s in grids["table2"]} == set(range(1, 9))
-    assert {s.options["start_end_rows"] for s in grids["table4"]} == {True, False}
-    for runs in grids.values():
-        assert len({audioset_sweeps.run_key(s) for s in runs}) == len(runs)
+def record(loss):
+    epoch = {"epoch": 0, "train_loss": loss, "val_loss": loss, "val_accuracy": 0.8}
+    return {"history": [epoch], "best_epoch": 0, "val_loss": loss, "n_parameters": 1, "seconds": 1}
+
+
+def test_sweeps_build_on_our_own_grids(tmp_path):
+    store = runner.RunStore(tmp_path)
+    with pytest.raises(ConfigError, match="must come after one of ours"):
+        grids.experiment("finals", store)
+    for name in grids.OWN:
+        for i, settings in enumerate(grids.own_grid(name)):
+            store.save(name, settings, record(1.0 - 0.01 * (i == 1)))
+    finals = grids.experiment("finals", store)
+    assert len(finals) == 15 and {s.seed for s in finals} == {0, 1, 2}
+    assert finals[0].options == grids.own_grid("own-linear")[1].options
+    assert all(s.split == "eval" for s in grids.experiment("sanity", store))
+
+
+def test_the_papers_rows_are_all_there():
+    tables = {name: grids.paper_rows(name) for name in grids.PAPER}
+    assert [len(rows) for rows in tables.values()] == [4, 2, 20, 14, 16, 10]
+    runs = [settings for rows in tables.values() for settings, _ in rows]
+    # A row that repeats another one's settings has the next seed: no run stands in two rows.
+    assert len({runner.RunStore.label(s) for s in runs}) == len(runs)
+    assert all(s.split == "file-order" and s.target == "Speech" for s in runs)
+    settings, paper = tables["table4"][9]
+    assert settings.options == {"active_layers": 4, "kernel": 3, "dropout": 0.2}
+    assert (settings.batch_size, settings.learning_rate) == (32, 0.001)
+    assert paper == {"val_loss": 4.4892}
+    assert tables["table1"][3][1] == {"val_loss": 0.5297, "f1": 0.7442}
+
+
+def test_names_and_grids_need_no_torch():
+    code = (
+        "import sys, training.audioset.cli, training.audioset.runner; print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
 
 
 def test_the_command_trains_one_run_and_prints_json(data, tmp_path, capsys):

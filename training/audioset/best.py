@@ -1,20 +1,19 @@
-"""The best model from bal_train alone: several networks, their mean exported as one graph.
+"""The best model from bal_train alone: one small network that was taught by many.
 
-Networks for the clips learn the target and, at a small weight, all other classes:
+Three generations, for clips of four fifths (``check``, which chooses settings and thresholds on
+the last fifth) and then of all (``final``, because a fifth more labels gives more than any other
+choice):
 
-1. Teachers are trained on the shuffled four fifths and say what they hear in clips without labels.
-2. Students are trained on both; the last fifth chooses settings and thresholds.
-3. Teachers and students are trained again with all of bal_train, because a fifth more labels
-   gives more than any other choice: these students are exported.
-
-Networks for the seconds, smaller and held back more, are trained on four of five folds each. The
-threshold for live use comes from the clips that each of them did not see.
+1. Teachers are trained on the labels and say what they hear in clips without labels.
+2. Students are trained on both. Networks for the seconds, smaller and held back more, are trained
+   on four of five folds of the labelled clips each.
+3. The head learns what the mean of the students says of a clip, and what the mean of the networks
+   for the seconds says of a row. It alone is exported.
 
 Of the eval part, no label takes part in any of this; the clips without labels are its, but for
-those with human labels a second (see `training.audioset.unlabelled`).
+those with human labels a second. So those are unheard of when the seconds are scored.
 """
 
-import copy
 import json
 import multiprocessing
 import time
@@ -24,54 +23,53 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from training.audioset import data as audioset_data
-from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.best_train import BestSettings, pool_rows, predict_net, train_net
-from training.audioset.metrics import choose_thresholds, evaluate
-from training.audioset.related import to_logit
-from training.audioset.unlabelled import halves, join, load_unlabelled, soft_labels, unheard_figures
+from training.audioset.best_net import BestNetSettings
+from training.audioset.best_train import BestSettings, make_net, pool_rows, predict_net, train_net
+from training.audioset.head_net import HeadSettings
+from training.audioset.layers import row_mask, scale_bytes
+from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc
 
 N_FOLDS = 5
+PARTS = ("check", "final")
 WIDE = BestNetSettings(width=1024)
 STUDENT = BestSettings(WIDE, epochs=9, persistence=2.0)
 SECONDS_NET = BestNetSettings(width=256, convs=0, norm="layer", activation="gelu", pool="features")
 """Nothing mixes rows before a row decides, so it can only tell what that second holds."""
 
 
-def seconds_settings(fold, **changes):
-    """Settings of a network for the seconds."""
-    given = {
-        "net": SECONDS_NET, "epochs": 14, "batch_size": 512, "learning_rate": 2e-3,
-        "weight_decay": 0.05, "mixup": 1.0, "others_weight": 0.2, "rows_weight": 0.3,
-        "crop": 0.1, "average": 0.99, "seed": fold,
-    }  # fmt: skip
-    return BestSettings(fold=fold, **(given | changes))
+def recipe(fast=False):
+    """Settings of every network.
 
-
-def teachers(fast=False):
-    """Settings of the networks that label the unlabelled clips."""
+    Returns
+    -------
+    recipe : dict
+        "teachers", "students" and "seconds": lists of BestSettings; "head": BestSettings.
+    """
+    held_back, far = replace(WIDE, dropout=0.5), replace(STUDENT, net=replace(WIDE, convs=2))
+    seconds = BestSettings(
+        SECONDS_NET, epochs=14, batch_size=512, learning_rate=2e-3, weight_decay=0.05, mixup=1.0,
+        others_weight=0.2, rows_weight=0.3, crop=0.1, average=0.99,
+    )  # fmt: skip
+    found = {
+        "teachers": [
+            BestSettings(WIDE, persistence=2.0, seed=0),
+            BestSettings(held_back, persistence=2.0, seed=1, epochs=9, others_weight=2.0),
+        ],
+        "students": [
+            replace(STUDENT, seed=10),
+            replace(far, seed=11),
+            replace(far, seed=13, others_weight=0.5),
+        ],
+        "seconds": [replace(seconds, seed=fold) for fold in range(N_FOLDS)],
+        "head": [BestSettings(HeadSettings(), persistence=2.0, smoothing=0.0, rows_weight=1.0)],
+    }
     if fast:
-        return [BestSettings(epochs=1)]
-    held_back = BestNetSettings(width=1024, dropout=0.5)
-    return [
-        BestSettings(WIDE, persistence=2.0, seed=0),
-        BestSettings(held_back, persistence=2.0, seed=1, epochs=9, others_weight=2.0),
-    ]
-
-
-def members(fast=False):
-    """Settings of the ensemble's networks: students for the clips, then those for the seconds."""
-    if fast:
-        return [BestSettings(epochs=1), seconds_settings(0, epochs=1)]
-    far = replace(STUDENT, net=replace(WIDE, convs=2))
-    return [
-        replace(STUDENT, seed=10),
-        replace(far, seed=11),
-        replace(far, seed=13, others_weight=0.5),
-        *(seconds_settings(fold) for fold in range(N_FOLDS)),
-    ]
+        found = {
+            name: [replace(s, epochs=1) for s in settings[:1]] for name, settings in found.items()
+        }
+    return found
 
 
 def fold_of(n, seed=0):
@@ -89,6 +87,28 @@ def label_matrix(clips, classes, target):
     return np.concatenate([wanted[:, None], clips.labels[:, others]], 1).astype(np.float32)
 
 
+def load_unlabelled(data, cache=None):
+    """The eval part, labels all False, without the clips that have human labels a second."""
+    clips = audioset_data.load_part(data, "eval", cache)
+    kept_back, _ = audioset_data.load_strong_speech(data)
+    clips = clips.take(~np.isin(clips.video_ids, kept_back))
+    return replace(clips, labels=np.zeros_like(clips.labels))
+
+
+@torch.no_grad()
+def soft_labels(nets, clips, batch_size=1024):
+    """Mean probabilities by several networks: classes (n, n_classes) and rows (n, 10), float32."""
+    parts = []
+    for i in range(0, len(clips), batch_size):
+        part = slice(i, i + batch_size)
+        x = scale_bytes(torch.from_numpy(clips.embeddings[part]))
+        mask = row_mask(torch.from_numpy(clips.lengths[part]))
+        with torch.autocast("cpu", torch.bfloat16):
+            answers = [map(torch.sigmoid, net(x, mask)) for net in nets]
+        parts.append([sum(answer) / len(nets) for answer in zip(*answers, strict=True)])
+    return tuple(torch.cat(column).numpy() for column in zip(*parts, strict=True))
+
+
 def save_net(path, net, seconds=0.0):
     """Keep a network: sizes, weights, and the processor time it took."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,64 +121,20 @@ def save_net(path, net, seconds=0.0):
 def load_net(path):
     """A network kept by `save_net`, in eval mode."""
     kept = torch.load(path, weights_only=True)
-    net = BestNet(BestNetSettings(**kept["settings"]))
+    kind = BestNetSettings if "pool" in kept["settings"] else HeadSettings
+    net = make_net(kind(**kept["settings"]))
     net.load_state_dict(kept["weights"])
     return net.eval()
 
 
-class Ensemble(nn.Module):
-    """Several networks as one, with the interface of `BestNet` and the target's outputs only.
-
-    Parameters
-    ----------
-    nets : sequence of BestNet
-    gives_seconds : sequence of bool
-        Of each network: whether it is one for the seconds or one for the clips. If none is, the
-        networks for the clips give both.
-
-    Notes
-    -----
-    Both answers are means of probabilities. Matrices of networks for the clips are rounded as they
-    are exported; those for the seconds are small without.
-    """
-
-    def __init__(self, nets, gives_seconds):
-        super().__init__()
-        self.gives_seconds = tuple(gives_seconds)
-        self.nets = nn.ModuleList(copy.deepcopy(net) for net in nets)
-        for net, for_seconds in zip(self.nets, self.gives_seconds, strict=True):
-            net.drop_other_classes()
-            if not for_seconds:
-                net.round_matrices()
-
-    def forward(self, x, mask):  # noqa: D102
-        clips, rows = [], []
-        for net, gives_seconds in zip(self.nets, self.gives_seconds, strict=True):
-            clip, row = net(x, mask)
-            if not gives_seconds:
-                clips.append(torch.sigmoid(clip))
-            if gives_seconds or not any(self.gives_seconds):
-                rows.append(torch.sigmoid(row))
-        return to_logit(sum(clips) / len(clips)), to_logit(sum(rows) / len(rows))
-
-
-def train_member(settings, clips, targets, path, say=print):
-    """One network trained on `clips` and kept at `path`; nothing if it is there.
-
-    Parameters
-    ----------
-    settings : BestSettings
-    clips : ClipSet
-    targets : ndarray, shape (n, n_classes), float32
-    path : Path
-    say : callable
-    """
+def train_member(path, settings, *arrays, say=print):
+    """One network trained by `train_net` and kept at `path`; nothing if it is there."""
     if path.exists():
         return
     # Alone or side by side: sums in the same order, so the same network.
     torch.set_num_threads(1)
     started = time.process_time()
-    net = train_net(settings, clips, targets)
+    net = train_net(settings, *arrays)
     seconds = time.process_time() - started
     save_net(path, net, seconds)
     say(f"{path.stem}: {seconds:.1f} processor s", flush=True)
@@ -175,10 +151,10 @@ def train_members(tasks, jobs=1):
 
     Returns
     -------
-    nets : list of BestNet
+    nets : list
         All of them, those read back too.
     """
-    missing = [task for task in tasks if not task[3].exists()]
+    missing = [task for task in tasks if not task[0].exists()]
     if jobs == 1 or len(missing) < 2:
         for task in missing:
             train_member(*task)
@@ -186,59 +162,65 @@ def train_members(tasks, jobs=1):
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
             list(pool.map(train_member, *zip(*missing, strict=True)))
-    return [load_net(task[3]) for task in tasks]
+    return [load_net(task[0]) for task in tasks]
 
 
-def load_ensemble(folder, gives_seconds):
-    """The ensemble that `train_best` left in `folder`."""
-    nets = [load_net(Path(folder) / f"final{m}.pt") for m in range(len(gives_seconds))]
-    return Ensemble(nets, gives_seconds).eval()
-
-
-def train_all(settings, teacher_settings, clips, targets, unlabelled, folder, jobs=1):
-    """Train every network of the best model that is not in `folder` yet.
-
-    ``check*.pt`` are teachers and students of four fifths, ``final*.pt`` those of all clips and the
-    networks for the seconds, ``half*.pt`` students of one of the `halves` of the unlabelled clips.
+def teach(part, index, clips, targets, unlabelled, folder, settings, jobs=1):
+    """What the head learns: the answers of all teachers of one of `PARTS`, kept in a file.
 
     Parameters
     ----------
-    settings, teacher_settings : sequence of BestSettings
+    part : str
+    index : ndarray of int
+        The labelled clips that may be seen.
     clips : ClipSet
     targets : ndarray, shape (n, n_classes), float32
     unlabelled : ClipSet
     folder : Path
+    settings : dict
+        Of `recipe`.
     jobs : int
         Networks trained side by side.
+
+    Returns
+    -------
+    joined : ClipSet
+        Those of `index`, then the unlabelled ones.
+    classes : ndarray, shape (len(joined), n_classes)
+        The target as the mean of the students says. Other classes as labelled; without labels, as
+        the teachers say.
+    rows : ndarray, shape (len(joined), 10)
     """
-    parts = {"check": audioset_data.split_clips(len(clips))[0], "final": np.arange(len(clips))}
-    soft = {}
-    for name, index in parts.items():
-        seen = clips.take(index), targets[index]
-        tasks = [
-            (s, *seen, folder / f"{name}-teacher{t}.pt") for t, s in enumerate(teacher_settings)
-        ]
-        soft[name] = soft_labels(train_members(tasks, jobs), unlabelled)
-    tasks, fold = [], fold_of(len(clips))
-    for m, s in enumerate(settings):
-        if s.gives_seconds:
-            seen = fold != s.fold
-            tasks.append((s, clips.take(seen), targets[seen], folder / f"final{m}.pt"))
-    for name, index in parts.items():
-        both = join(clips.take(index), targets[index], unlabelled, soft[name])
-        tasks += [
-            (s, *both, folder / f"{name}{m}.pt")
-            for m, s in enumerate(settings)
-            if not s.gives_seconds
-        ]
-    for h, half in enumerate(halves(len(unlabelled))):
-        both = join(clips, targets, unlabelled.take(half), soft["final"][half])
-        tasks.append((settings[0], *both, folder / f"half{h}.pt"))
-    train_members(tasks, jobs)
+    seen = clips.take(index)
+    joined = seen.joined(unlabelled)
+    path = folder / f"{part}-answers.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as kept:
+            clip, rows, others = kept["clip"], kept["rows"], kept["others"]
+        return joined, np.concatenate([clip[:, None], others], 1).astype(np.float32), rows
+
+    def train(kind, *arrays):
+        tasks = [(folder / f"{part}-{kind}{i}.pt", s, *arrays)
+                 for i, s in enumerate(settings[kind])]  # fmt: skip
+        return train_members(tasks, jobs)
+
+    soft, _ = soft_labels(train("teachers", seen, targets[index]), unlabelled)
+    both = np.concatenate([targets[index], soft])
+    clip = soft_labels(train("students", joined, both), joined)[0][:, 0]
+    fold, tasks = fold_of(len(clips))[index], []
+    for k, own in enumerate(settings["seconds"]):
+        kept = index[fold != k]
+        tasks.append((folder / f"{part}-seconds{k}.pt", own, clips.take(kept), targets[kept]))
+    _, rows = soft_labels(train_members(tasks, jobs), joined)
+    both = np.concatenate([clip[:, None], both[:, 1:]], 1)
+    partial = path.with_name(f"{part}.partial.npz")
+    np.savez_compressed(partial, clip=clip, rows=rows, others=both[:, 1:].astype(np.float16))
+    partial.replace(path)
+    return joined, both, rows
 
 
 def train_best(args, target="Speech"):
-    """Train the ensemble, choose thresholds, then score eval, once.
+    """Train the head and all its teachers, choose thresholds, then score eval, once.
 
     Everything is kept under ``RUNS/best``; what is there is not made again.
 
@@ -251,107 +233,90 @@ def train_best(args, target="Speech"):
     Returns
     -------
     record : dict
-        ``thresholds``, ``presence_threshold``, ``validation`` (each member and the ensemble),
-        ``eval``, ``heard`` (see `unheard_figures`), ``seconds`` (processor time of all training).
+        ``thresholds``, ``check`` (figures of the head and of its teachers on the last fifth),
+        ``eval``, ``seconds`` (processor time of all training).
     """
     torch.set_num_threads(1)
-    folder = Path(args.runs) / ("best-fast" if args.fast else "best")
-    summary = folder / "best.json"
-    if summary.exists():
-        return json.loads(summary.read_text(encoding="utf-8"))
-    cache = Path(args.runs) / "cache"
+    found = read_best(args)
+    if found:
+        return found
+    folder, cache = best_folder(args), Path(args.runs) / "cache"
     clips = audioset_data.load_part(args.data, "bal_train", cache)
     unlabelled = load_unlabelled(args.data, cache)
     classes = audioset_data.ClassList.load(args.data)
     if args.fast:
         clips = clips.take(np.arange(len(clips) // 10))
         unlabelled = unlabelled.take(np.arange(len(unlabelled) // 10))
-    targets, settings = label_matrix(clips, classes, target), members(args.fast)
-    gives_seconds = [s.gives_seconds for s in settings]
-    train_all(settings, teachers(args.fast), clips, targets, unlabelled, folder, args.jobs)
+    targets, settings = label_matrix(clips, classes, target), recipe(args.fast)
+    train, validation = audioset_data.split_clips(len(clips))
+    for part, index in zip(PARTS, (train, np.arange(len(clips))), strict=True):
+        taught = teach(part, index, clips, targets, unlabelled, folder, settings, args.jobs)
+        train_member(folder / f"{part}-head0.pt", settings["head"][0], *taught)
 
-    record = {"target": target, "gives_seconds": gives_seconds}
-    _, validation = audioset_data.split_clips(len(clips))
     held_out, truth = clips.take(validation), targets[validation, 0]
-    record |= check_clips(folder, gives_seconds.count(False), held_out, truth)
-    seconds = {s.fold: folder / f"final{m}.pt" for m, s in enumerate(settings) if s.gives_seconds}
-    record["presence_threshold"] = choose_presence_threshold(
-        clips, targets[:, 0], fold_of(len(clips)), {k: load_net(p) for k, p in seconds.items()}
-    )
-    net = load_ensemble(folder, gives_seconds)
-    thresholds = record["thresholds"]["accuracy"], record["thresholds"]["f1"]
-    record["eval"] = score_best(args, net, thresholds, classes, target)
-    eval_clips = audioset_data.load_part(args.data, "eval", cache)
-    truth, _ = audioset_data.select_target(eval_clips, classes, target)
-    nets = [load_net(folder / f"half{h}.pt") for h in (0, 1)]
-    record["heard"] = unheard_figures(nets, unlabelled, eval_clips, truth)
-    record["n_unlabelled"] = len(unlabelled)
+    record = {"target": target, "n_unlabelled": len(unlabelled)}
+    record |= check_head(folder, held_out, truth)
+    record["eval"] = score_best(args, load_head(folder), record["thresholds"], classes, target)
     kept = (torch.load(path, weights_only=True) for path in folder.glob("*.pt"))
     record["seconds"] = round(sum(net["seconds"] for net in kept), 1)
-    summary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (folder / "best.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
 
 
-def check_clips(folder, n_nets, clips, truth):
-    """Thresholds and figures of a clip, from clips that the networks ``check*.pt`` did not see.
+def best_folder(args):
+    """Where everything of the best model is kept."""
+    return Path(args.runs) / ("best-fast" if args.fast else "best")
+
+
+def read_best(args):
+    """The record that `train_best` left, or None."""
+    summary = best_folder(args) / "best.json"
+    return json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else None
+
+
+def load_head(folder, part="final"):
+    """The head as it is exported: a byte a weight, the target's output only."""
+    net = load_net(Path(folder) / f"{part}-head0.pt")
+    net.slim()
+    return net
+
+
+def check_head(folder, clips, truth):
+    """Thresholds of the head and its figures beside its teachers', on clips that none has seen.
 
     Returns
     -------
     record : dict
-        ``thresholds`` and ``validation``.
+        ``thresholds`` ("accuracy", "f1", and "presence": of a row, the one that serves F1 of the
+        clips best, a clip being its rows pooled by linear softmax) and ``check``.
     """
-    net = Ensemble(
-        [load_net(Path(folder) / f"check{m}.pt") for m in range(n_nets)], [False] * n_nets
-    ).eval()
-    scores, _ = predict_net(net, clips)
-    thresholds = choose_thresholds(truth, scores)
-    figures = {
-        f"member{m}": evaluate(truth, predict_net(member, clips)[0])
-        for m, member in enumerate(net.nets)
-    }
-    figures["ensemble"] = evaluate(truth, scores, *thresholds)
-    return {
-        "thresholds": {"accuracy": thresholds[0], "f1": thresholds[1]},
-        "validation": figures,
-    }
-
-
-def choose_presence_threshold(clips, truth, fold, nets):
-    """The threshold of a row that serves F1 of the clips best.
-
-    A clip counts as its rows pooled by linear softmax, which lies near its likeliest rows.
-
-    Parameters
-    ----------
-    clips : ClipSet
-    truth : ndarray, shape (n,)
-    fold : ndarray, shape (n,)
-    nets : dict
-        Fold -> the network for the seconds that did not see it.
-
-    Returns
-    -------
-    threshold : float
-    """
-    known = np.isin(fold, list(nets))
-    rows = np.zeros(clips.mask.shape)
-    for k, net in nets.items():
-        rows[fold == k] = predict_net(net, clips.take(fold == k))[1]
-    pooled = pool_rows(rows, clips)
-    return choose_thresholds(truth[known], pooled[known])[1]
+    head = predict_net(load_head(folder, "check"), clips)
+    thresholds = choose_thresholds(truth, head[0])
+    pooled = pool_rows(head[1], clips)
+    check = {"head": evaluate(truth, head[0], *thresholds)}
+    check["head"]["rows_ap"] = evaluate(truth, pooled)["ap"]
+    for kind, column in (("students", 0), ("seconds", 1)):
+        nets = [load_net(path) for path in sorted(folder.glob(f"check-{kind}?.pt"))]
+        scores = np.mean([predict_net(net, clips)[column] for net in nets], axis=0)
+        if column:
+            check["teachers"]["rows_ap"] = evaluate(truth, pool_rows(scores, clips))["ap"]
+        else:
+            check["teachers"] = evaluate(truth, scores, *choose_thresholds(truth, scores))
+    names = ("accuracy", "f1", "presence")
+    values = (*thresholds, choose_thresholds(truth, pooled)[1])
+    return {"thresholds": dict(zip(names, values, strict=True)), "check": check}
 
 
 def score_best(args, net, thresholds, classes, target):
     """Figures on eval, clips and seconds."""
-    from training.audioset.metrics import per_second_roc_auc
-
     clips = audioset_data.load_part(args.data, "eval", Path(args.runs) / "cache")
     truth, _ = audioset_data.select_target(clips, classes, target)
     clip, rows = predict_net(net, clips)
-    figures = evaluate(truth, clip, *thresholds)
+    figures = evaluate(truth, clip, thresholds["accuracy"], thresholds["f1"])
     if target == "Speech":
-        strong = audioset_data.load_strong_speech(args.data)
-        labelled = (clips.video_ids, rows, clips.lengths, *strong)
-        figures["per_second_roc_auc"], figures["n_strong_clips"] = per_second_roc_auc(*labelled)
-        figures["per_second_roc_auc_strict"], _ = per_second_roc_auc(*labelled, strict=True)
+        labelled = (clips.video_ids, rows, clips.lengths)
+        labelled += audioset_data.load_strong_speech(args.data)
+        for strict in (False, True):
+            name = "per_second_roc_auc" + "_strict" * strict
+            figures[name] = per_second_roc_auc(*labelled, strict=strict)[0]
     return figures

@@ -1,4 +1,4 @@
-"""Training of one network of the best model: settings, augmentation, losses, the loop."""
+"""Training of one network of the best model: settings, augmentation, losses."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.models import scale_bytes
-from training.audioset.related import pool_linear_softmax
-from training.audioset.train import row_mask
+from training.audioset.head_net import HeadNet, HeadSettings
+from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes
+from training.audioset.loop import train_epochs
 
 
 @dataclass(frozen=True)
@@ -18,21 +18,16 @@ class BestSettings:
 
     Attributes
     ----------
-    net : BestNetSettings
-    fold : int or None
-        Of a network for the seconds, the one of the five folds it is not trained on. None makes a
-        network for the clips.
+    net : BestNetSettings or HeadSettings
     mixup : float
         Parameter of the symmetric beta distribution; 0 for none.
     smoothing : float
         Share of the target's label replaced by one half.
     others_weight : float
         Weight of the loss over all other classes (a tenth of their sum).
-    splice : float
-        Share of batches whose clips are the beginning of one clip and the end of another. Each
-        part, its rows pooled by linear softmax, then has to give the label it came with.
     rows_weight : float
-        Weight of the loss of a clip's rows pooled by linear softmax.
+        Weight of the loss of a clip's rows: against what a teacher says of each, or, pooled by
+        linear softmax, against the clip's label.
     crop : float
         Share of batches cut to a random run of 3 to 9 rows, so that short input is no surprise.
     persistence : float
@@ -41,7 +36,7 @@ class BestSettings:
         Decay of the weight average, a step; the average is what is kept. 0 for none.
     """
 
-    net: BestNetSettings = field(default_factory=BestNetSettings)
+    net: BestNetSettings | HeadSettings = field(default_factory=BestNetSettings)
     epochs: int = 8
     batch_size: int = 256
     learning_rate: float = 1e-3
@@ -49,18 +44,11 @@ class BestSettings:
     mixup: float = 0.5
     smoothing: float = 0.05
     others_weight: float = 1.0
-    splice: float = 0.0
     rows_weight: float = 0.0
     crop: float = 0.0
     persistence: float = 0.0
     average: float = 0.0
-    fold: int | None = None
     seed: int = 0
-
-    @property
-    def gives_seconds(self):
-        """Whether the ensemble takes this member's rows; if not, it takes its clip output."""
-        return self.fold is not None
 
 
 def persistence_scale(clips, power=1.0):
@@ -107,25 +95,17 @@ def _crop(x, mask, lengths, rng):
     return x.gather(1, rows[..., None].expand(-1, -1, x.shape[2])), mask.gather(1, rows)
 
 
-def _mix(x, mask, targets, alpha, rng):
-    share = rng.beta(alpha, alpha, len(x)).astype(np.float32)
+def _mix(arrays, alpha, rng):
+    """Each of a batch's arrays times a share plus another clip's times the rest; and the other."""
+    share = rng.beta(alpha, alpha, len(arrays[0])).astype(np.float32)
     share = torch.from_numpy(np.maximum(share, 1 - share))
-    other = torch.from_numpy(rng.permutation(len(x)))
-    x = x * share[:, None, None] + x[other] * (1 - share)[:, None, None]
-    targets = targets * share[:, None] + targets[other] * (1 - share)[:, None]
-    return x, mask | mask[other], targets
+    other = torch.from_numpy(rng.permutation(len(share)))
 
+    def mixed(array):
+        part = share.view(-1, *[1] * (array.ndim - 1))
+        return array * part + array[other] * (1 - part)
 
-def _splice(x, mask, targets, rng):
-    """Clips cut together, and ``(mask of its rows, target)`` of the two parts."""
-    n_rows = x.shape[1]
-    cut = torch.from_numpy(rng.integers(2, n_rows - 1, len(x)))
-    other = torch.from_numpy(rng.permutation(len(x)))
-    late = torch.arange(n_rows) >= cut[:, None]
-    x = torch.where(late[..., None], x[other], x)
-    mask = torch.where(late, mask[other], mask)
-    parts = ((mask & ~late, targets[:, 0]), (mask & late, targets[other, 0]))
-    return x, mask, torch.maximum(targets, targets[other]), parts
+    return [mixed(array) for array in arrays], other
 
 
 def _label_loss(clip, targets, settings):
@@ -142,22 +122,18 @@ def _smooth(target, settings):
     return target * (1 - settings.smoothing) + settings.smoothing / 2
 
 
-def _rows_loss(rows, mask, target, settings):
+def _pooled_loss(rows, mask, target, settings):
     pooled = pool_linear_softmax(torch.sigmoid(rows)[..., None], mask)[:, 0]
     target = _smooth(target, settings)
     return functional.binary_cross_entropy(pooled.clamp(1e-5, 1 - 1e-5), target)
 
 
-def _parts_loss(rows, parts, settings):
-    loss = 0.0
-    for mask, target in parts:
-        # A part may lie behind the end of a short clip.
-        there = mask.any(1)
-        loss = loss + _rows_loss(rows[there], mask[there], target[there], settings)
-    return 0.5 * loss
+def _taught_loss(rows, mask, target):
+    loss = functional.binary_cross_entropy_with_logits(rows, target, reduction="none")
+    return (loss * mask).sum() / mask.sum()
 
 
-def train_net(settings, clips, targets, progress=None):
+def train_net(settings, clips, targets, rows=None, progress=None):
     """Train one network.
 
     Parameters
@@ -165,18 +141,20 @@ def train_net(settings, clips, targets, progress=None):
     settings : BestSettings
     clips : ClipSet
     targets : ndarray, shape (n, n_classes), float32
-        The target first.
+        The target first; 0 or 1, or what a teacher says.
+    rows : ndarray, shape (n, 10), float32, or None
+        What a teacher says of the target in each row.
     progress : callable or None
         Called with ``(epoch, mean loss)``.
 
     Returns
     -------
-    net : BestNet
+    net : BestNet or HeadNet
         In eval mode.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    net = BestNet(settings.net)
+    net = make_net(settings.net)
     if settings.persistence:
         scale = persistence_scale(clips, settings.persistence)
         net.input_scale.copy_(torch.from_numpy(scale))
@@ -190,40 +168,40 @@ def train_net(settings, clips, targets, progress=None):
     )
     embeddings, lengths = torch.from_numpy(clips.embeddings), torch.from_numpy(clips.lengths)
     labels = torch.from_numpy(targets)[:, : settings.net.n_classes]
-    averaged = [p.detach().clone() for p in net.parameters()] if settings.average else []
-    net.train()
-    for epoch in range(settings.epochs):
-        order, total = rng.permutation(len(clips)), 0.0
-        for i in range(0, len(order) - size + 1, size):
-            index = torch.from_numpy(order[i : i + size])
-            x, mask, y = scale_bytes(embeddings[index]), row_mask(lengths[index]), labels[index]
-            parts = ()
-            if settings.crop and rng.random() < settings.crop:
-                x, mask = _crop(x, mask, lengths[index], rng)
-            if settings.mixup:
-                x, mask, y = _mix(x, mask, y, settings.mixup, rng)
-            if rng.random() < settings.splice:
-                x, mask, y, parts = _splice(x, mask, y, rng)
-            with torch.autocast("cpu", torch.bfloat16):
-                clip, rows = net(x, mask)
-            loss = _label_loss(clip, y, settings) + _parts_loss(rows, parts, settings)
-            if settings.rows_weight:
-                loss = loss + settings.rows_weight * _rows_loss(rows, mask, y[:, 0], settings)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            if averaged:
-                with torch.no_grad():
-                    torch._foreach_lerp_(averaged, list(net.parameters()), 1 - settings.average)
-            total += loss.item()
-        if progress:
-            progress(epoch, total / max(1, len(order) // size))
-    with torch.no_grad():
-        for parameter, value in zip(net.parameters(), averaged, strict=bool(averaged)):
-            parameter.copy_(value)
+    taught = None if rows is None else torch.from_numpy(rows)
+
+    def batches():
+        order = torch.from_numpy(rng.permutation(len(clips)))
+        return order[: len(order) // size * size].split(size)
+
+    def loss_of(index):
+        x, mask, y = scale_bytes(embeddings[index]), row_mask(lengths[index]), labels[index]
+        if settings.crop and rng.random() < settings.crop:
+            x, mask = _crop(x, mask, lengths[index], rng)
+        arrays = [x, y] if taught is None else [x, y, taught[index]]
+        if settings.mixup:
+            arrays, other = _mix(arrays, settings.mixup, rng)
+            mask = mask | mask[other]
+        x, y = arrays[:2]
+        with torch.autocast("cpu", torch.bfloat16):
+            clip, found = net(x, mask)
+        loss = _label_loss(clip, y, settings)
+        if not settings.rows_weight:
+            return loss
+        if taught is None:
+            return loss + settings.rows_weight * _pooled_loss(found, mask, y[:, 0], settings)
+        return loss + settings.rows_weight * _taught_loss(found, mask, arrays[2])
+
+    train_epochs(
+        net, batches, loss_of, optimiser, settings.epochs,
+        schedule=schedule, clip_norm=5.0, average=settings.average, after_epoch=progress,
+    )  # fmt: skip
     return net.eval()
+
+
+def make_net(settings):
+    """The network of its settings' kind."""
+    return (HeadNet if isinstance(settings, HeadSettings) else BestNet)(settings)
 
 
 @torch.no_grad()

@@ -6,23 +6,18 @@ import sys
 from pathlib import Path
 
 from gate.errors import ConfigError
+from training.audioset import grids, settings
 
 DATA = {"data": "audioset", "voice_data": "voice"}
-SWEEPS = (
-    "table1", "table2", "table3", "table4", "table5",
-    "finals", "related", "targets", "sanity", "file-order", "augment", "all",
-)  # fmt: skip
-ARCHITECTURES = (
-    "linear", "conv1d", "conv2d", "lstm", "transformer",
-    "vgg", "gated-conv", "bilstm", "multi-level",
-)  # fmt: skip
-
+SWEEPS = (*grids.SWEEPS, "all")
+ARCHITECTURES = tuple(settings.TITLES)
 EPILOG = """\
 examples:
   gate-train audioset                          one run: linear, Speech or not
   gate-train audioset --arch lstm --set hidden=64 --set layers=2 --loss ce
   gate-train audioset --target "Drum kit" --arch multi-level
   gate-train audioset --sweep table1           the paper's first table, resumable
+  gate-train audioset --sweep own-lstm         a grid of ours
   gate-train audioset --report                 everything: sweeps, best model, export, report
   gate-train audioset --report --fast          the same on a tenth of the data: a check, no result
 """
@@ -41,9 +36,7 @@ def add_parser(subparsers):
     )
     what = parser.add_argument_group("what to do (default: one run)").add_mutually_exclusive_group()
     what.add_argument("--sweep", choices=SWEEPS, metavar="NAME", help=", ".join(SWEEPS))
-    what.add_argument(
-        "--best", action="store_true", help="train the best model (mean of several networks)"
-    )
+    what.add_argument("--best", action="store_true", help="train the best model and its teachers")
     what.add_argument("--export", action="store_true", help="write models/audioset-speech.*")
     what.add_argument(
         "--report", action="store_true", help="run what is missing and write the report"
@@ -75,8 +68,12 @@ def add_parser(subparsers):
     where.add_argument("--voice-data", metavar="DIR",
                        help="recordings for the raw-sound rows (data: voice:)")  # fmt: skip
     where.add_argument("--runs", default="runs/audioset",
-                       help="finished runs and cache; a rerun resumes (runs/audioset)")  # fmt: skip
-    where.add_argument("--out", default="benchmarks", help="folder of the report (benchmarks)")
+                       help="networks and cache; a rerun resumes (runs/audioset)")  # fmt: skip
+    where.add_argument(
+        "--out",
+        default="benchmarks",
+        help="the report and the finished runs (benchmarks)",
+    )
     where.add_argument("--models", default="models", help="folder of the export (models)")
     where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")
     where.add_argument("--no-run", action="store_true",
@@ -100,60 +97,45 @@ def parse_options(pairs):
 
 
 def _run_settings(args):
-    from training.audioset.train import RunSettings
-
     given = {
         field.name: getattr(args, field.name)
-        for field in dataclasses.fields(RunSettings)
+        for field in dataclasses.fields(settings.RunSettings)
         if field.name != "options" and getattr(args, field.name, None) is not None
     }
     if "exclude" in given:
         given["exclude"] = tuple(given["exclude"])
-    settings = RunSettings(options=parse_options(args.options), **given)
+    run_settings = settings.RunSettings(options=parse_options(args.options), **given)
     if args.fast:
-        settings = dataclasses.replace(settings, fraction=0.1, epochs=2)
-    return settings
+        run_settings = dataclasses.replace(run_settings, fraction=0.1, epochs=2)
+    return run_settings
 
 
 def _one_run(args):
     import torch
 
-    from training.audioset import data as audioset_data
-    from training.audioset import train as audioset_train
-    from training.audioset.metrics import evaluate
+    from training.audioset.plots import plot_loss_curves
+    from training.audioset.train import fit, prepare, score_eval
 
     torch.set_num_threads(1)
-    settings = _run_settings(args)
-    cache = Path(args.runs) / "cache"
-    train, validation = audioset_train.prepare(settings, args.data, cache)
+    one, cache = _run_settings(args), Path(args.runs) / "cache"
+    train, validation = prepare(one, args.data, cache)
     print(f"{len(train[2])} training and {len(validation[2])} validation clips", file=sys.stderr)
-    model, result = audioset_train.fit(
-        settings,
-        train,
-        validation,
-        lambda e: print(
-            f"epoch {e['epoch'] + 1:2d}  train loss {e['train_loss']:.4f}  "
-            f"val loss {e['val_loss']:.4f}  val accuracy {e['val_accuracy']:.4f}",
-            file=sys.stderr,
-        ),
-    )
-    report = {
-        "arch": settings.arch,
-        "n_parameters": result.n_parameters,
-        "seconds": round(result.seconds, 1),
-        "best_val_loss": result.best_val_loss,
-        "validation": result.validation,
-    }
-    if args.score_eval:
-        clips = audioset_data.load_part(args.data, "eval", cache)
-        classes = audioset_data.ClassList.load(args.data)
-        targets, _ = audioset_data.select_target(clips, classes, settings.target)
-        scores, _ = audioset_train.predict(model, clips.embeddings, clips.lengths)
-        report["eval"] = evaluate(targets, scores)
-    if args.plot:
-        from training.audioset.plots import plot_loss_curves
 
-        plot_loss_curves(args.plot, {settings.arch: result.history}, settings.arch)
+    def progress(epoch):
+        print(
+            f"epoch {epoch['epoch'] + 1:2d}  train loss {epoch['train_loss']:.4f}  "
+            f"val loss {epoch['val_loss']:.4f}  val accuracy {epoch['val_accuracy']:.4f}",
+            file=sys.stderr,
+        )
+
+    model, record = fit(one, train, validation, progress)
+    if args.plot:
+        plot_loss_curves(args.plot, record["history"], settings.TITLES[one.arch])
+    report = {"arch": one.arch, "best_val_loss": record["val_loss"]}
+    report |= {name: record[name] for name in ("n_parameters", "validation")}
+    report["seconds"] = round(record["seconds"], 1)
+    if args.score_eval:
+        report["eval"], _ = score_eval(model, one, args.data, cache)
     print(json.dumps(report, indent=2))
 
 
@@ -162,10 +144,9 @@ def run(args):
     if args.jobs < 1:
         raise ConfigError(f"jobs={args.jobs} must be >= 1")
     if args.sweep:
-        from training.audioset.sweeps import SWEEPS as every
-        from training.audioset.sweeps import run_sweeps
+        from training.audioset.runner import run_sweeps
 
-        run_sweeps(every if args.sweep == "all" else [args.sweep], args)
+        run_sweeps(grids.SWEEPS if args.sweep == "all" else [args.sweep], args)
     elif args.best:
         from training.audioset.best import train_best
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,11 @@ class ClipSet:
         return ClipSet(
             self.embeddings[index], self.lengths[index], self.labels[index], self.video_ids[index]
         )
+
+    def joined(self, other):
+        """These clips and then the `other` ones."""
+        pairs = ((getattr(part, f.name) for part in (self, other)) for f in fields(self))
+        return ClipSet(*(np.concatenate(list(pair)) for pair in pairs))
 
 
 def _parse_shards(paths, n_classes):

@@ -1,6 +1,5 @@
-"""Writes the ensemble as ``models/audioset-speech.onnx`` with card and reference."""
+"""Writes the head as ``models/audioset-speech.onnx`` with card and reference."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from torch import nn
 
 from gate.errors import ConfigError, ModelError
 from realtime.onnx_session import open_session
-from training.audioset.models import scale_bytes
+from training.audioset.layers import scale_bytes
 from training.onnx_write import to_onnx
 
 NAME = "audioset-speech"
@@ -85,7 +84,7 @@ def export_head(net, path, metadata):
     Parameters
     ----------
     net : torch.nn.Module
-        ``forward(x, mask)`` to logits, as `BestNet`.
+        ``forward(x, mask)`` to logits, as `HeadNet`.
     path : path-like
         The ``.onnx``.
     metadata : dict
@@ -129,29 +128,25 @@ def export_head(net, path, metadata):
 
 
 def export_best(args):
-    """Export the ensemble that `train_best` left under ``RUNS/best``; writes the card too."""
-    from training.audioset.best import load_ensemble
+    """Export the head that `train_best` left under ``RUNS/best``; writes the card too."""
+    from training.audioset.best import best_folder, load_head, read_best
     from training.audioset.card import write_card
 
-    folder = Path(args.runs) / ("best-fast" if args.fast else "best")
-    if not (folder / "best.json").is_file():
+    record = read_best(args)
+    if not record:
         raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
-    record = json.loads((folder / "best.json").read_text(encoding="utf-8"))
-    net = load_ensemble(folder, record["gives_seconds"])
+    net = load_head(best_folder(args))
     path = Path(args.models) / f"{NAME}.onnx"
     thresholds = record["thresholds"]
-    export_head(
-        net,
-        path,
-        {
-            "target": record["target"],
-            "presence_threshold": record["presence_threshold"],
-            "presence_hysteresis": 0.1,
-            "accuracy_threshold": thresholds["accuracy"],
-            "f1_threshold": thresholds["f1"],
-            "licence": "MIT; trained on the AudioSet embeddings (Google, CC BY 4.0)",
-            "training_data": "AudioSet released embeddings, balanced train part",
-        },
-    )
+    metadata = {
+        "target": record["target"],
+        "presence_threshold": thresholds["presence"],
+        "presence_hysteresis": 0.1,
+        "accuracy_threshold": thresholds["accuracy"],
+        "f1_threshold": thresholds["f1"],
+        "licence": "MIT; trained on the AudioSet embeddings (Google, CC BY 4.0)",
+        "training_data": "AudioSet released embeddings, balanced train part",
+    }
+    export_head(net, path, metadata)
     write_card(path.with_suffix(".md"), path, net, record)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, with {NAME}.npz and {NAME}.md")
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, with {NAME}.npz and {NAME}.md")

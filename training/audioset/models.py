@@ -1,30 +1,22 @@
-"""The paper's five architectures over a clip's ten embedding rows, one table in `ARCHITECTURES`.
+"""The paper's five architectures over a clip's ten embedding rows, as our own grids vary them.
 
 Every model maps ``x`` (N, T, 128), bytes scaled to -1..1, and ``mask`` (N, T), True where a row
 is real, to ``(clip, per_second)``: logits (N, n_outputs), and (N, T) or None where the model has
 no output a second. With two outputs (cross-entropy) the logit of the class is their difference.
-
-What the paper left open is filled in the plainest way and said in the docstrings.
 """
 
 import torch
 from torch import nn
 
 from gate.errors import ConfigError
+from training.audioset.layers import N_DIMS, N_ROWS, scale_bytes
+from training.audioset.paper_models import PaperConv1d, PaperConv2d, PaperTransformer
 from training.audioset.related import (
     BiLstmSegmenter,
     GatedConvAttention,
     MultiLevelAttention,
     VggPlane,
 )
-
-N_ROWS = 10
-N_DIMS = 128
-
-
-def scale_bytes(embeddings):
-    """Bytes 0..255 to floats -1..1; a row of -1 or -2 comes out just below -1."""
-    return embeddings.float() / 127.5 - 1.0
 
 
 class Linear(nn.Module):
@@ -134,20 +126,21 @@ class Transformer(nn.Module):
         return self.out((h * weight).sum(1) / weight.sum(1)), None
 
 
-PAPER = {
+ARCHITECTURES = {
     "linear": Linear,
     "conv1d": Conv1d,
     "conv2d": Conv2d,
     "lstm": Lstm,
     "transformer": Transformer,
-}
-RELATED = {
     "vgg": VggPlane,
     "gated-conv": GatedConvAttention,
     "bilstm": BiLstmSegmenter,
     "multi-level": MultiLevelAttention,
+    "paper-conv1d": PaperConv1d,
+    "paper-conv2d": PaperConv2d,
+    "paper-transformer": PaperTransformer,
 }
-ARCHITECTURES = PAPER | RELATED
+"""Class of each name in `training.audioset.settings.TITLES`."""
 
 
 def build(arch, options=None, n_outputs=1):

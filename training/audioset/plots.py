@@ -1,18 +1,20 @@
-"""Loss curves of runs, as small PNGs."""
+"""A run's loss curves as a small PNG."""
 
 from pathlib import Path
 
 
-def plot_loss_curves(path, histories, title):
+def plot_loss_curves(path, history, title, paper_loss=None):
     """Training and validation loss by epoch.
 
     Parameters
     ----------
     path : path-like
         The ``.png``.
-    histories : dict of str to list of dict
-        Label -> the `RunResult.history` of a run; one colour a run, training dashed.
+    history : list of dict
+        ``epoch``, ``train_loss`` and ``val_loss`` of each epoch.
     title : str
+    paper_loss : float or None
+        The paper's best validation loss, drawn as a dotted line.
     """
     import matplotlib
 
@@ -20,12 +22,12 @@ def plot_loss_curves(path, histories, title):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(5.0, 3.2), dpi=90)
-    for i, (label, history) in enumerate(histories.items()):
-        epochs = [e["epoch"] + 1 for e in history]
-        colour = f"C{i % 10}"
-        axes.plot(epochs, [e["val_loss"] for e in history], colour, marker=".", label=label)
-        axes.plot(epochs, [e["train_loss"] for e in history], colour, linestyle="--", linewidth=0.8)
-    axes.set(xlabel="epoch", ylabel="loss (dashed: training)", title=title)
+    epochs = [e["epoch"] + 1 for e in history]
+    axes.plot(epochs, [e["train_loss"] for e in history], "C0--", marker=".", label="training")
+    axes.plot(epochs, [e["val_loss"] for e in history], "C1", marker=".", label="validation")
+    if paper_loss is not None:
+        axes.axhline(paper_loss, color="0.4", ls=":", label="the paper's best validation loss")
+    axes.set(xlabel="epoch", ylabel="loss", title=title)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)

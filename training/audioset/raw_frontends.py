@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from gate.errors import ConfigError
 from gate.features import MelSettings, log_mel_spectrogram, mel_centres_hz
+from training.audioset.loop import train_epochs
 from training.audioset.metrics import evaluate
 from training.corpus.manifest import read_manifest
 
@@ -263,33 +264,37 @@ def train_frontend(name, sets, seed, epochs=EPOCHS):
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, 2e-3, total_steps=epochs * math.ceil(len(y) / 64) + 1
     )
-    best = None
-    for _ in range(epochs):
-        net.train()
-        for index in torch.randperm(len(y)).split(64):
-            loss = functional.binary_cross_entropy_with_logits(net(x["train"][index]), y[index])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+    best = {}
+
+    def loss_of(index):
+        return functional.binary_cross_entropy_with_logits(net(x["train"][index]), y[index])
+
+    def after_epoch(epoch, loss):
         dev = evaluate(sets["dev"][1], _scores(net, x["dev"]))
-        if best is None or dev["ap"] > best[0]["ap"]:
-            best = (dev, {k: v.clone() for k, v in net.state_dict().items()})
-    net.load_state_dict(best[1])
+        if not best or dev["ap"] > best["dev"]["ap"]:
+            best.update(dev=dev, state={k: v.clone() for k, v in net.state_dict().items()})
+
+    train_epochs(
+        net, lambda: torch.randperm(len(y)).split(64), loss_of, optimiser, epochs,
+        schedule=schedule, after_epoch=after_epoch,
+    )  # fmt: skip
+    net.load_state_dict(best["state"])
     return {
-        "dev": best[0],
+        "dev": best["dev"],
         "test": evaluate(sets["test"][1], _scores(net, x["test"])),
         "n_parameters": sum(p.numel() for p in net.parameters()),
     }
 
 
-def run_frontends(args):
-    """All frontends, all seeds; kept in ``RUNS/raw.json``, read back if it is there.
+def run_frontends(args, path):
+    """All frontends, all seeds; kept in a file, read back if it is there.
 
     Parameters
     ----------
     args : argparse.Namespace
         ``voice_data``, ``runs`` and ``fast`` of `gate-train audioset`.
+    path : Path
+        The ``.json``.
 
     Returns
     -------
@@ -297,7 +302,6 @@ def run_frontends(args):
         ``rows`` (name -> dev and test figures of each seed), sizes, ``seeds``, ``seconds``.
     """
     torch.set_num_threads(1)
-    path = Path(args.runs) / ("raw-fast.json" if args.fast else "raw.json")
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
     started = time.process_time()

@@ -1,6 +1,6 @@
 """Models of the related work, over the same rows and with the same interface as the paper's.
 
-All but the VGG-like plane give an output a second as well; see `audioset_models` for shapes.
+All but the VGG-like plane give an output a second as well; shapes: `training.audioset.models`.
 """
 
 from itertools import pairwise
@@ -8,24 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-N_DIMS = 128
-
-
-def attention_pool(values, scores, mask):
-    """Mean of `values` (N, T, C) over real rows, weighted by softmax of `scores` (N, T, C)."""
-    weight = scores.masked_fill(~mask[..., None], -1e4).softmax(1)
-    return (values * weight).sum(1)
-
-
-def pool_linear_softmax(probability, mask):
-    """Linear-softmax pooling: rows vote with their own probability, (N, T, C) to (N, C)."""
-    p = probability * mask[..., None]
-    return (p * p).sum(1) / p.sum(1).clamp_min(1e-6)
-
-
-def to_logit(probability):
-    """Logit, kept finite."""
-    return torch.logit(probability.clamp(1e-6, 1 - 1e-6))
+from training.audioset.layers import N_DIMS, attention_pool, pool_linear_softmax, to_logit
 
 
 class VggPlane(nn.Module):

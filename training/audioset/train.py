@@ -1,116 +1,24 @@
-"""One training run on the embeddings: settings, augmentation, loop, early stopping."""
+"""One training run on the embeddings: augmentation, early stopping, figures."""
 
 import copy
-import dataclasses
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from gate.errors import ConfigError
 from training.audioset import data as audioset_data
-from training.audioset import models as audioset_models
-from training.audioset.metrics import evaluate
+from training.audioset.layers import row_mask, scale_bytes
+from training.audioset.loop import train_epochs
+from training.audioset.metrics import evaluate, per_second_roc_auc
+from training.audioset.models import build
+from training.audioset.settings import LEARNING_RATES
 
 OPTIMISERS = {
     "adam": torch.optim.Adam,
     "rmsprop": torch.optim.RMSprop,
     "adagrad": torch.optim.Adagrad,
 }
-LEARNING_RATES = {"adam": 1e-3, "rmsprop": 5e-4, "adagrad": 1e-2}
-AUGMENTATIONS = ("none", "constant", "halves")
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Everything that decides a run's outcome.
-
-    Attributes
-    ----------
-    arch : str
-        Key of `training.audioset.models.ARCHITECTURES`; `options` are its keyword arguments.
-    loss : {"bce", "ce"}
-        One output with binary cross-entropy, or two with cross-entropy.
-    optimiser : {"adam", "rmsprop", "adagrad"}
-    learning_rate : float or None
-        None takes the optimiser's of `LEARNING_RATES`.
-    augment : {"none", "constant", "halves"}
-        What is done to positives; see `augment_positives`.
-    split : {"shuffled", "file-order", "eval"}
-        "eval" trains on 4/5 of the *eval* part and validates on the rest: the paper's sanity
-        check, never a result.
-    fraction : float
-        Share of the training and validation clips used, 0 to 1.
-    epochs, patience : int
-        Stop after `patience` epochs without a lower validation loss.
-    """
-
-    arch: str = "linear"
-    options: dict = field(default_factory=dict)
-    target: str = "Speech"
-    exclude: tuple = ()
-    loss: str = "bce"
-    optimiser: str = "adam"
-    learning_rate: float | None = None
-    weight_decay: float = 0.0
-    augment: str = "none"
-    split: str = "shuffled"
-    fraction: float = 1.0
-    epochs: int = 15
-    patience: int = 3
-    batch_size: int = 128
-    seed: int = 0
-
-    def __post_init__(self):
-        for name, known in (
-            ("arch", audioset_models.ARCHITECTURES),
-            ("loss", ("bce", "ce")),
-            ("optimiser", OPTIMISERS),
-            ("augment", AUGMENTATIONS),
-            ("split", ("shuffled", "file-order", "eval")),
-        ):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be {', '.join(known)}")
-        if not 0 < self.fraction <= 1:
-            raise ConfigError(f"fraction={self.fraction} must be in (0, 1]")
-        for name in ("epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be >= 1")
-
-    def to_dict(self):
-        """Plain values, for JSON."""
-        return dataclasses.asdict(self)
-
-
-@dataclass
-class RunResult:
-    """What a run gave.
-
-    Attributes
-    ----------
-    history : list of dict
-        ``epoch, train_loss, val_loss, val_accuracy`` of each epoch.
-    best_epoch : int
-        Of the lowest validation loss; the model is from there.
-    validation, eval : dict
-        The figures of `training.audioset.metrics.evaluate` at a threshold of 0.5; `eval` is empty
-        until a final model is scored.
-    seconds : float
-        Processor time of the training.
-    """
-
-    history: list
-    best_epoch: int
-    validation: dict
-    n_parameters: int
-    seconds: float
-    eval: dict = field(default_factory=dict)
-
-    @property
-    def best_val_loss(self):
-        """Lowest validation loss."""
-        return self.history[self.best_epoch]["val_loss"]
 
 
 def augment_positives(embeddings, lengths, targets, kind, rng, constant=16):
@@ -155,11 +63,6 @@ def augment_positives(embeddings, lengths, targets, kind, rng, constant=16):
     )
 
 
-def row_mask(lengths, n_rows=10):
-    """Which rows are real, shape (n, n_rows), bool tensor."""
-    return torch.arange(n_rows) < lengths[:, None]
-
-
 def class_logit(clip):
     """Logit of the class from one output or two, shape (n,)."""
     return clip[:, 0] if clip.shape[1] == 1 else clip[:, 1] - clip[:, 0]
@@ -177,7 +80,7 @@ def predict(model, embeddings, lengths, batch_size=1024):
     model.eval()
     clips, rows = [], []
     for i in range(0, len(lengths), batch_size):
-        x = audioset_models.scale_bytes(torch.from_numpy(embeddings[i : i + batch_size]))
+        x = scale_bytes(torch.from_numpy(embeddings[i : i + batch_size]))
         clip, row = model(x, row_mask(torch.from_numpy(lengths[i : i + batch_size])))
         clips.append(torch.sigmoid(class_logit(clip)))
         rows.append(None if row is None else torch.sigmoid(row))
@@ -212,13 +115,15 @@ def fit(settings, train, validation, progress=None):
     -------
     model : torch.nn.Module
         At its best epoch.
-    result : RunResult
+    record : dict
+        ``history`` (``epoch, train_loss, val_loss, val_accuracy`` of each epoch), ``best_epoch``
+        and ``val_loss`` (the lowest; the model is from there), ``validation`` (`evaluate` at a
+        threshold of 0.5), ``n_parameters``, ``seconds`` (processor time).
     """
     started = time.process_time()
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    n_outputs = 2 if settings.loss == "ce" else 1
-    model = audioset_models.build(settings.arch, settings.options, n_outputs)
+    model = build(settings.arch, settings.options, 2 if settings.loss == "ce" else 1)
     optimiser = OPTIMISERS[settings.optimiser](
         model.parameters(),
         lr=settings.learning_rate or LEARNING_RATES[settings.optimiser],
@@ -226,41 +131,37 @@ def fit(settings, train, validation, progress=None):
     )
     train = augment_positives(*train, settings.augment, rng)
     x, lengths, targets = (torch.from_numpy(np.ascontiguousarray(a)) for a in train)
-    history, best, best_state = [], 0, None
-    for epoch in range(settings.epochs):
-        model.train()
-        order, total = torch.from_numpy(rng.permutation(len(targets))), 0.0
-        for index in order.split(settings.batch_size):
-            clip, _ = model(audioset_models.scale_bytes(x[index]), row_mask(lengths[index]))
-            loss = _loss(clip, targets[index])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            total += loss.item() * len(index)
+    history, best = [], {}
+
+    def batches():
+        return torch.from_numpy(rng.permutation(len(targets))).split(settings.batch_size)
+
+    def loss_of(index):
+        clip, _ = model(scale_bytes(x[index]), row_mask(lengths[index]))
+        return _loss(clip, targets[index])
+
+    def after_epoch(epoch, train_loss):
         scores, _ = predict(model, validation[0], validation[1])
-        history.append(
-            {
-                "epoch": epoch,
-                "train_loss": total / len(targets),
-                "val_loss": _mean_loss(scores, validation[2]),
-                "val_accuracy": float(np.mean((scores >= 0.5) == (validation[2] > 0.5))),
-            }
-        )
+        loss = _mean_loss(scores, validation[2])
+        accuracy = float(np.mean((scores >= 0.5) == (validation[2] > 0.5)))
+        history.append({"epoch": epoch, "train_loss": train_loss, "val_loss": loss,
+                        "val_accuracy": accuracy})  # fmt: skip
         if progress:
             progress(history[-1])
-        if best_state is None or history[-1]["val_loss"] < history[best]["val_loss"]:
-            best, best_state = epoch, copy.deepcopy(model.state_dict())
-        elif epoch - best >= settings.patience:
-            break
-    model.load_state_dict(best_state)
-    scores, _ = predict(model, validation[0], validation[1])
-    return model, RunResult(
-        history,
-        best,
-        evaluate(validation[2], scores),
-        sum(p.numel() for p in model.parameters()),
-        time.process_time() - started,
-    )
+        if not best or loss < best["loss"]:
+            best.update(epoch=epoch, loss=loss, state=copy.deepcopy(model.state_dict()))
+        return epoch - best["epoch"] >= settings.patience
+
+    train_epochs(model, batches, loss_of, optimiser, settings.epochs, after_epoch=after_epoch)
+    model.load_state_dict(best["state"])
+    return model, {
+        "history": history,
+        "best_epoch": best["epoch"],
+        "val_loss": best["loss"],
+        "validation": evaluate(validation[2], predict(model, *validation[:2])[0]),
+        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": time.process_time() - started,
+    }
 
 
 def prepare(settings, data, cache=None):
@@ -288,3 +189,26 @@ def prepare(settings, data, cache=None):
             )
         parts.append((clips.embeddings[index], clips.lengths[index], part_targets))
     return tuple(parts)
+
+
+def score_eval(model, settings, data, cache=None):
+    """Figures of a final model on the eval part, and its scores.
+
+    Returns
+    -------
+    figures : dict
+        Of `evaluate`; for Speech and a model with an output a second also ``seconds_roc_auc`` and
+        ``seconds_roc_auc_strict`` (`per_second_roc_auc`).
+    clip : ndarray, shape (n,)
+    """
+    clips = audioset_data.load_part(data, "eval", cache)
+    classes = audioset_data.ClassList.load(data)
+    truth, _ = audioset_data.select_target(clips, classes, settings.target)
+    clip, rows = predict(model, clips.embeddings, clips.lengths)
+    figures = evaluate(truth, clip)
+    if rows is not None and settings.target == "Speech":
+        labelled = (clips.video_ids, rows, clips.lengths, *audioset_data.load_strong_speech(data))
+        for strict in (False, True):
+            name = "seconds_roc_auc" + "_strict" * strict
+            figures[name] = per_second_roc_auc(*labelled, strict=strict)[0]
+    return figures, clip

@@ -1,0 +1,51 @@
+"""The one training loop of everything here that learns from arrays."""
+
+import torch
+
+
+def train_epochs(model, batches, loss_of, optimiser, epochs, *, schedule=None, clip_norm=None,
+                 average=0.0, after_epoch=None):  # fmt: skip
+    """Train a model in place.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    batches : callable
+        Gives the index tensors of one epoch, anew each time.
+    loss_of : callable
+        Of an index tensor: the loss of that batch.
+    optimiser : torch.optim.Optimizer
+    epochs : int
+    schedule : torch.optim.lr_scheduler.LRScheduler or None
+        Moved on after each step.
+    clip_norm : float or None
+        Largest norm of the gradient.
+    average : float
+        Decay of the weight average, a step; the average is what the model ends with. 0 for none.
+    after_epoch : callable or None
+        Called with ``(epoch, mean loss of a clip)``; a true answer ends the training.
+    """
+    parameters = list(model.parameters())
+    averaged = [p.detach().clone() for p in parameters] if average else []
+    for epoch in range(epochs):
+        model.train()
+        total = n_clips = 0
+        for index in batches():
+            loss = loss_of(index)
+            optimiser.zero_grad()
+            loss.backward()
+            if clip_norm:
+                torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+            optimiser.step()
+            if schedule:
+                schedule.step()
+            if averaged:
+                with torch.no_grad():
+                    torch._foreach_lerp_(averaged, parameters, 1 - average)
+            total += loss.item() * len(index)
+            n_clips += len(index)
+        if after_epoch and after_epoch(epoch, total / max(n_clips, 1)):
+            break
+    with torch.no_grad():
+        for parameter, value in zip(parameters, averaged, strict=bool(averaged)):
+            parameter.copy_(value)
