@@ -95,6 +95,7 @@ class RunStore:
                 for epoch in record["history"]
             ]
             _write(self.curves, _CURVE_COLUMNS, lines)
+        row = {name: str(value) for name, value in row.items()}
         self._found[self._key(row)] = row
         _write(self.runs, _COLUMNS, self._found.values())
 
