@@ -183,7 +183,13 @@ def test_a_final_run_without_eval_figures_is_run_again(data, tmp_path):
 
 def record(loss):
     epoch = {"epoch": 0, "train_loss": loss, "val_loss": loss, "val_accuracy": 0.8}
-    return {"history": [epoch], "best_epoch": 0, "val_loss": loss, "n_parameters": 1, "seconds": 1.0}
+    return {
+        "history": [epoch],
+        "best_epoch": 0,
+        "val_loss": loss,
+        "n_parameters": 1,
+        "seconds": 1.0,
+    }
 
 
 def test_sweeps_build_on_our_own_grids(tmp_path):

@@ -81,9 +81,7 @@ def test_best_fixed_is_the_best_of_the_grid():
     answers, settings = two_kinds_of_items(16, 2), GateLossSettings()
     grid = ((0.0005, 0.02), (0.005, 0.05, 0.1))
     times, loss = best_fixed(answers, settings, grid)
-    others = [
-        float(fixed_losses(answers, a, r, settings).mean()) for a in grid[0] for r in grid[1]
-    ]
+    others = [float(fixed_losses(answers, a, r, settings).mean()) for a in grid[0] for r in grid[1]]
     assert loss == pytest.approx(min(others))
     assert float(fixed_losses(answers, *times, settings).mean()) == pytest.approx(loss)
 
