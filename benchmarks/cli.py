@@ -10,6 +10,7 @@ from pathlib import Path
 from gate import checks
 from gate.errors import ConfigError, GateError
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
+from realtime.outputs import OutputRules, write_text
 from training.corpus.manifest import has_manifest
 
 PROG = "gate-bench"
@@ -119,6 +120,7 @@ def _add_common(sub):
         "--write", nargs="?", const="benchmarks/RESULTS.md", metavar="FILE",
         help="put the tables into a results file (default benchmarks/RESULTS.md)",
     )  # fmt: skip
+    sub.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     sub.add_argument("-q", "--quiet", action="store_true", help="no progress on standard error")
 
 
@@ -261,10 +263,15 @@ def _check(args):
         raise ConfigError("labels needs labelled, the folder of the recordings")
     if args.html and not _can_draw():
         raise ConfigError('html needs the extra [plot]: pip install "exemplar-gate[plot]"')
+    rules = OutputRules([args.config] if getattr(args, "config", None) else [], args.overwrite)
     for name in ("json", "html", "write"):
         path = getattr(args, name)
         if path and not Path(path).resolve().parent.is_dir():
             raise ConfigError(f"{name}={path} must be in a folder that exists")
+        if path:
+            rules.claim(path, name)
+        if path and name != "write":  # which keeps what else the file holds
+            rules.check_there(path)
 
 
 def _can_draw():
@@ -289,7 +296,7 @@ def _keep(parts, args):
             for p, images in zip(parts, made, strict=True)
         ]
         text = json.dumps(report, indent=1) + "\n"
-        Path(args.json).write_text(text, encoding="utf-8")
+        write_text(args.json, text)
     if args.html:
         pages = [(p.section(), images) for p, images in zip(parts, made, strict=True)]
         write_report(args.html, "gate-bench", pages)

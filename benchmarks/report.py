@@ -3,6 +3,8 @@
 import html
 import re
 
+from realtime.outputs import write_text
+
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em;
   color: #222; background: #fff }
@@ -83,5 +85,4 @@ def write_report(path, title, sections):
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body>"
         f"<h1>{html.escape(title)}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(page)
+    write_text(path, page)

@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.machine import one_line
 from benchmarks.quality.measure import GROUP_ORDER
 from gate.errors import ConfigError
+from realtime.outputs import write_text
 
 SECTIONS = (
     "quality",
@@ -159,7 +160,7 @@ def write_section(path, name, text):
         return SECTIONS.index(key.split(":")[0]), key
 
     body = "\n".join(found[key] for key in sorted(found, key=place))
-    path.write_text(f"{preamble}\n\n{body}", encoding="utf-8")
+    write_text(path, f"{preamble}\n\n{body}")
 
 
 def _sections(text):

@@ -1,12 +1,12 @@
 """`config.yaml`: one section a settings dataclass; defaults live in the dataclasses only."""
 
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 
 from gate import checks
 from gate.errors import ConfigError
 from gate.settings import GateSettings
 from realtime.live.settings import LiveSettings, OscSettings
+from realtime.text_files import TextError, parse_yaml, read_utf8
 
 
 @dataclass(frozen=True)
@@ -93,24 +93,18 @@ def load_config(path=None):
     if path is None:
         return Config()
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read ({reason})") from None
+        text = read_utf8(path)
+    except TextError as error:
+        raise ConfigError(f"{path}: {error}") from None
     return parse_config(text, str(path))
 
 
 def parse_config(text, where):
     """`Config` from YAML text; `where` names it in messages."""
-    import yaml
-
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "syntax"
-        raise ConfigError(f"{where}{line}: not YAML ({problem})") from None
+        tree = parse_yaml(text)
+    except TextError as error:
+        raise ConfigError(f"{where}: {error}") from None
     tree = {} if tree is None else tree
     config = Config()
     try:

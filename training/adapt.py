@@ -27,6 +27,7 @@ from realtime.learn.remarks import TeachingNotes
 from realtime.learn.teach import teach
 from realtime.models import find_model
 from realtime.onnx_detector import OnnxDetector
+from realtime.outputs import OutputRules
 from training.corpus.decode import read_mono
 from training.corpus.manifest import read_manifest
 from training.voice.export import DetectorCard, export_voice
@@ -241,6 +242,7 @@ def add_parser(subparsers):
         "profile", metavar="NAME.gate.yaml", help="made by gate-learn, with its examples"
     )
     parser.add_argument("-o", "--output", required=True, metavar="NAME.onnx")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--model", default="voice", help="detector to begin with")
     parser.add_argument("--data", help="voice corpus, for its noises; without it none are mixed in")
     defaults = AdaptSettings()
@@ -258,6 +260,9 @@ def run(args):
         raise ConfigError(f"output={args.output} must end with .onnx")
     if Path(args.output).with_suffix(".gate.yaml").resolve() == Path(args.profile).resolve():
         raise ConfigError(f"output={args.output}: its profile would replace {args.profile}")
+    rules = OutputRules([args.profile, find_model(args.model)], args.overwrite)
+    for suffix in (".onnx", ".gate.yaml", ".gate.npz"):
+        rules.check(Path(args.output).with_suffix(suffix))
     settings = AdaptSettings(
         steps=args.steps, learning_rate=args.learning_rate, keep_weight=args.keep_weight,
         noise_s=args.noise_s, seed=args.seed,

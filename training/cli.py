@@ -10,8 +10,8 @@ import argparse
 import importlib
 import sys
 
-from gate.errors import ConfigError, GateError
 from realtime.config import load_config
+from realtime.options import run
 
 COMMANDS = {
     "adapt": ("training.adapt", "fine-tune the live detector on the examples of a profile"),
@@ -65,6 +65,10 @@ def main(argv=None):
     argv = list(sys.argv[1:] if argv is None else argv)
     # The only top-level option is --help, so a subcommand can only come first.
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
+    return run("gate-train", lambda: _work(chosen, argv))
+
+
+def _work(chosen, argv):
     try:
         parser, module = build_parser(chosen)
         args = parser.parse_args(argv)
@@ -80,12 +84,6 @@ def main(argv=None):
             raise
         print(f"gate-train: {message}", file=sys.stderr)
         return 1
-    except (ConfigError, GateError) as error:
-        print(f"gate-train: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-    except KeyboardInterrupt:
-        print("gate-train: interrupted", file=sys.stderr)
-        return 130
 
 
 def _find_data(args, options):

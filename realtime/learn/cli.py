@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gate.errors import ConfigError
 from realtime.options import Parser, run
+from realtime.outputs import OutputRules
 
 PROG = "gate-learn"
 COMMANDS = ("teach", "update", "merge", "inspect", "export-settings")
@@ -111,20 +112,33 @@ def _output(path):
     return path
 
 
-def _targets(args, output):
+def _targets(args, output, in_place=False):
     """The files that are going to be written; none of them is replaced unasked.
+
+    With `in_place` the user asked for a profile to be taught more: it and what belongs to it are.
 
     Raises
     ------
-    ConfigError
+    ConfigError, AudioFileError
     """
     from realtime.learn.profile import memory_path
 
+    if args.plot and not args.plot.lower().endswith(".png"):
+        raise ConfigError(f"plot={args.plot} must end in .png")
     picture = None if args.no_plot else Path(args.plot or output.with_suffix(".png"))
-    for path in (output, memory_path(output), picture):
-        if path is not None and path.exists() and not args.overwrite:
-            raise ConfigError(f"{path}: exists already; --overwrite replaces it")
+    rules = OutputRules(_inputs(args), args.overwrite)
+    for path, what in ((output, "profile"), (memory_path(output), "memory"), (picture, "picture")):
+        if path is not None:
+            rules.claim(path, what)
+            if not in_place:
+                rules.check_there(path)
     return picture
+
+
+def _inputs(args):
+    """Every file that is read."""
+    names = ("open", "shut", "recording", "labels", "target_stem", "mix", "profiles")
+    return [path for name in names for path in getattr(args, name, None) or []]
 
 
 def _read_examples(args, notes):
@@ -225,8 +239,7 @@ def _update(args):
                           "beside it); teach it again with all recordings")  # fmt: skip
     notes = TeachingNotes()
     output = _output(args.output or args.profile)
-    if args.output:  # else it is asked for that the profile itself be replaced
-        _targets(args, output)
+    _targets(args, output, in_place=not args.output)
     recordings = [*profile.memory, *_read_examples(args, notes)]
     _finish(recordings, _detector(args.model), args, output, profile.name, notes)
 

@@ -4,12 +4,14 @@
 before ears were stored are read as if none had been heard.
 """
 
+import io
 import zipfile
 
 import numpy as np
 
 from gate.errors import ModelError
 from realtime.learn.recording import FINE_PER_HOP, SILENT_EAR, Recording
+from realtime.outputs import write_bytes
 
 _ARRAYS = ("names", "lengths", "log_mel", "energy", "label", "sounding")
 _EARS = "ears"
@@ -25,7 +27,7 @@ def save_memory(recordings, path):
 
     Raises
     ------
-    ModelError
+    AudioFileError
         If that is not possible.
     """
     arrays = {
@@ -36,13 +38,9 @@ def save_memory(recordings, path):
     }
     for name in _ARRAYS[2:]:
         arrays[name] = np.concatenate([getattr(r, name) for r in recordings])
-    partial = path.with_name(f".{path.name}.partial.npz")
-    try:
-        np.savez_compressed(partial, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ModelError(f"{path}: cannot be written ({error.strerror})") from None
+    data = io.BytesIO()
+    np.savez_compressed(data, **arrays)
+    write_bytes(path, data.getvalue())
 
 
 def _all_ears(recordings):

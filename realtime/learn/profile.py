@@ -14,9 +14,10 @@ import numpy as np
 
 from gate.decision import EvidenceRule
 from gate.errors import ConfigError, ModelError
-from realtime.files import write_text
 from realtime.learn.head import HeadShape
 from realtime.learn.memory import load_memory, save_memory
+from realtime.outputs import write_text
+from realtime.text_files import TextError, parse_yaml, read_utf8
 
 FORMAT, VERSION = "exemplar-gate-profile", 2
 OLD_VERSIONS = (1,)
@@ -188,17 +189,14 @@ def load_profile(path, with_memory=True):
     ModelError
         One line: the file and the rule that it breaks.
     """
-    import yaml
-
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ModelError(f"{path}: profile cannot be read ({reason})") from None
+        text = read_utf8(path)
+    except TextError as error:
+        raise ModelError(f"{path}: profile {error}") from None
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError:
+        tree = parse_yaml(text)
+    except TextError:
         raise ModelError(f"{path}: not a profile (it is not YAML)") from None
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise ModelError(f"{path}: not a profile made by gate-learn (format must be {FORMAT!r})")

@@ -1,11 +1,12 @@
 """What `gate-learn` says and draws about a profile."""
 
-import os
+import io
 
 import numpy as np
 
 from gate.errors import GateError
 from gate.features import mel_centres_hz
+from realtime.outputs import printable, write_bytes
 
 _COLOURS = {1: "#1f6f8b", 0: "#d1495b"}
 
@@ -165,15 +166,15 @@ def plot_lesson(lesson, path):
     axes[2].set(xscale="log", ylim=(0, 1.05), xlabel="Hz", ylabel="key weight",
                 xlim=(centres[0], centres[-1]))  # fmt: skip
     figure.suptitle(
-        f"{profile.name}: opens on {100 * profile.expected['opens_on_wanted']:.0f} % of the wanted "
-        f"and {100 * profile.expected['opens_on_unwanted']:.0f} % of the unwanted sound"
+        f"{printable(profile.name)}: opens on "
+        f"{100 * profile.expected['opens_on_wanted']:.0f} % of the wanted and "
+        f"{100 * profile.expected['opens_on_unwanted']:.0f} % of the unwanted sound",
+        parse_math=False,
     )
-    try:
-        figure.savefig(os.fspath(path), dpi=110)
-    except OSError as error:
-        raise GateError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        plt.close(figure)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110, format="png")
+    plt.close(figure)
+    write_bytes(path, picture.getvalue())
 
 
 def _draw_side(axis, lesson, side):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from realtime.outputs import check_output
 from realtime.vggish_worker import DEFAULT_PATH
 
 
@@ -25,6 +26,7 @@ def add_parser(subparsers):
         default=str(DEFAULT_PATH),
         help=f"where the gate looks for it unless told otherwise ({DEFAULT_PATH})",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser
 
 
@@ -32,9 +34,10 @@ def run(args):
     """Convert; returns the exit code."""
     from training.audioset import vggish
 
+    output = Path(args.output).expanduser()
+    check_output(output, "output", [args.weights, args.pca], args.overwrite)
     network = vggish.load_vggish(args.weights)
     model = vggish.VggishToBytes(network, *vggish.load_pca(args.pca))
-    output = Path(args.output).expanduser()
     output.parent.mkdir(parents=True, exist_ok=True)
     vggish.export_vggish(model, output)
     size = output.stat().st_size / 1e6

@@ -1,0 +1,79 @@
+"""Reads text and YAML that someone else wrote: bounded, and every fault is one line."""
+
+from pathlib import Path
+
+from realtime.outputs import why
+
+MAX_BYTES = 4_000_000
+_MAX_NODES = 200_000
+
+
+class TextError(ValueError):
+    """What is wrong, without the file's name."""
+
+
+def read_utf8(path, max_bytes=MAX_BYTES):
+    """A text file's content.
+
+    Parameters
+    ----------
+    path : str or Path
+    max_bytes : int
+        More is refused, whatever the file says of its size.
+
+    Raises
+    ------
+    TextError
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise TextError(f"cannot be read ({why(error)})") from None
+    except ValueError as error:
+        raise TextError(f"cannot be read ({error})") from None
+    if len(data) > max_bytes:
+        raise TextError(f"cannot be read (more than {max_bytes / 1e6:g} MB)")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise TextError("cannot be read (not UTF-8 text)") from None
+
+
+def parse_yaml(text):
+    """The plain tree of a YAML text.
+
+    Raises
+    ------
+    TextError
+        Also for trees that unfold without end.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        tree = yaml.load(text, loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise TextError(f"{line}not YAML ({getattr(error, 'problem', None) or 'syntax'})") from None
+    except RecursionError:
+        raise TextError("not YAML that can be read (nested too deeply)") from None
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
+        raise TextError(f"not YAML that can be read ({error})") from None
+    _bound(tree)
+    return tree
+
+
+def _bound(tree):
+    """Refuse trees that hold themselves, or that references make huge."""
+    left, n = [tree], 0
+    while left:
+        node = left.pop()
+        n += 1
+        if n > _MAX_NODES:
+            raise TextError("not YAML that can be read (its references unfold too far)")
+        if isinstance(node, dict):
+            left += [*node.keys(), *node.values()]
+        elif isinstance(node, (list, tuple, set)):
+            left += node
