@@ -95,7 +95,7 @@ def load_config(path=None):
     try:
         text = read_utf8(path)
     except TextError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(error.of(path)) from None
     return parse_config(text, str(path))
 
 
@@ -104,7 +104,7 @@ def parse_config(text, where):
     try:
         tree = parse_yaml(text)
     except TextError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(error.of(where)) from None
     tree = {} if tree is None else tree
     config = Config()
     try:

@@ -9,7 +9,21 @@ _MAX_NODES = 200_000
 
 
 class TextError(ValueError):
-    """What is wrong, without the file's name."""
+    """What is wrong, without the file's name.
+
+    Attributes
+    ----------
+    line : int or None
+        Where.
+    """
+
+    def __init__(self, text, line=None):
+        super().__init__(text)
+        self.line = line
+
+    def of(self, name):
+        """The message, with the file's name before it."""
+        return f"{name}{f', line {self.line}' if self.line else ''}: {self}"
 
 
 def read_utf8(path, max_bytes=MAX_BYTES):
@@ -55,8 +69,9 @@ def parse_yaml(text):
         tree = yaml.load(text, loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise TextError(f"{line}not YAML ({getattr(error, 'problem', None) or 'syntax'})") from None
+        line = min(mark.line + 1, text.count("\n") + 1) if mark else None
+        problem = getattr(error, "problem", None) or "syntax"
+        raise TextError(f"not YAML ({problem})", line) from None
     except RecursionError:
         raise TextError("not YAML that can be read (nested too deeply)") from None
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:

@@ -118,8 +118,10 @@ class View(io.RawIOBase):
     def _readinto(self, buffer):
         wanted = min(len(buffer), max(0, self._size - self._at))
         before = min(wanted, max(0, self._prefix - self._at))
-        self._file.seek(self._start + self._at + before)
-        data = bytes(before) + self._file.read(wanted - before)
+        data = bytes(before)
+        if wanted > before:
+            self._file.seek(self._start + self._at + before)
+            data += self._file.read(wanted - before)
         begin, end = self._at, self._at + len(data)
         for at, patch in self._patches:
             low, high = max(at, begin), min(at + len(patch), end)

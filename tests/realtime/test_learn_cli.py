@@ -33,12 +33,12 @@ def test_an_existing_profile_is_replaced_only_on_request(folder, capsys):
     args = ["--open", "low.wav", "--shut", "high.wav", "-o", "low.gate.yaml"]
     assert learn(*args) == 0
     before = (folder / "low.gate.yaml").read_bytes()
-    assert learn(*args, "--name", "other") == 2
-    assert "low.gate.yaml: exists already; --overwrite" in capsys.readouterr().err
+    assert learn(*args, "--name", "other") == 1
+    assert "low.gate.yaml: exists already (--overwrite" in capsys.readouterr().err
     assert (folder / "low.gate.yaml").read_bytes() == before
-    assert learn("update", "low.gate.yaml", "-o", "low.gate.yaml") == 2
+    assert learn("update", "low.gate.yaml", "-o", "low.gate.yaml") == 1
     (folder / "low.gate.yaml").rename(folder / "kept.gate.yaml")
-    assert learn(*args) == 2  # the examples beside it are still there
+    assert learn(*args) == 1  # the examples beside it are still there
     assert "low.gate.npz: exists already" in capsys.readouterr().err
     assert learn(*args, "--name", "other", "--overwrite") == 0
     assert load_profile("low.gate.yaml").name == "other"
@@ -170,3 +170,22 @@ def test_what_is_on_both_sides_is_left_out(folder, capsys):
     assert "contradict each other and are left out" in capsys.readouterr().err
     labels = [r.label for r in load_profile("w.gate.yaml").memory]
     assert all((label == -1).sum() > 50 for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("more", "message", "code"),
+    [
+        (["-o", "x.gate.yaml", "--plot", "pic.ogg"], "plot=pic.ogg must end in .png", 2),
+        (["-o", "x.gate.yaml", "--plot", "/"], "plot=/ must end in .png", 2),
+        (["-o", "x.gate.yaml", "--plot", "low.png"], "low.png: is the input", 1),
+        (["-o", "folder.gate.yaml"], "folder.gate.yaml: is a folder", 1),
+        (["-o", "there.gate.yaml"], "there.gate.npz: exists already", 1),
+    ],
+)
+def test_outputs_that_cannot_be(folder, capsys, more, message, code):
+    (folder / "folder.gate.yaml").mkdir()
+    (folder / "there.gate.npz").write_bytes(b"mine")
+    (folder / "low.png").symlink_to(folder / "low.wav")
+    assert learn("--open", "low.wav", "--shut", "high.wav", *more) == code
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1, error

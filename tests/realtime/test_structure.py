@@ -1,0 +1,281 @@
+"""What a file holds, whatever its header says: sizes, ends, chains."""
+
+import re
+import shutil
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+from gate.errors import AudioFileError
+from realtime.files import AudioReader
+from realtime.files.ogg import crc
+
+RATE, FRAMES = 16000, 24000
+SOUND = (0.2 * np.random.default_rng(3).standard_normal((FRAMES, 2))).astype("f4")
+FORMATS = [
+    ("a.wav", "WAV", "PCM_16"), ("a.rf64", "RF64", "PCM_16"), ("a.w64", "W64", "PCM_16"),
+    ("a.aiff", "AIFF", "PCM_16"), ("a.caf", "CAF", "PCM_16"), ("a.au", "AU", "PCM_16"),
+    ("a.voc", "VOC", "PCM_16"), ("a.nist", "NIST", "PCM_16"), ("a.flac", "FLAC", "PCM_16"),
+    ("a.ogg", "OGG", "VORBIS"), ("a.opus", "OGG", "OPUS"), ("a.mp3", "MP3", "MPEG_LAYER_III"),
+    ("b.wav", "WAV", "FLOAT"), ("b.aiff", "AIFF", "PCM_24"), ("b.flac", "FLAC", "PCM_24"),
+]  # fmt: skip
+
+
+def write(path, container, subtype, sound=SOUND, **more):
+    soundfile.write(path, sound, RATE, format=container, subtype=subtype, **more)
+    return path
+
+
+def read(path, **more):
+    with AudioReader(path, **more) as reader:
+        parts = list(reader.chunks(1000))
+        assert reader.frames_read == sum(map(len, parts)) == reader.info_read.frames
+        sound = np.concatenate(parts) if parts else np.zeros((0, 2), "f4")
+        return sound, reader.notes
+
+
+@pytest.mark.parametrize(("name", "container", "subtype"), FORMATS)
+@pytest.mark.parametrize("share", [0.35, 0.8, 0.995])
+def test_a_cut_off_file_is_refused_or_read_as_far_as_it_goes(
+    tmp_path, name, container, subtype, share
+):
+    path = write(tmp_path / name, container, subtype)
+    whole, notes = read(path)
+    assert len(whole) == FRAMES and notes == []
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(AudioFileError, match=r"truncated: .*--allow-truncated") as error:
+        read(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    part, notes = read(path, allow_truncated=True)
+    # A page of Opus holds a second, and the encoder may look ahead.
+    assert share * FRAMES - 1.2 * RATE < len(part) < FRAMES
+    assert len(notes) == 1 and re.search("^truncated: .*read as far as it goes$", notes[0])
+    if subtype not in ("VORBIS", "OPUS", "MPEG_LAYER_III"):
+        assert len(part) > share * FRAMES - 4200
+        np.testing.assert_array_equal(part, whole[: len(part)])
+
+
+def sizes(path, whole=None, data=None, where=b"data", order="<", width="I", head=4):
+    """Put other sizes into a header."""
+    raw = bytearray(path.read_bytes())
+    if whole is not None:
+        raw[4:8] = struct.pack(order + "I", whole)
+    if data is not None:
+        at = raw.find(where) + head
+        raw[at : at + struct.calcsize(width)] = struct.pack(order + width, data)
+    path.write_bytes(raw)
+    return path
+
+
+UNKNOWN = [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFDB]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_U8", "ULAW"])
+@pytest.mark.parametrize("data", UNKNOWN)
+@pytest.mark.parametrize("whole", [None, 0, 0xFFFFFFFF])
+def test_wav_sizes_that_nobody_filled_in(tmp_path, subtype, data, whole):
+    path = write(tmp_path / "a.wav", "WAV", subtype)
+    want, _ = read(path)
+    got, notes = read(sizes(path, whole, data))
+    assert len(notes) == 1 and "the file's length counts" in notes[0]
+    np.testing.assert_array_equal(got[:FRAMES], want)
+    assert FRAMES <= len(got) < FRAMES + 20  # a chunk behind the sound may be taken for sound
+
+
+@pytest.mark.parametrize("whole", [0, 4, 0xFFFFFFFF, 500])
+def test_wrong_size_of_the_whole_file_only(tmp_path, whole):
+    path = write(tmp_path / "a.wav", "WAV", "PCM_16")
+    want, _ = read(path)
+    got, notes = read(sizes(path, whole))
+    np.testing.assert_array_equal(got, want)
+    assert len(notes) == 1 and "size of the whole file is wrong" in notes[0]
+
+
+def test_a_size_that_was_right_once(tmp_path):
+    """A recorder that brings its header up to date now and then, and died."""
+    path = write(tmp_path / "a.wav", "WAV", "PCM_16")
+    want, _ = read(path)
+    got, notes = read(sizes(path, 4036, 4000))
+    np.testing.assert_array_equal(got, want)
+    assert "promises 4,000 bytes of sound, the file holds 96,000" in notes[0]
+
+
+def test_odd_sizes_and_missing_pads(tmp_path):
+    path = write(tmp_path / "a.wav", "WAV", "PCM_16")
+    want, _ = read(path)
+    data = path.read_bytes()
+    for n, held in ((1, FRAMES), (2, FRAMES), (3, FRAMES)):
+        path.write_bytes(data + b"x" * n)
+        sizes(path, len(data) - 8 + n, 4 * FRAMES + n)
+        got, notes = read(path)
+        np.testing.assert_array_equal(got, want[:held])
+        assert any("ends within a sample" in note for note in notes), n
+    # Mono, 8 bits, odd, without its pad byte: at the end, and before another chunk.
+    for behind in (b"", b"LIST\4\0\0\0INFO", b"\0LIST\4\0\0\0INFO"):
+        soundfile.write(path, SOUND[:501, 0], RATE, subtype="PCM_U8")
+        raw = path.read_bytes()[: 44 + 501] + behind
+        path.write_bytes(raw[:4] + struct.pack("<I", len(raw) - 8) + raw[8:])
+        with AudioReader(path) as reader:
+            assert sum(map(len, reader.chunks(100))) == 501 and reader.notes == []
+
+
+def test_an_empty_wav_is_empty_whatever_lies_behind(tmp_path):
+    path = write(tmp_path / "a.wav", "WAV", "PCM_16", SOUND[:0])
+    data = path.read_bytes()
+    for behind in (b"", b"LIST\4\0\0\0INFO"):
+        path.write_bytes(data + behind)
+        got, _ = read(path)
+        assert len(got) == 0
+    path.write_bytes(data + bytes(range(32, 232)) * 4)  # sound all the same
+    assert len(read(path)[0]) == 200
+
+
+def test_big_files_without_a_size(tmp_path, monkeypatch):
+    """Holes make a file of 5 GB; its size does not fit its header."""
+    path = write(tmp_path / "a.wav", "WAV", "PCM_16", SOUND[:100])
+    sizes(path, 0, 0)
+    with path.open("r+b") as file:
+        file.truncate(5_000_000_044)
+    with AudioReader(path) as reader:
+        assert reader.info.frames == 1_250_000_000
+    sizes(path, 705032740, 705032704)  # 5 GB counted in 32 bits
+    with AudioReader(path) as reader:
+        assert reader.info.frames == 1_250_000_000
+
+
+@pytest.mark.parametrize("size", [0, 2**64 - 1, 24, 2**63])
+def test_w64_and_rf64_sizes(tmp_path, size):
+    want, _ = read(write(tmp_path / "a.wav", "WAV", "PCM_16"))
+    path = write(tmp_path / "a.w64", "W64", "PCM_16")
+    got, notes = read(sizes(path, None, size, width="Q", head=16))
+    np.testing.assert_array_equal(got, want)
+    assert len(notes) == 1
+    path = write(tmp_path / "a.rf64", "RF64", "PCM_16")
+    at = path.read_bytes().find(b"ds64") + 16
+    raw = bytearray(path.read_bytes())
+    raw[at : at + 8] = struct.pack("<Q", 0 if size == 24 else size)
+    path.write_bytes(raw)
+    got, notes = read(path)
+    np.testing.assert_array_equal(got, want)
+    assert len(notes) == 1
+
+
+def test_aiff_au_and_caf_sizes(tmp_path):
+    want, _ = read(write(tmp_path / "a.wav", "WAV", "PCM_16"))
+    for name, container, where, width, head in (
+        ("a.aiff", "AIFF", b"SSND", "I", 4), ("a.au", "AU", b".snd", "I", 8),
+        ("a.caf", "CAF", b"data", "q", 4),
+    ):  # fmt: skip
+        path = write(tmp_path / name, container, "PCM_16")
+        got, notes = read(sizes(path, None, 0, where, ">", width, head))
+        np.testing.assert_array_equal(got, want, err_msg=name)
+        assert len(notes) == 1 and "the file's length counts" in notes[0]
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+@pytest.mark.parametrize("kind", ["wav", "w64", "aiff", "caf", "au", "flac", "ogg", "rf64"])
+def test_what_ffmpeg_streams(tmp_path, kind):
+    source = write(tmp_path / "in.wav", "WAV", "PCM_16")
+    options = ["-rf64", "always", "-f", "wav"] if kind == "rf64" else ["-f", kind]
+    command = ["ffmpeg", "-loglevel", "error", "-i", str(source), *options, "-"]
+    path = tmp_path / f"piped.{kind}"
+    path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    got, notes = read(path)
+    assert len(got) == FRAMES
+    if kind != "ogg":
+        np.testing.assert_array_equal(got, read(source)[0])
+    assert (len(notes) == 1) == (kind not in ("ogg", "au", "caf")), notes
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_flac_of_unknown_length(tmp_path, subtype):
+    path = write(tmp_path / "a.flac", "FLAC", subtype)
+    want, _ = read(path)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    got, notes = read(path)
+    np.testing.assert_array_equal(got, want)
+    assert notes == ["streamed: the header does not know the length; it is 24,000 samples"]
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(AudioFileError, match="truncated: the header does not know the length"):
+        read(path)
+    got, _ = read(path, allow_truncated=True)
+    assert 0.4 * FRAMES < len(got) < 0.6 * FRAMES
+    np.testing.assert_array_equal(got, want[: len(got)])
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_all_links_of_a_chain(tmp_path, subtype):
+    parts = [SOUND[:9000], SOUND[9000:17000], SOUND[17000:]]
+    paths = [
+        write(tmp_path / f"{k}.ogg", "OGG", subtype, part) for k, part in enumerate(parts)
+    ]
+    chain = tmp_path / "chain.ogg"
+    chain.write_bytes(b"".join(path.read_bytes() for path in paths))
+    got, notes = read(chain)
+    np.testing.assert_array_equal(got, np.concatenate([read(path)[0] for path in paths]))
+    assert notes == ["is a chain of 3 streams; all are read"]
+    other = tmp_path / "other.ogg"
+    soundfile.write(other, SOUND[:, 0], 8000, format="OGG", subtype=subtype)
+    chain.write_bytes(paths[0].read_bytes() + other.read_bytes())
+    with pytest.raises(AudioFileError, match="chain of streams of different kind"):
+        read(chain)
+    chain.write_bytes(paths[0].read_bytes() + paths[1].read_bytes()[:-500])
+    with pytest.raises(AudioFileError, match="truncated"):
+        read(chain)
+
+
+def test_files_joined_end_to_end(tmp_path):
+    for name, container, subtype in (("a.flac", "FLAC", "PCM_16"), ("a.wav", "WAV", "PCM_16")):
+        path = write(tmp_path / name, container, subtype)
+        path.write_bytes(path.read_bytes() * 2)
+        with pytest.raises(AudioFileError, match="joined in it"):
+            read(path)
+    path = write(tmp_path / "a.mp3", "MP3", "MPEG_LAYER_III")
+    path.write_bytes(path.read_bytes() * 2)
+    got, notes = read(path)
+    assert len(got) > 1.9 * FRAMES and "the file's length counts" in notes[0]
+
+
+def without_count(path):
+    """An MP3 without the frame that tells how many there are."""
+    from realtime.files.mp3 import _Frame
+
+    data = path.read_bytes()
+    path.write_bytes(data[_Frame(data[:4]).size :])
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_mp3_without_a_count_is_read_to_its_end(tmp_path, mode):
+    sound = SOUND * np.linspace(0, 1, FRAMES)[:, None]  # the bitrate goes up
+    path = write(tmp_path / "a.mp3", "MP3", "MPEG_LAYER_III", sound, bitrate_mode=mode)
+    assert len(read(path)[0]) == FRAMES
+    without_count(path)
+    got, notes = read(path)
+    assert notes == [] and FRAMES < len(got) < FRAMES + 3000 and len(got) % 576 == 0
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(AudioFileError, match="truncated: its last frame ends"):
+        read(path)
+
+
+def test_tags_behind_the_sound_are_no_sound(tmp_path):
+    tag = b"TAG" + bytes(125)
+    for name, container, subtype in (("a.wav", "WAV", "PCM_16"), ("a.flac", "FLAC", "PCM_16"),
+                                     ("a.mp3", "MP3", "MPEG_LAYER_III")):  # fmt: skip
+        path = write(tmp_path / name, container, subtype)
+        path.write_bytes(path.read_bytes() + tag)
+        got, notes = read(path)
+        assert len(got) == FRAMES and notes == [], name
+
+
+def test_oggs_checksum(tmp_path):
+    data = write(tmp_path / "a.ogg", "OGG", "VORBIS").read_bytes()
+    size = 27 + data[26] + sum(data[27 : 27 + data[26]])
+    page = data[:size]
+    assert crc(page[:22] + bytes(4) + page[26:]) == struct.unpack("<I", page[22:26])[0]
