@@ -10,6 +10,8 @@ _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 _BEHIND = (b"LIST", b"list", b"bext", b"iXML", b"id3 ", b"ID3 ", b"cue ", b"smpl", b"_PMX", b"PEAK",
            b"axml", b"inst", b"JUNK", b"NAME", b"ANNO", b"MARK")  # fmt: skip
+_SUBTYPES = {(1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32",
+             (3, 32): "FLOAT", (3, 64): "DOUBLE", (6, 8): "ALAW", (7, 8): "ULAW"}  # fmt: skip
 _PLAIN = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: frames of one width
 
 
@@ -123,13 +125,7 @@ def _wave(file, size, layout, first, kind):
     if at is None:
         return found
     by_name = {chunk.name: chunk for chunk in reversed(before)}
-    code, width = 0, 1
-    if b"fmt " in by_name:
-        fmt = read_at(file, by_name[b"fmt "].start, 40)
-        code, width = struct.unpack(layout.order + "H10xH", fmt[:14])
-        if code == 0xFFFE and len(fmt) >= 26:
-            code = struct.unpack(layout.order + "H", fmt[24:26])[0]
-    width = max(1, width) if code in _PLAIN else 1
+    raw, width = _format(file, layout, by_name.get(b"fmt "))
     ds64 = by_name.get(b"ds64") if kind == "rf64" else None
     if ds64 is not None and promised == 0xFFFFFFFF:
         promised = struct.unpack("<Q", read_at(file, ds64.start + 8, 8))[0]
@@ -144,9 +140,27 @@ def _wave(file, size, layout, first, kind):
         _patch_whole(found, layout, kind, size, held, width, ds64)
         if ds64 is None and kind == "rf64":
             found.patches[0] = b"RIFF"
+        if ds64 is None and held > 0xFFFFFFFF and not layout.wide and raw is not None:
+            found.patches, found.raw, found.links = {}, raw, [(start, start + held)]
     elif not layout.wide:
         _whole_size(file, size, layout, found, kind, ds64)
     return found
+
+
+def _format(file, layout, chunk):
+    """How the samples are coded, for libsndfile (None for compressed ones), and a frame's width."""
+    fmt = read_at(file, chunk.start, 40) if chunk is not None else b""
+    if len(fmt) < 16:
+        return None, 1
+    code, channels, rate, _, width, bits = struct.unpack(layout.order + "HHIIHH", fmt[:16])
+    if code == 0xFFFE and len(fmt) >= 26:
+        code = struct.unpack(layout.order + "H", fmt[24:26])[0]
+    subtype = _SUBTYPES.get((code, bits))
+    if subtype is None:
+        return None, max(1, width) if code in _PLAIN else 1
+    endian = "LITTLE" if layout.order == "<" else "BIG"
+    return {"format": "RAW", "subtype": subtype, "samplerate": rate, "channels": channels,
+            "endian": endian}, max(1, width)  # fmt: skip
 
 
 def _patch_whole(found, layout, kind, size, held, width, ds64):
@@ -172,7 +186,7 @@ def _whole_size(file, size, layout, found, kind, ds64):
         found.patches[4] = struct.pack(layout.order + "I", min(size - 8, 0xFFFFFFFF))
 
 
-def _judge(file, size, layout, found, start, promised, unknown, width):
+def _judge(file, size, layout, found, start, promised, unknown, width, lead=0):
     """Bytes of sound there really are; says what is wrong and collects the chunks behind."""
     there = size - start
     if 0 <= promised <= there:
@@ -181,7 +195,7 @@ def _judge(file, size, layout, found, start, promised, unknown, width):
             found.chunks += [Chunk(b"data", start, promised), *behind]
             if any(chunk.name in (b"RIFF", b"FORM", b"riff") for chunk in behind):
                 found.refused = "several files are joined in it; take them apart first"
-            if promised % width:
+            if max(0, promised - lead) % width:
                 found.notes.append("the sound ends within a sample; that one is left out")
             return promised
     short = promised - there
@@ -234,7 +248,8 @@ def _aiff(file, size, compressed):
                          b"in24", b"in32", b"ulaw", b"alaw", b"ULAW", b"ALAW")  # fmt: skip
         width = max(1, channels * ((bits + 7) // 8)) if plain else 1
     # Eight bytes of offset and block size lie before the sound.
-    held = _judge(file, size, layout, found, start, promised, layout.is_unknown(promised), width)
+    held = _judge(file, size, layout, found, start, promised, layout.is_unknown(promised), width,
+                  lead=8)  # fmt: skip
     if held != promised:
         where, data = layout.size_field(at, held)
         found.patches[where] = data

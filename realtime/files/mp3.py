@@ -55,7 +55,6 @@ def examine(file, size, head):
     count = _walk(file, first, end, frame, found)
     if told is None:
         # Without a count libsndfile goes by an estimate, and stops there.
-        found.frames = count * frame.samples
         found.prefix = _count_frame(lead[:4], frame, count, end - first)
     elif told[1:3] != (count - 1, end - first):
         at, frames, length = told

@@ -104,7 +104,7 @@ class AudioReader:
         """The streams that follow one another, each a view; None for the file as it is."""
         found = self.structure
         size = os.fstat(self._raw.fileno()).st_size
-        if len(found.links) > 1:
+        if len(found.links) > 1 or found.raw is not None:
             return [(start, end) for start, end in found.links]
         return [(0, size)] if found.patches or found.prefix else [None]
 
@@ -116,10 +116,13 @@ class AudioReader:
             self._view = View(self._raw, *part, found.patches, found.prefix)
         try:
             # As bytes: a name need not be text.
-            return soundfile.SoundFile(self._view or os.fsencode(self.path))
+            more = self.structure.raw or {}
+            return soundfile.SoundFile(self._view or os.fsencode(self.path), **more)
         except (soundfile.LibsndfileError, TypeError) as error:
             self._raise_failure()
             reason = str(getattr(error, "error_string", error)).rstrip(".")
+            if self.structure.cut:
+                reason = "cut off before the first sound"
             raise AudioFileError(f"{self.path}: not a readable audio file ({reason})") from None
 
     def _raise_failure(self):
@@ -150,8 +153,9 @@ class AudioReader:
             self.notes.append(f"is a chain of {len(self._parts)} streams; all are read")
         self._told_by_libsndfile(sound.extra_info)
         return AudioInfo(
-            sound.samplerate, sound.channels, None if unknown else frames, sound.format,
-            sound.subtype, sound.endian, found.bitrate_bps, found.constant_bitrate,
+            sound.samplerate, sound.channels, None if unknown else frames,
+            "WAV" if found.raw is not None else sound.format, sound.subtype, sound.endian,
+            found.bitrate_bps, found.constant_bitrate,
         )  # fmt: skip
 
     def _checked(self, sound):

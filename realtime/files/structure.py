@@ -27,6 +27,9 @@ class Structure:
         Samples a channel, where the structure tells.
     prefix : bytes
         Bytes to read before the file's first.
+    raw : dict or None
+        Where the sound lies and how it is coded, where no header could say so: `links` has the
+        place, this what libsndfile needs.
     cut : str or None
         What shows that the end is missing.
     refused : str or None
@@ -44,6 +47,7 @@ class Structure:
     links: list = field(default_factory=list)
     frames: int | None = None
     prefix: bytes = b""
+    raw: dict | None = None
     cut: str | None = None
     refused: str | None = None
     notes: list = field(default_factory=list)

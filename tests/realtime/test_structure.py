@@ -42,9 +42,9 @@ def read(path, **more):
 def test_a_cut_off_file_is_refused_or_read_as_far_as_it_goes(
     tmp_path, name, container, subtype, share
 ):
-    path = write(tmp_path / name, container, subtype)
+    path = write(tmp_path / name, container, subtype, np.tile(SOUND, (4, 1)))
     whole, notes = read(path)
-    assert len(whole) == FRAMES and notes == []
+    assert len(whole) == 4 * FRAMES and notes == []
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(AudioFileError, match=r"truncated: .*--allow-truncated") as error:
@@ -52,7 +52,8 @@ def test_a_cut_off_file_is_refused_or_read_as_far_as_it_goes(
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     part, notes = read(path, allow_truncated=True)
     # A page of Opus holds a second, and the encoder may look ahead.
-    assert share * FRAMES - 1.2 * RATE < len(part) < FRAMES
+    share *= 4
+    assert share * FRAMES - 1.2 * RATE < len(part) < 4 * FRAMES
     assert len(notes) == 1 and re.search("^truncated: .*read as far as it goes$", notes[0])
     if subtype not in ("VORBIS", "OPUS", "MPEG_LAYER_III"):
         assert len(part) > share * FRAMES - 4200
@@ -206,7 +207,7 @@ def test_flac_of_unknown_length(tmp_path, subtype):
     with pytest.raises(AudioFileError, match="truncated: the header does not know the length"):
         read(path)
     got, _ = read(path, allow_truncated=True)
-    assert 0.4 * FRAMES < len(got) < 0.6 * FRAMES
+    assert 0.5 * FRAMES - 4200 < len(got) < 0.6 * FRAMES
     np.testing.assert_array_equal(got, want[: len(got)])
 
 
@@ -258,7 +259,7 @@ def test_mp3_without_a_count_is_read_to_its_end(tmp_path, mode):
     assert len(read(path)[0]) == FRAMES
     without_count(path)
     got, notes = read(path)
-    assert notes == [] and FRAMES < len(got) < FRAMES + 3000 and len(got) % 576 == 0
+    assert notes == [] and FRAMES < len(got) < FRAMES + 3000
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(AudioFileError, match="truncated: its last frame ends"):
         read(path)
