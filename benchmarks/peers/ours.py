@@ -9,8 +9,8 @@ from benchmarks.peers.base import Answer, System, processor_time
 from benchmarks.quality.decisions import Decisions, Rule
 from gate.decision import ClassicRule
 from gate.errors import ConfigError
-from gate.settings import LEARNED, GateSettings
-from realtime.engine import open_detector, open_gate
+from gate.settings import FILE, LEARNED, GateSettings
+from realtime.engine import open_detector, open_file_gate, open_gate
 
 _PIECE_S = 10.0
 
@@ -33,28 +33,32 @@ class OurGate(System):
     def __post_init__(self):
         if self.gate.mode != "gate" or self.gate.key_listen:
             raise ConfigError("mode=duck and key_listen have no gain curve of a gate to measure")
-        self.range_db, self.latency_ms = self.gate.range_db, self.gate.lookahead_ms
+        self.range_db = self.gate.range_db
+        self.latency_ms = 0.0 if self.in_hindsight else self.gate.lookahead_ms
         self._detector = open_detector(self.model, self.profile)
+
+    @property
+    def in_hindsight(self):
+        """Whether recordings are read back from their end."""
+        return self.gate.lookahead_ms == FILE
 
     def run(self, hearing):
         """Gate a row of ones keyed by the recording: what comes out is the gain."""
         rate, audio = hearing.sample_rate, hearing.audio
-        gate = open_gate(self.gate, sample_rate=rate, model=self._detector)
+        gate = open_file_gate(self.gate, sample_rate=rate, model=self._detector)
         rows = []
         gate.on_hop = lambda lane, m: rows.append(
             (m.time_s, m.presence, m.key_level_dbfs, m.attack_ms, m.hold_ms, m.release_ms)
         )
-        delay = gate.latency_samples
-        key = np.concatenate([audio, np.zeros(delay, np.float32)])
         piece = round(_PIECE_S * rate)
-        gains = [
-            gate.process_many(np.ones((len(part), 1), np.float32), key=part)[:, 0]
-            for part in (key[i : i + piece] for i in range(0, len(key), piece))
-        ]
+        parts = (audio[begin : begin + piece] for begin in range(0, len(audio), piece))
+        gains = [gate.feed(np.ones((len(part), 1), np.float32), part)[:, 0] for part in parts]
+        gains.append(gate.finish()[:, 0])
         table = np.array(rows, dtype=np.float64).reshape(-1, 6)
         score = table[:, 2] if self.model is None else table[:, 1]
-        decisions = Decisions(table[:, 0] - delay / rate, score, table[:, 2], table[:, 3:] * 1e-3)
-        return Answer(np.concatenate(gains)[delay:], decisions)
+        known = table[:, 0] - gate.latency_samples / rate
+        decisions = Decisions(known, score, table[:, 2], table[:, 3:] * 1e-3)
+        return Answer(np.concatenate(gains), decisions)
 
     @property
     def timed(self):
@@ -118,28 +122,27 @@ def parse_variant(text, gate):
 
 
 def our_systems(gate, model, profile=None, variants=()):
-    """The gate as set, with 20 ms of lookahead where it has none, and its variants.
+    """The gate as set; with lookahead where it has none, with one ear; and its variants.
 
     `variants` are texts for `parse_variant`.
     """
     detector = open_detector(model, profile)
     size, version = _size_and_name(detector)
-    settings = _describe(gate)
-    result = [
-        OurGate("this gate", settings, gate=gate, model=detector, version=version, size_bytes=size)
-    ]
+
+    def system(name, settings, detector=detector, note=""):
+        return OurGate(
+            name, _describe(settings) + note, gate=settings, model=detector, version=version,
+            size_bytes=size,
+        )  # fmt: skip
+
+    result = [system("this gate", gate)]
     if gate.lookahead_ms == 0.0:
-        ahead = replace(gate, lookahead_ms=20.0)
-        result.append(
-            OurGate("this gate, 20 ms ahead", _describe(ahead), gate=ahead, model=detector,
-                    version=version, size_bytes=size)
-        )  # fmt: skip
-    for text in variants:
-        name, changed = parse_variant(text, gate)
-        result.append(
-            OurGate(name, _describe(changed), gate=changed, model=detector, version=version,
-                    size_bytes=size)
-        )  # fmt: skip
+        result.append(system("this gate, 20 ms ahead", replace(gate, lookahead_ms=20.0)))
+        result.append(system("this gate, files", replace(gate, lookahead_ms=FILE)))
+    if detector.info.ears and not profile:
+        deaf = open_detector(model, ears=())
+        result.append(system("this gate, one ear", gate, deaf, ", no second ear"))
+    result += [system(*parse_variant(text, gate)) for text in variants]
     return result
 
 
