@@ -27,7 +27,9 @@ COMMANDS = {
 }
 """Subcommand -> (module, one-line help)."""
 
-_EXTRA_PACKAGES = {"torch", "onnx", "scipy", "librosa", "sklearn", "matplotlib", "tqdm"}
+_EXTRA_PACKAGES = {
+    "torch", "onnx", "scipy", "librosa", "sklearn", "matplotlib", "tqdm", "google", "google_crc32c",
+}  # fmt: skip
 
 
 def build_parser(chosen=None):

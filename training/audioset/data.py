@@ -2,11 +2,11 @@
 
 import csv
 import difflib
+import functools
 import hashlib
 import json
 import os
 import re
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -59,7 +59,23 @@ class ClipSet:
         return ClipSet(*(np.concatenate(list(pair)) for pair in pairs))
 
 
-def _parse_shards(paths, n_classes):
+def load_shards(folder, n_classes=527):
+    """Read a folder of shards, in file-name order.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds ``*.tfrecord``.
+    n_classes : int
+        Length of a label row.
+
+    Returns
+    -------
+    clips : ClipSet
+    """
+    paths = sorted(Path(folder).glob("*.tfrecord"))
+    if not paths:
+        raise ConfigError(f"data={folder} must hold .tfrecord files")
     records = read_records(paths)
     embeddings = np.zeros((len(records), N_ROWS, N_DIMS), dtype=np.uint8)
     lengths = np.zeros(len(records), dtype=np.int64)
@@ -72,47 +88,16 @@ def _parse_shards(paths, n_classes):
             rows = [step[0] for step in lists["audio_embedding"]]
             labels[i, context["labels"]] = True
         except (KeyError, IndexError, AttributeError, UnicodeDecodeError) as error:
-            names = f"{paths[0]} .. {paths[-1]}"
-            raise RecordError(f"{names}: record {i} is not an AudioSet embedding clip") from error
+            raise RecordError(f"{folder}: record {i} is not an AudioSet embedding clip") from error
         if not 1 <= len(rows) <= N_ROWS or any(len(row) != N_DIMS for row in rows):
             raise RecordError(f"clip {video_id}: expected 1 to {N_ROWS} rows of {N_DIMS} bytes")
         embeddings[i, : len(rows)] = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, N_DIMS)
         lengths[i] = len(rows)
         video_ids.append(video_id)
-    return embeddings, lengths, labels, np.array(video_ids, dtype="U16")
+    return ClipSet(embeddings, lengths, labels, np.array(video_ids, dtype="U16"))
 
 
-def load_shards(folder, n_classes=527, n_workers=None):
-    """Read a folder of shards, in file-name order.
-
-    Parameters
-    ----------
-    folder : path-like
-        Holds ``*.tfrecord``.
-    n_classes : int
-        Length of a label row.
-    n_workers : int or None
-        Processes; None for one a core, at most four. 1 reads in this process.
-
-    Returns
-    -------
-    clips : ClipSet
-    """
-    paths = sorted(Path(folder).glob("*.tfrecord"))
-    if not paths:
-        raise ConfigError(f"data={folder} must hold .tfrecord files")
-    n_workers = n_workers or min(4, os.cpu_count() or 1)
-    size = 256
-    batches = [paths[i : i + size] for i in range(0, len(paths), size)]
-    if n_workers == 1 or len(batches) == 1:
-        parts = [_parse_shards(batch, n_classes) for batch in batches]
-    else:
-        with ProcessPoolExecutor(n_workers) as pool:
-            parts = list(pool.map(_parse_shards, batches, [n_classes] * len(batches)))
-    return ClipSet(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def load_part(data, part, cache=None, n_workers=None):
+def load_part(data, part, cache=None):
     """One part of the data set, from the cache when it is of these very files.
 
     Parameters
@@ -122,8 +107,6 @@ def load_part(data, part, cache=None, n_workers=None):
     part : {"bal_train", "eval"}
     cache : path-like or None
         Folder for the arrays; None reads the shards every time.
-    n_workers : int or None
-        As in `load_shards`.
 
     Returns
     -------
@@ -137,7 +120,7 @@ def load_part(data, part, cache=None, n_workers=None):
         )
     n_classes = len(ClassList.load(data).names)
     if cache is None:
-        return load_shards(folder, n_classes, n_workers)
+        return load_shards(folder, n_classes)
     listing = sorted(
         (e.name, e.stat().st_size, e.stat().st_mtime_ns)
         for e in os.scandir(folder)
@@ -146,7 +129,7 @@ def load_part(data, part, cache=None, n_workers=None):
     key = hashlib.sha256(repr((_CACHE_VERSION, n_classes, listing)).encode()).hexdigest()[:16]
     path = Path(cache) / f"{part}-{key}.npz"
     if not path.exists():
-        clips = load_shards(folder, n_classes, n_workers)
+        clips = load_shards(folder, n_classes)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
         np.savez(
@@ -157,6 +140,12 @@ def load_part(data, part, cache=None, n_workers=None):
             video_ids=clips.video_ids,
         )
         os.replace(partial, path)
+    return _read_arrays(path, n_classes)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_arrays(path, n_classes):
+    # Both parts stay in memory: a process runs many rows of a table.
     with np.load(path, allow_pickle=False) as arrays:
         labels = np.unpackbits(arrays["labels"], axis=1, count=n_classes).astype(bool)
         return ClipSet(arrays["embeddings"], arrays["lengths"], labels, arrays["video_ids"])
