@@ -43,9 +43,10 @@ def add_parser(subparsers):
                         help=f"checkpoints, cache and curves ({DEFAULT_RUN})")  # fmt: skip
     parser.add_argument("--cache", metavar="DIR", help="decoded audio (RUN/cache)")
     parser.add_argument("--minutes", type=float, default=60.0, help="of training (60)")
-    parser.add_argument("--batch-size", type=int, default=96, help="items of 8 s (96)")
+    parser.add_argument("--batch-size", type=int, default=48, help="items of 8 s (48)")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its peak (0.002)")
-    parser.add_argument("--start", metavar="FILE", help="checkpoint whose weights to start from")
+    parser.add_argument("--start", metavar="FILE",
+                        help="checkpoint or detector (.onnx) to go on from")  # fmt: skip
     parser.add_argument("--of", nargs="+", metavar="FILE",
                         help="checkpoints whose mean `average` puts into RUN")  # fmt: skip
     parser.add_argument("--everything", action="store_true",

@@ -73,9 +73,9 @@ class Mixing:
             self.n_noises, held_out or self.held_out,
         )  # fmt: skip
 
-    def __call__(self):
-        """A mixer of the train split."""
+    def __call__(self, n_made=0):
+        """A mixer of the train split, whose items are others for every `n_made` before them."""
         from training.voice.mixer import MixSettings, VoiceMixer
 
         settings = MixSettings(n_hops=self.n_hops, snr_db=self.snr_db)
-        return VoiceMixer(self.library(), settings, [self.seed, 1], self.ears())
+        return VoiceMixer(self.library(), settings, [self.seed, 1, n_made], self.ears())

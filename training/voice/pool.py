@@ -138,7 +138,7 @@ class ItemPool:
 def _fill(make_mixer, folder, n_hops, capacity, n_ears, stop, niceness, limit):
     os.nice(niceness)
     pool = ItemPool(folder, n_hops, capacity, n_ears)
-    mixer = make_mixer()
+    mixer = make_mixer(pool.made)
     names = {"speakers": mixer.library.speaker_names, "events": mixer.library.event_names}
     (pool.folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
     while not stop.is_set() and (limit is None or pool.made < limit):
@@ -152,7 +152,8 @@ class PoolFiller:
     Parameters
     ----------
     make_mixer : callable
-        Makes the mixer, in the other process; must be picklable.
+        Makes the mixer, in the other process, from the number of items made so far; must be
+        picklable.
     pool : ItemPool
     niceness : int
         Of the process.

@@ -63,7 +63,7 @@ class Recipe:
     training : TrainSettings
     network : VoiceSettings
     start : path-like or None
-        Checkpoint whose weights to start from.
+        Checkpoint or detector (``NAME.onnx``) whose weights to start from.
     pool : int
         Items kept on disk.
     look_mixtures, dev_mixtures : int
@@ -127,7 +127,8 @@ def train(recipe, on_step=None):
     if recipe.teacher is not None and not (cache / "teachers.npz").is_file():
         ask_teachers(corpus, cache / "teachers.npz", recipe.teacher)
     pool = recipe.open_pool()
-    pool.clear()
+    if not recipe.checkpoint.is_file():
+        pool.clear()
     with PoolFiller(mixing, pool) as filler:
         few = 15 if recipe.speechless is None else recipe.speechless
         dev = hear_dev(recipe.data, mixing, recipe.look_mixtures, few, mixing.seed + 99)

@@ -64,7 +64,7 @@ class TrainSettings:
     """
 
     minutes: float = 60.0
-    batch_size: int = 96
+    batch_size: int = 48
     learning_rate: float = 2e-3
     warmup_share: float = 0.05
     weight_decay: float = 0.01
@@ -72,8 +72,8 @@ class TrainSettings:
     average_decay: float = 0.997
     unwanted_weight: float = 1.5
     confident_weight: float = 2.0
-    decided_weight: float = 0.5
-    openings_weight: float = 3.0
+    decided_weight: float = 1.0
+    openings_weight: float = 20.0
     open_cost: tuple = (1.0, 4.0)
     shut_cost: tuple = (1.5, 6.0)
     silence_share: float = 0.2
