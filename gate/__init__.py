@@ -16,12 +16,13 @@ The files, in the order in which sound goes through them:
       decision.py      the rules behind that, and one copy of them for whole recordings
       envelope.py      the gain of every sample
     listen.py          hear the key instead
+    hindsight.py       the same for recordings, decided from their end
 
 Beside the path:
 
     settings.py        everything a user can set; checks.py: what a value must be
     units.py           decibels, times, samples
-    meters.py          what a gate shows and counts
+    meters.py          what a gate shows and counts; threshold_hint.py: which threshold would do
     errors.py          what it raises
     metrics.py         the measures of a gate, by its decisions (FEC, MSC, OVER, NDS ...)
     signal_metrics.py  and by what it did to the sound (the gated-signal loss)

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gate.decision import ClassicRule
+from gate.decision import ClassicRule, EvidenceRule
 from gate.errors import ConfigError
 from gate.features import MelSettings
+
+Samples = NDArray[np.float32]
 
 
 class Detection(NamedTuple):
@@ -71,7 +74,7 @@ class DetectorInfo:
     sha256: str = ""
     metadata: dict = field(default_factory=dict)
 
-    def target_columns(self, target):
+    def target_columns(self, target: str) -> list[int]:
         """Columns of `Detection.presence` that count as `target`.
 
         Raises
@@ -85,7 +88,13 @@ class DetectorInfo:
             raise ConfigError(f"target={target!r} is unknown to detector {self.name!r}: {known}")
         return [self.classes.index(name) for name in names]
 
-    def rule(self, target, classic=False, threshold=None, hysteresis=None):
+    def rule(
+        self,
+        target: str,
+        classic: bool = False,
+        threshold: float | None = None,
+        hysteresis: float | None = None,
+    ) -> EvidenceRule | ClassicRule:
         """How presence of `target` decides.
 
         Parameters
@@ -115,7 +124,7 @@ class Detector(Protocol):
 
     info: DetectorInfo
 
-    def process(self, features, ears=None) -> Detection:
+    def process(self, features: Samples) -> Detection:
         """Classify the next hops.
 
         Parameters

@@ -138,13 +138,13 @@ class FileGate(GateProcessor):
         hop = self.sample_rate * frontend.mel.hop_length / frontend.mel.sample_rate
         return round(hop + _AHEAD_SECONDS * self.sample_rate) + frontend.latency_samples
 
-    def feed(self, audio, key=None):
+    def feed(self, audio, key_input=None):
         """Take the next stretch of a recording.
 
         Parameters
         ----------
         audio : ndarray, shape (n, channels), float32
-        key : ndarray, shape (n,) or (n, k), optional
+        key_input : ndarray, shape (n,) or (n, k), optional
             External key input.
 
         Returns
@@ -154,9 +154,9 @@ class FileGate(GateProcessor):
         """
         self._taken += len(audio)
         if not self._whole:
-            return self._cut(self.process_many(audio, key))
+            return self._cut(self.process_many(audio, key_input))
         audio = self._checked(audio, self.channels)
-        self._hear(self._keys(audio, key))
+        self._hear(self._keys(audio, key_input))
         self._audio = np.concatenate([self._audio, audio])
         return self._decided()
 

@@ -2,15 +2,18 @@
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gate.delay import DelayLine
+from gate.detector import Detector, Samples
+from gate.ears import Ear
 from gate.errors import ConfigError
 from gate.lane import Lane
 from gate.linked import weighted_sum
 from gate.listen import KeyListen
-from gate.meters import Counters
+from gate.meters import Counters, Meters
 from gate.settings import FILE, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
@@ -59,7 +62,18 @@ class GateProcessor:
 
     _takes_file = False
 
-    def __init__(self, settings=None, *, sample_rate, channels=1, detector, ears=None):
+    on_hop: Callable[[int, Meters], None] | None
+    on_gains: Callable[[int, Samples], None] | None
+
+    def __init__(
+        self,
+        settings: GateSettings | None = None,
+        *,
+        sample_rate: int,
+        channels: int = 1,
+        detector: Detector,
+        ears: Sequence[Ear] | None = None,
+    ) -> None:
         check_format(sample_rate, channels)
         self._settings = settings or GateSettings()
         self._check_lookahead(self._settings)
@@ -82,11 +96,11 @@ class GateProcessor:
             ms_to_samples(RANGES["lookahead_ms"][1], sample_rate),
             self._delay_of(self._settings),
         )
-        self._listeners = None
+        self._listeners: list[KeyListen] | None = None
         self._fade_step = 1.0 / max(1, round(_LISTEN_FADE_SECONDS * sample_rate))
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget all sound and all counts; settings stay."""
         for name, value in vars(Counters()).items():
             setattr(self.counters, name, value)
@@ -109,12 +123,12 @@ class GateProcessor:
         return ms_to_samples(settings.lookahead_ms, self.sample_rate)
 
     @property
-    def settings(self):
+    def settings(self) -> GateSettings:
         """The settings in force."""
         return self._settings
 
     @settings.setter
-    def settings(self, settings):
+    def settings(self, settings: GateSettings) -> None:
         self._check_lookahead(settings)
         self._detector.info.target_columns(settings.target)  # refuses before anything changes
         if settings.stereo_link != self._settings.stereo_link and self.channels > 1:
@@ -125,7 +139,7 @@ class GateProcessor:
         self._settings = settings
 
     @property
-    def detector(self):
+    def detector(self) -> Detector:
         """The detector; assignable between blocks.
 
         The new one starts from its initial state. The gain and the settings go on.
@@ -133,10 +147,10 @@ class GateProcessor:
         return self._detector
 
     @detector.setter
-    def detector(self, detector):
+    def detector(self, detector: Detector) -> None:
         self.take_detector(detector)
 
-    def take_detector(self, detector, ears=None):
+    def take_detector(self, detector: Detector, ears: Sequence[Ear] | None = None) -> None:
         """Assign `detector`, with other ears where they are given; between blocks.
 
         Without, the ears in use go on; names that are not among them stay silent.
@@ -175,22 +189,22 @@ class GateProcessor:
         self._listeners = None
 
     @property
-    def latency_samples(self):
+    def latency_samples(self) -> int:
         """Delay of the audio path in samples."""
         return self._delay.latency_samples
 
     @property
-    def presence_threshold(self):
+    def presence_threshold(self) -> float:
         """The presence threshold in force, set or learned."""
         return self._lanes[0].presence_threshold
 
     @property
-    def ears_heard(self):
+    def ears_heard(self) -> tuple[str, ...]:
         """Names of the second ears that are heard, a tuple."""
         return self._lanes[0].ears.heard
 
     @property
-    def ears_silent(self):
+    def ears_silent(self) -> dict[str, str]:
         """Why the others are not heard: name to reason, a dict."""
         ears = self._lanes[0].ears
         why = getattr(self._detector, "ears_silent", {})
@@ -202,28 +216,30 @@ class GateProcessor:
         }
 
     @property
-    def meters(self):
+    def meters(self) -> Meters:
         """`Meters` of the last hop; of the lane with the highest gain where there are several."""
         return max((lane.meters for lane in self._lanes), key=lambda m: m.gain_db)
 
     @property
-    def lane_meters(self):
+    def lane_meters(self) -> tuple[Meters, ...]:
         """`Meters` of every lane, a tuple."""
         return tuple(lane.meters for lane in self._lanes)
 
     @property
-    def lanes(self):
+    def lanes(self) -> list[Lane]:
         """The lanes, for benchmarks and the whole-file path."""
         return self._lanes
 
-    def process(self, block, key=None, out=None):
+    def process(
+        self, block: Samples, key_input: Samples | None = None, out: Samples | None = None
+    ) -> Samples:
         """Gate a block.
 
         Parameters
         ----------
         block : ndarray, shape (n, channels) or (n,) for one channel, float32
             Any n from 0 on. Not changed.
-        key : ndarray, shape (n,) or (n, k), optional
+        key_input : ndarray, shape (n,) or (n, k), optional
             External key input; without it the block is its own key.
         out : ndarray like block, optional
             Where to put the result.
@@ -241,7 +257,7 @@ class GateProcessor:
         audio = self._checked(np.asarray(block)[:, None] if flat else block, self.channels)
         n = len(audio)
         result = np.empty((n, self.channels), np.float32) if out is None else out.reshape(n, -1)
-        keys = self._keys(audio, key)
+        keys = self._keys(audio, key_input)
         delayed = self._delay.process(audio)
         lanes = self._lanes
         done = 0
@@ -268,7 +284,7 @@ class GateProcessor:
                         self._report(index, lane)
         return result[:, 0] if flat and out is None else (result if out is None else out)
 
-    def process_many(self, audio, key=None):
+    def process_many(self, audio: Samples, key_input: Samples | None = None) -> Samples:
         """Gate a long stretch at once, vectorised over hops: the way for files.
 
         The state is the one of `process`: calls may be mixed. The result equals the stream's
@@ -278,7 +294,7 @@ class GateProcessor:
         ----------
         audio : ndarray, shape (n, channels), float32
             Some seconds at a time keep the memory small.
-        key : ndarray, shape (n,) or (n, k), optional
+        key_input : ndarray, shape (n,) or (n, k), optional
             External key input.
 
         Returns
@@ -286,9 +302,9 @@ class GateProcessor:
         ndarray, shape (n, channels), float32
         """
         if self._settings.key_listen or self._listen_mix > 0.0:
-            return self.process(audio, key)
+            return self.process(audio, key_input)
         audio = self._checked(audio, self.channels)
-        keys = self._keys(audio, key)
+        keys = self._keys(audio, key_input)
         result = np.empty_like(audio)
         delayed = self._delay.process(audio)
         for index, lane in enumerate(self._lanes):
@@ -320,13 +336,16 @@ class GateProcessor:
             block = np.where(bad, np.float32(0.0), block)
         return block
 
-    def _keys(self, audio, key):
+    def _keys(self, audio, key_input):
         """One key a lane: (n,), or (n, channels) where several are heard as one."""
-        if key is not None:
-            key = self._checked(np.asarray(key)[:, None] if np.ndim(key) == 1 else key, None)
-            if len(key) != len(audio):
-                raise ConfigError(f"key of {len(key)} samples must be as long as the block")
-        source = audio if key is None else key
+        source = audio
+        if key_input is not None:
+            key_input = np.asarray(key_input)
+            source = self._checked(key_input[:, None] if key_input.ndim == 1 else key_input, None)
+            if len(source) != len(audio):
+                raise ConfigError(
+                    f"key_input of {len(source)} samples must be as long as the block"
+                )
         if not self._linked and source.shape[1] == self.channels:
             return [source[:, i] for i in range(self.channels)]
         return [source[:, 0] if source.shape[1] == 1 else source] * len(self._lanes)

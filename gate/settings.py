@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from gate import checks
 from gate.errors import ConfigError
@@ -115,7 +116,7 @@ class GateSettings:
         object.__setattr__(self, "key", _key(self.key))
 
     @classmethod
-    def from_mapping(cls, mapping, where="gate"):
+    def from_mapping(cls, mapping: Mapping[str, Any], where: str = "gate") -> "GateSettings":
         """Settings from a mapping such as the ``gate`` section of a configuration file.
 
         Parameters
@@ -132,12 +133,12 @@ class GateSettings:
         """
         return cls().with_changes(mapping, where)
 
-    def with_changes(self, mapping, where="gate"):
+    def with_changes(self, mapping: Mapping[str, Any], where: str = "gate") -> "GateSettings":
         """A copy with the mapping's values; checks as `from_mapping` does."""
         checks.keys(mapping, [f.name for f in fields(self)], where)
         return replace(self, **mapping)
 
-    def to_mapping(self):
+    def to_mapping(self) -> dict[str, Any]:
         """Plain names and values, ready for YAML."""
         return asdict(self)
 
@@ -162,7 +163,7 @@ def _key(value):
     return value
 
 
-def check_format(sample_rate, channels):
+def check_format(sample_rate: int, channels: int) -> None:
     """Raise `ConfigError` for a stream format that the gate does not take."""
     checks.whole("sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE, " Hz")
     checks.whole("channels", channels, 1, MAX_CHANNELS)

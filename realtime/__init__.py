@@ -3,6 +3,11 @@
 `open_gate` is the way in for every program that wants a gate.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from realtime.engine import open_gate
+
 __all__ = ["open_gate"]
 
 

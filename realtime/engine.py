@@ -1,15 +1,26 @@
 """`open_gate`: a ready gate from settings, a detector and perhaps a profile."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from gate.detector import Detector
 from gate.errors import ModelError
 from gate.hindsight import FileGate
 from gate.processor import GateProcessor
+from gate.settings import GateSettings
 from realtime.models import find_model
+
+Model = str | Path | Detector | None
 
 NO_MODEL = "none"
 """Name of no detector, in configurations and on command lines: a plain level gate."""
 
 
-def open_detector(model="voice", profile=None, ears=None):
+def open_detector(
+    model: Model = "voice",
+    profile: str | Path | None = None,
+    ears: Sequence[str] | None = None,
+) -> Detector:
     """A detector by name or path, with a taught profile around it where one is given.
 
     Parameters
@@ -64,8 +75,14 @@ def _with_ears(detector, wanted):
 
 
 def open_file_gate(
-    settings=None, *, sample_rate, channels=1, model="voice", profile=None, ears=None
-):
+    settings: GateSettings | None = None,
+    *,
+    sample_rate: int,
+    channels: int = 1,
+    model: Model = "voice",
+    profile: str | Path | None = None,
+    ears: Sequence[str] | None = None,
+) -> FileGate:
     """Open a gate for recordings: `open_gate` whose settings may say ``lookahead_ms: file``.
 
     Returns
@@ -85,7 +102,15 @@ def open_file_gate(
     return FileGate(settings, sample_rate=sample_rate, channels=channels, detector=detector)
 
 
-def open_gate(settings=None, *, sample_rate, channels=1, model="voice", profile=None, ears=None):
+def open_gate(
+    settings: GateSettings | None = None,
+    *,
+    sample_rate: int,
+    channels: int = 1,
+    model: Model = "voice",
+    profile: str | Path | None = None,
+    ears: Sequence[str] | None = None,
+) -> GateProcessor:
     """Open a streaming gate.
 
     Parameters

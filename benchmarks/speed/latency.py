@@ -239,7 +239,7 @@ def onset_latency(config, sample_rate, recordings):
     for samples, rate, segments in recordings:
         sound = resample(samples, rate, sample_rate)
         gate = _gate(config, sample_rate)
-        gain = gate.process_many(np.ones((len(sound), 1), np.float32), key=sound)[:, 0]
+        gain = gate.process_many(np.ones((len(sound), 1), np.float32), key_input=sound)[:, 0]
         opened = open_segments(gain, sample_rate, config.gate.range_db)
         total = total + measure(segments, opened, len(sound) / sample_rate)
     return total

@@ -239,5 +239,5 @@ def _anywhere(config):
 
 def _absolute(job):
     """The job as another machine, or another working folder, can find it."""
-    paths = {name: getattr(job, name) for name in ("source", "output", "labels", "key")}
+    paths = {name: getattr(job, name) for name in ("source", "output", "labels", "key_input")}
     return replace(job, **{name: path and path.absolute() for name, path in paths.items()})

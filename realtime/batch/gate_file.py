@@ -31,7 +31,7 @@ class BatchJob:
         Write ``OUTPUT.trace.csv``, ``OUTPUT.png``.
     labels : Path or None
         Label file for the measures of the report.
-    key : Path or None
+    key_input : Path or None
         External key input: a file of the same sample rate.
     allow_truncated, overwrite : bool
         Take cut-off inputs; replace outputs that exist.
@@ -48,7 +48,7 @@ class BatchJob:
     trace: bool = False
     plot: bool = False
     labels: Path | None = None
-    key: Path | None = None
+    key_input: Path | None = None
     allow_truncated: bool = False
     overwrite: bool = False
     quality: float | None = None
@@ -111,7 +111,7 @@ def gate_file(job, config, progress=None, detailed=False):
             profile=config.engine.profile,
             ears=config.engine.ears,
         )
-        key = stack.enter_context(_Key(job, info)) if job.key is not None else None
+        key = stack.enter_context(_Key(job, info)) if job.key_input is not None else None
         summary = Summary(info, config.gate) if detailed else None
         listeners = [summary.hop] if detailed else []
         trace = plot = None
@@ -189,7 +189,7 @@ def check_outputs(job):
     ------
     AudioFileError
     """
-    inputs = [None if job.piped_in else job.source, job.key, job.labels]
+    inputs = [None if job.piped_in else job.source, job.key_input, job.labels]
     inputs = [path for path in inputs if path is not None]
     rules = OutputRules(inputs, job.overwrite)
     for path in job.outputs:
@@ -242,13 +242,13 @@ class _Key:
     """
 
     def __init__(self, job, info):
-        self._file = AudioReader(job.key, job.allow_truncated)
+        self._file = AudioReader(job.key_input, job.allow_truncated)
         found = self._file.info
         if found.sample_rate != info.sample_rate:
             self._file.close()
             raise AudioFileError(
-                f"{job.key}: sample_rate={found.sample_rate} must be that of {job.source.name}, "
-                f"{info.sample_rate}"
+                f"{job.key_input}: sample_rate={found.sample_rate} must be that of "
+                f"{job.source.name}, {info.sample_rate}"
             )
         self._chunks = self._file.chunks(max(4096, int(_CHUNK_SECONDS * info.sample_rate)))
         self._held = np.zeros((0, found.channels), np.float32)

@@ -85,7 +85,7 @@ def _job(args, source, target, **more):
         trace=args.trace,
         plot=args.plot,
         labels=Path(args.labels) if args.labels else None,
-        key=Path(args.key_input) if args.key_input else None,
+        key_input=Path(args.key_input) if args.key_input else None,
         allow_truncated=args.allow_truncated,
         overwrite=args.overwrite,
         quality=args.quality,

@@ -30,7 +30,7 @@ def settings_hash(config, job):
         "gate": config.gate.to_mapping(),
         "model": None if model == NO_MODEL else digest(find_model(model)),
         "profile": digest(config.engine.profile),
-        "key": digest(job.key),
+        "key": digest(job.key_input),
         "beside": [job.trace, job.plot, job.allow_truncated],
     }
     return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()

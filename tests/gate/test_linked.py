@@ -25,7 +25,7 @@ def heard(audio, **changes):
     """Gain curve and key level a hop of a linked gate over (n, channels)."""
     processor, levels = gate(audio.shape[1], **changes), []
     processor.on_hop = lambda lane, meters: levels.append(meters.key_level_dbfs)
-    out = [processor.process(np.ones_like(part), key=part)[:, 0]
+    out = [processor.process(np.ones_like(part), key_input=part)[:, 0]
            for part in np.array_split(audio, len(audio) // 100)]  # fmt: skip
     return np.concatenate(out), np.array(levels)
 
@@ -127,15 +127,15 @@ def test_an_external_key_of_several_channels_and_a_change_of_their_number():
     audio = np.ones((RATE // 2, 1), np.float32)
     part = SPEECH[: RATE // 2]
     turned = np.stack([part, -part], axis=1)
-    alone = gate(1).process(audio, key=part)
-    mixed = processor.process(audio, key=turned)
+    alone = gate(1).process(audio, key_input=part)
+    mixed = processor.process(audio, key_input=turned)
     assert np.mean((alone > 0.5) != (mixed > 0.5)) < 2e-3
     # From two channels to one and to three, in the middle of a hop: it goes on.
     processor.reset()
     three = np.stack([part, -part, part], axis=1)
-    out = [processor.process(audio[:10007], key=turned[:10007]),
-           processor.process(audio[10007:15013], key=part[10007:15013]),
-           processor.process(audio[15013:], key=three[15013:])]  # fmt: skip
+    out = [processor.process(audio[:10007], key_input=turned[:10007]),
+           processor.process(audio[10007:15013], key_input=part[10007:15013]),
+           processor.process(audio[15013:], key_input=three[15013:])]  # fmt: skip
     assert np.mean((np.concatenate(out) > 0.5) != (alone > 0.5)) < 0.02
 
 

@@ -249,7 +249,7 @@ def test_fails_open_and_recovers(nan, many):
     processor = gate(detector=FailingDetector(100, 104, nan=nan))
     ones = np.ones_like(hiss)
     if many:
-        curve = processor.process_many(ones, key=hiss)[:, 0]
+        curve = processor.process_many(ones, key_input=hiss)[:, 0]
     else:
         curve = in_blocks(processor, ones, (100,), key=hiss)[:, 0]
     assert curve[rate // 2] < 0.01
@@ -409,8 +409,8 @@ def test_formats_out_of_range_are_refused(rate, channels, message):
 def test_blocks_of_the_wrong_shape_are_refused():
     with pytest.raises(ConfigError, match="block of shape"):
         gate(channels=2).process(np.zeros((100, 1), np.float32))
-    with pytest.raises(ConfigError, match="key of 50 samples"):
-        gate().process(np.zeros((100, 1), np.float32), key=np.zeros(50, np.float32))
+    with pytest.raises(ConfigError, match="key_input of 50 samples"):
+        gate().process(np.zeros((100, 1), np.float32), key_input=np.zeros(50, np.float32))
 
 
 # The decision by evidence, through the whole gate.
@@ -678,5 +678,5 @@ def test_integer_samples_are_refused_with_the_factor(kind, factor):
             call(block)
         assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match="int16"):
-        gate().process(np.zeros((100, 1), np.float32), key=np.zeros(100, np.int16))
+        gate().process(np.zeros((100, 1), np.float32), key_input=np.zeros(100, np.int16))
     assert gate().process(np.zeros((100, 1))).dtype == np.float32

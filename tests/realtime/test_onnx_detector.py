@@ -151,7 +151,7 @@ def test_the_sample_talk_is_gated_as_it_should_be():
     from realtime.models import sample_path
 
     audio, rate = soundfile.read(sample_path(), dtype="float32", always_2d=True)
-    curve = open_gate(sample_rate=rate).process_many(np.ones_like(audio), key=audio)[:, 0]
+    curve = open_gate(sample_rate=rate).process_many(np.ones_like(audio), key_input=audio)[:, 0]
     is_open = curve > 10 ** (-30 / 20)
 
     def share(start, end):
