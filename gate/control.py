@@ -5,7 +5,7 @@ The rules themselves and their copy for whole recordings are in `gate.decision`.
 
 from enum import IntEnum
 
-from gate.decision import ClassicRule, presence_logit
+from gate.decision import LOUD_HOLD_HOPS, ClassicRule, presence_logit
 from gate.units import MIN_DBFS
 
 _MAX_LAG = 64
@@ -128,11 +128,11 @@ class Control:
 
     Notes
     -----
-    State: whether the gate is open, the evidence, the levels of the last `lag` hops, and until
-    which sample the gate is held (classic). The end of a hold is a *running maximum* over the
-    hops on which the condition held, so that a lower threshold, whose condition holds on a
-    superset of the hops, never shuts the gate earlier. Latency: `lag` hops, which the lookahead
-    makes up for.
+    State: whether the gate is open, the evidence, the levels of the last `lag` hops, how long
+    it is loud yet, and until which sample the gate is held (classic). The end of a hold is a
+    *running maximum* over the hops on which the condition held, so that a lower threshold, whose
+    condition holds on a superset of the hops, never shuts the gate earlier. Latency: `lag` hops,
+    which the lookahead makes up for.
     """
 
     latency_samples = 0
@@ -163,6 +163,7 @@ class Control:
         """Shut, nothing held."""
         self.is_open = False
         self.open_until = 0
+        self._loud_left = 0  # hops for which an open gate stays loud
         self.reason = Reason.BELOW_THRESHOLD
         self._levels[:] = [MIN_DBFS] * self._lag
         if self.evidence is not None:
@@ -192,7 +193,9 @@ class Control:
         if lag:
             key_level_dbfs = self._loudest(key_level_dbfs)
         present = evidence.present(lag)
-        loud = key_level_dbfs > (self._stay_db if self.is_open else self._open_db)
+        stays = key_level_dbfs > self._stay_db or self._loud_left > 0
+        self._loud_left = LOUD_HOLD_HOPS if key_level_dbfs > self._stay_db else self._loud_left - 1
+        loud = stays if self.is_open else key_level_dbfs > self._open_db
         self.is_open = loud and present
         if self.is_open:
             self.open_until = until  # so that a change to the classic rule goes on from here

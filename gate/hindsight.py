@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gate.control import Evidence, Reason
-from gate.decision import FILE_LOUD_HOPS
+from gate.decision import FILE_LOUD_HOPS, LOUD_HOLD_HOPS
 from gate.processor import GateProcessor
 from gate.settings import FILE
 from gate.units import MIN_DBFS
@@ -51,6 +51,7 @@ class Hindsight:
         self._hops = []  # (key level, whether it sounds, meter) of the hops without verdict
         self._present = []  # of the first of them
         self._is_open = False
+        self._loud_left = 0
 
     def push(self, key_level_dbfs, presence):
         """Take the next hop; both None where nothing is known of it."""
@@ -81,7 +82,9 @@ class Hindsight:
         for hop in range(max(ready, 0)):
             present = self._present[hop]
             loudest = max(levels[hop : hop + FILE_LOUD_HOPS + 1])
-            loud = loudest > (self._stay_db if self._is_open else self._open_db)
+            stays = loudest > self._stay_db or self._loud_left > 0
+            self._loud_left = LOUD_HOLD_HOPS if loudest > self._stay_db else self._loud_left - 1
+            loud = stays if self._is_open else loudest > self._open_db
             _, sounding, meter = self._hops[hop]
             self._is_open = loud and present
             if self._is_open:

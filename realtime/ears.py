@@ -18,10 +18,9 @@ import numpy as np
 from gate.errors import ModelError
 from realtime.onnx_bytes import read_weights
 from realtime.onnx_session import open_session
-from realtime.silero_graph import CHUNK, CONTEXT, frame_index, silero_model
+from realtime.silero_graph import CHUNK, CONTEXT, magnitudes, silero_model
 
 _CHUNKS_A_PASS = 32  # of the many-hop path: its working set stays in the cache
-_INDEX = frame_index()
 
 
 @dataclass(frozen=True)
@@ -168,22 +167,22 @@ class SileroEar:
 
         n = self.channels
         self._window = np.zeros((n, CONTEXT + CHUNK), np.float32)
-        self._frames = np.zeros((n, *_INDEX.shape), np.float32)
+        self._magnitude = np.zeros((n, 4, 129), np.float32)
         self._states = [[np.zeros((1, n, 128), np.float32) for _ in "hc"] for _ in range(2)]
         self._logit = np.zeros((n, 1), np.float32)
         value = ort.OrtValue.ortvalue_from_numpy  # shares the array's memory on the CPU
-        frames, logit = value(self._frames), value(self._logit)
+        magnitude, logit = value(self._magnitude), value(self._logit)
         states = [[value(array) for array in pair] for pair in self._states]
         self._bindings = []
         for turn in range(2):
             binding = self._net.io_binding()
-            binding.bind_ortvalue_input("frames", frames)
+            binding.bind_ortvalue_input("magnitude", magnitude)
             binding.bind_ortvalue_output("logit", logit)
             for name, before, after in zip("hc", states[turn], states[1 - turn], strict=True):
                 binding.bind_ortvalue_input(name, before)
                 binding.bind_ortvalue_output(f"{name}_out", after)
             self._bindings.append(binding)
-        self._values = (frames, logit, states)  # the bindings do not keep them alive
+        self._values = (magnitude, logit, states)  # the bindings do not keep them alive
         self._turn = 0
 
     def reset(self, channel=None):
@@ -195,11 +194,12 @@ class SileroEar:
                 array[:, rows] = 0.0
         if channel is None:
             self._fill = 0
-            self._level = np.zeros(self.channels)
-            self._weight = np.zeros(self.channels)
+            self._levels = [0.0] * self.channels
+            self._weights = [0.0] * self.channels
             self._said = np.zeros(self.channels, np.float32)
         else:
-            self._level[rows] = self._weight[rows] = self._said[rows] = 0.0
+            self._levels[channel] = self._weights[channel] = 0.0
+            self._said[channel] = 0.0
 
     def fork(self):
         """Another ear on the same network with a copy of the present state."""
@@ -209,7 +209,7 @@ class SileroEar:
         other._window[...] = self._window
         for mine, its in zip(self._states[self._turn], other._states[0], strict=True):
             its[...] = mine
-        other._level, other._weight = self._level.copy(), self._weight.copy()
+        other._levels, other._weights = list(self._levels), list(self._weights)
         other._said = self._said.copy()
         return other
 
@@ -230,20 +230,22 @@ class SileroEar:
         return float(self._said[0]) if self.channels == 1 else self._said
 
     def _hear_chunk(self):
-        np.take(self._window, _INDEX, axis=1, out=self._frames, mode="clip")
-        new = self._window[:, CONTEXT:].astype(np.float64)
-        self._frames *= self._gains(np.einsum("cn,cn->c", new, new) / CHUNK)[:, None, None]
+        gains = [
+            self._gain(channel, square)
+            for channel, square in enumerate(_mean_squares(self._window).tolist())
+        ]
+        gains = np.array(gains, np.float32)[:, None, None]
+        np.multiply(magnitudes(self._window), gains, out=self._magnitude)
         self._net.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
         self._said = self._say(self._logit[:, 0])
 
-    def _gains(self, mean_square):
-        """Gains (C,) of the next chunk of every channel."""
+    def _gain(self, channel, mean_square):
+        """Gain of a channel's next chunk."""
         keep = self._keep
-        self._level = keep * self._level + (1.0 - keep) * mean_square
-        self._weight = keep * self._weight + (1.0 - keep)
-        level = np.maximum(self._level / self._weight, mean_square / 10.0)
-        return (self._target / np.sqrt(level + 1e-9)).astype(np.float32)
+        level = self._levels[channel] = keep * self._levels[channel] + (1.0 - keep) * mean_square
+        weight = self._weights[channel] = keep * self._weights[channel] + (1.0 - keep)
+        return self._target / math.sqrt(max(level / weight, mean_square / 10.0) + 1e-9)
 
     def _say(self, logit):
         clip = np.float32(self.spec.clip)
@@ -272,12 +274,17 @@ class SileroEar:
         logits = np.empty(n_chunks, np.float32)
         for begin in range(0, n_chunks, _CHUNKS_A_PASS):
             part = windows[begin : min(begin + _CHUNKS_A_PASS, n_chunks)]
-            new = part[:, CONTEXT:].astype(np.float64)
-            squares = np.einsum("cn,cn->c", new, new) / CHUNK
-            gains = np.concatenate([self._gains(squares[k : k + 1]) for k in range(len(part))])
-            frames = part[:, _INDEX] * gains[:, None, None]
-            logit, h, c = self._net.run(None, {"frames": frames, "h": h, "c": c})
+            gains = [self._gain(0, square) for square in _mean_squares(part).tolist()]
+            magnitude = magnitudes(part)
+            magnitude *= np.array(gains, np.float32)[:, None, None]
+            logit, h, c = self._net.run(None, {"magnitude": magnitude, "h": h, "c": c})
             logits[begin : begin + len(part)] = logit[:, 0]
         for state, now in zip(self._states[self._turn], (h, c), strict=True):
             state[...] = now
         return self._say(logits)
+
+
+def _mean_squares(windows):
+    """Of the new samples of each window (N, 576), (N,) float64."""
+    new = windows[:, CONTEXT:].astype(np.float64)
+    return np.einsum("nt,nt->n", new, new) / CHUNK

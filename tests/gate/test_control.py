@@ -133,6 +133,17 @@ def test_rules_out_of_range_are_refused(values, message):
         EvidenceRule(**values)
 
 
+def test_a_closure_inside_a_word_does_not_shut_the_gate():
+    """50 ms below the threshold are bridged, more are not; a shut gate is not opened by them."""
+    rule, sure = EvidenceRule(0.5, 1.0, 1.0), [0.99] * 12
+    for closure, shut in ((5, 0), (6, 1), (9, 4)):
+        levels = [-50.0] + [-90.0] * closure + [-50.0] * (11 - closure)
+        opened = run(Control(-60.0, 6.0, rule), levels, sure)
+        assert opened.count(0) == shut
+    late = run(Control(-60.0, 6.0, rule), [-50.0, -90.0, -90.0], [0.01, 0.99, 0.99])
+    assert late == [0, 0, 0]
+
+
 def test_a_missed_hop_keeps_the_lag_and_the_evidence():
     rule = EvidenceRule(0.5, 2.0, 3.0)
     control = Control(-60.0, 6.0, rule, lag=2)
