@@ -179,6 +179,8 @@ def _main(args, argv):
     from benchmarks.tables import write_section
 
     config = config_from_args(args)
+    if config.engine.auto_threshold:
+        raise ConfigError("threshold_db=auto is for gate-live and gate-batch")
     args.data = getattr(args, "data", None) or config.data.voice
     command = _repeatable(argv)
     progress = _Progress(args.quiet)

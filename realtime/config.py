@@ -8,6 +8,9 @@ from gate.settings import GateSettings
 from realtime.live.settings import LiveSettings, OscSettings
 from realtime.text_files import TextError, parse_yaml, read_utf8
 
+AUTO = "auto"
+"""Value of `threshold_db` in files and flags: taken from the sound."""
+
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -23,12 +26,16 @@ class EngineSettings:
         Second ears to listen with, of those that the detector names; None: all.
     block_size : int
         Samples a block, 1..65536.
+    auto_threshold : bool
+        Take `threshold_db` from the sound: of a file, or the first ten seconds of the target live.
+        ``gate: {threshold_db: auto}`` says the same.
     """
 
     model: str = "voice"
     profile: str | None = None
     ears: list | None = None
     block_size: int = 100
+    auto_threshold: bool = False
 
     def __post_init__(self):
         checks.text("model", self.model, "a name or a path")
@@ -39,6 +46,7 @@ class EngineSettings:
         ):
             raise ConfigError(f"ears={self.ears!r} must be a list of names, or null for all")
         checks.whole("block_size", self.block_size, 1, 65536)
+        checks.switch("auto_threshold", self.auto_threshold)
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,7 @@ def parse_config(text, where):
     config = Config()
     try:
         checks.keys(tree, list(SECTIONS), "configuration")
+        tree = _without_auto(tree)
         for name, section in tree.items():
             section = {} if section is None else section
             kind = SECTIONS[name]
@@ -117,3 +126,15 @@ def parse_config(text, where):
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return config
+
+
+def _without_auto(tree):
+    """The tree with ``threshold_db: auto`` as a setting of the engine."""
+    gate, engine = tree.get("gate"), tree.get("engine")
+    if not isinstance(gate, dict) or gate.get("threshold_db") != AUTO:
+        return tree
+    gate = {name: value for name, value in gate.items() if name != "threshold_db"}
+    engine = {} if engine is None else engine
+    if isinstance(engine, dict):
+        engine = {**engine, "auto_threshold": True}
+    return {**tree, "gate": gate, "engine": engine}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from gate.errors import ConfigError, GateError
 from gate.key import KeyBand
 from gate.settings import CHOICES, FILE, LEARNED, RANGES
-from realtime.config import load_config
+from realtime.config import AUTO, load_config
 from realtime.interrupt import Interrupts
 from realtime.outputs import discard_partials, printable, why
 
@@ -41,7 +41,7 @@ def add_gate_options(parser):
     group.add_argument("--profile", metavar="FILE", help="profile made by gate-learn")
     group.add_argument("--target", metavar="NAME", help="what is wanted: speech, voice, ...")
     numbers = {
-        "threshold_db": "dBFS the key level must exceed to open",
+        "threshold_db": "dBFS the key level must exceed to open; auto takes it from the sound",
         "range_db": "gain of the closed gate in dB",
         "hysteresis_db": "dB below the threshold down to which it stays open",
         "lookahead_ms": "delay of the audio in ms, to open before the sound; for files also file",
@@ -49,7 +49,7 @@ def add_gate_options(parser):
     for name, what in numbers.items():
         low, high = RANGES[name]
         text = f"{what}, {low:g} to {high:g}"
-        kind = _number_or_file if name == "lookahead_ms" else float
+        kind = _KINDS.get(name, float)
         unit = name.rsplit("_")[-1].upper()
         group.add_argument(_flag(name), type=kind, metavar=unit, help=text)
     learnable = {
@@ -85,8 +85,13 @@ def config_from_args(args):
     """
     config = load_config(args.config)
     names = [*RANGES, "key", "target", *CHOICES, "key_listen", "bypass"]
+    automatic = getattr(args, "threshold_db", None) == AUTO
+    if automatic:
+        args.threshold_db = None
     changes = {n: getattr(args, n) for n in names if getattr(args, n, None) is not None}
     engine = {n: getattr(args, n) for n in ("model", "profile") if getattr(args, n, None)}
+    if automatic or "threshold_db" in changes:
+        engine["auto_threshold"] = automatic
     return replace(
         config,
         gate=config.gate.with_changes(changes),
@@ -171,6 +176,18 @@ def _number_or_learned(text):
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number or 'learned'") from None
+
+
+def _number_or_auto(text):
+    if text == AUTO:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number or 'auto'") from None
+
+
+_KINDS = {"lookahead_ms": _number_or_file, "threshold_db": _number_or_auto}
 
 
 def _key(text):

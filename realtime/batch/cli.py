@@ -78,11 +78,13 @@ def main(argv=None):
 def _main(args):
     from realtime.batch.cluster import check_backend
     from realtime.batch.plan import make_plan
+    from realtime.batch.threshold import check_auto
     from realtime.engine import open_detector
 
     checks.whole("jobs", args.jobs, 1, 64)
     check_backend(args.backend, args.scheduler)
     config = config_from_args(args)
+    check_auto(config)
     # What is wrong with the detector is wrong with every file: find out first.
     detector = open_detector(config.engine.model, config.engine.profile)
     detector.info.target_columns(config.gate.target)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import AudioFileError
-from realtime.batch.report import Summary, counts
-from realtime.batch.trace import TraceWriter
-from realtime.engine import open_gate
+from realtime.batch.observers import Observers
+from realtime.batch.threshold import threshold_of_file
+from realtime.engine import open_file_gate
 from realtime.files import AudioInfo, AudioReader, AudioWriter
 from realtime.files.formats import converted
 from realtime.files.pipes import PipeReader, PipeWriter
@@ -103,44 +103,55 @@ def gate_file(job, config, progress=None, detailed=False):
         reader = stack.enter_context(_open_reader(job))
         info = reader.info
         labels = _labels(job, info, reader.notes)
-        processor = open_gate(
-            config.gate,
+        gate, remark = _open_gate(job, config, info)
+        if remark:
+            reader.notes.append(remark)
+        key = stack.enter_context(_Key(job, info)) if job.key_input is not None else None
+        writer, finish = _open_writer(job, reader)
+        stack.enter_context(writer)
+        watch = Observers(stack, job, config, gate, info, detailed)
+        _stream(gate, reader, writer, key, watch, progress)
+        report = watch.report(reader.info_read, labels)
+        report["notes"] = reader.notes + watch.notes()
+        watch.save_plot()
+        writer.commit(finish)
+        watch.commit_trace()
+    return report
+
+
+def _open_gate(job, config, info):
+    """A gate for this file, and a line about the threshold that was taken from it, or None."""
+
+    def opened(settings):
+        return open_file_gate(
+            settings,
             sample_rate=info.sample_rate,
             channels=info.channels,
             model=config.engine.model,
             profile=config.engine.profile,
             ears=config.engine.ears,
         )
-        key = stack.enter_context(_Key(job, info)) if job.key_input is not None else None
-        summary = Summary(info, config.gate) if detailed else None
-        listeners = [summary.hop] if detailed else []
-        trace = plot = None
-        writer, finish = _open_writer(job, reader)
-        stack.enter_context(writer)
-        if job.trace:
-            trace = stack.enter_context(TraceWriter(job.trace_path, len(processor.lanes)))
-            listeners.append(trace)
-        if job.plot:
-            from realtime.batch.plot import PlotData
 
-            plot = PlotData(info)
-            listeners.append(plot.hop)
-        if summary is not None:
-            processor.on_gains = summary.gains
-        if listeners:
-            processor.on_hop = lambda lane, meters: [f(lane, meters) for f in listeners]
-        _stream(processor, reader, writer, key, summary, plot, progress)
-        info = reader.info_read
-        report = counts(processor, info)
-        if summary is not None:
-            report |= summary.finish(processor, info, labels)
-        report["notes"] = reader.notes
-        if plot is not None:
-            plot.save(job.plot_path, config.gate, processor, job.source.name)
-        writer.commit(finish)
-        if trace is not None:
-            trace.commit()
-    return report
+    if not config.engine.auto_threshold or job.piped_in:
+        return opened(config.gate), None
+    with ExitStack() as stack:
+        reader = stack.enter_context(_open_reader(job))
+        key = stack.enter_context(_Key(job, info)) if job.key_input is not None else None
+        chunks = reader.chunks(_chunk_samples(info))
+        threshold_db, remark = threshold_of_file(opened(_hearing(config.gate)), chunks, key)
+    settings = config.gate
+    if threshold_db is not None:
+        settings = settings.with_changes({"threshold_db": threshold_db})
+    return opened(settings), remark
+
+
+def _hearing(settings):
+    """Settings to listen with: nothing of the output is wanted."""
+    return settings.with_changes({"lookahead_ms": 0.0, "key_listen": False})
+
+
+def _chunk_samples(info):
+    return max(4096, int(_CHUNK_SECONDS * info.sample_rate))
 
 
 def _open_reader(job):
@@ -196,35 +207,21 @@ def check_outputs(job):
         rules.check(path)
 
 
-def _stream(processor, reader, writer, key, summary, plot, progress):
-    """Push the file through the gate; the lookahead is taken back so that nothing moves."""
+def _stream(gate, reader, writer, key, watch, progress):
+    """Push the file through the gate."""
     info = reader.info
-    chunk = max(4096, int(_CHUNK_SECONDS * info.sample_rate))
-    skip = processor.latency_samples
-    done = 0
 
     def put(gated):
-        nonlocal skip
-        drop = min(skip, len(gated))
-        skip -= drop
-        writer.write(gated[drop:])
-        if plot is not None:
-            plot.gated(gated[drop:])
+        writer.write(gated)
+        watch.gated(gated)
 
-    for audio in reader.chunks(chunk):
+    for audio in reader.chunks(_chunk_samples(info)):
         check_interrupt()
-        if summary is not None:
-            summary.audio(audio)
-        if plot is not None:
-            plot.dry(audio)
-        put(processor.process_many(audio, None if key is None else key.take(len(audio))))
-        done += len(audio)
+        watch.audio(audio)
+        put(gate.feed(audio, None if key is None else key.take(len(audio))))
         if progress is not None:
-            progress(done / info.sample_rate)
-    if processor.latency_samples and done:
-        tail = np.zeros((processor.latency_samples, info.channels), np.float32)
-        processor.on_hop = None
-        put(processor.process_many(tail))
+            progress(reader.frames_read / info.sample_rate)
+    put(gate.finish())
 
 
 class _Key:
@@ -250,7 +247,7 @@ class _Key:
                 f"{job.key_input}: sample_rate={found.sample_rate} must be that of "
                 f"{job.source.name}, {info.sample_rate}"
             )
-        self._chunks = self._file.chunks(max(4096, int(_CHUNK_SECONDS * info.sample_rate)))
+        self._chunks = self._file.chunks(_chunk_samples(info))
         self._held = np.zeros((0, found.channels), np.float32)
 
     def take(self, n):

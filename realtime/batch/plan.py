@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gate.errors import ConfigError
+from gate.settings import FILE
 from realtime.batch.gate_file import BatchJob
 from realtime.batch.resume import JOURNAL_NAME
 from realtime.engine import NO_MODEL
@@ -101,6 +102,8 @@ def _piped(args, config):
     for name in ("resume", "plot", *(("trace",) if piped_out else ())):
         if getattr(args, name):
             raise ConfigError(f"--{name} needs a file, not {PIPE}")
+    if piped_in and config.gate.lookahead_ms == FILE:
+        raise ConfigError(f"lookahead_ms={FILE} needs a file, not {PIPE}")
     if args.format and piped_out:
         raise ConfigError(f"format={args.format}: standard output is WAV, or --raw")
     raw = parse_raw(args.raw) if args.raw else None

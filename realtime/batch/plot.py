@@ -60,7 +60,8 @@ class PlotData:
         self._pool = max(1, math.ceil(hops / _COLUMNS))
         self._spectrum = np.full((math.ceil(hops / self._pool), 64), np.nan, np.float32)
         self._hops_seen = 0
-        names = ("time_s", "gain_db", "presence", "key_level_dbfs", "key_low_hz", "key_high_hz")
+        names = ("time_s", "gain_db", "presence", "key_level_dbfs", "key_low_hz", "key_high_hz",
+                 "evidence", "evidence_low", "evidence_high")  # fmt: skip
         self._hops = {name: array("f") for name in names}
 
     def dry(self, samples):
@@ -116,6 +117,7 @@ class PlotData:
         threshold = processor.presence_threshold
         presence.axhline(threshold, color="black", lw=0.8, ls="--")
         presence.set(ylabel="presence", ylim=(0, 1.02))
+        self._draw_evidence(presence, hops)
         level.plot(time, hops["key_level_dbfs"], color=_COLOURS["level"], linewidth=0.8)
         level.axhline(settings.threshold_db, color="black", lw=0.8, ls="--", label="threshold")
         level.set(ylabel="key level, dBFS", ylim=(max(-110, settings.threshold_db - 40), 0))
@@ -125,6 +127,18 @@ class PlotData:
         picture = io.BytesIO()
         figure.savefig(picture, dpi=110, format="png")
         write_bytes(path, picture.getvalue())
+
+    @staticmethod
+    def _draw_evidence(axes, hops):
+        """What has been heard for the target: above 0 it is present; on an axis of its own."""
+        low, high = hops["evidence_low"], hops["evidence_high"]
+        if not len(low) or not np.any(high > low):
+            return
+        beside = axes.twinx()
+        beside.plot(hops["time_s"], hops["evidence"], color=_COLOURS["gain"], linewidth=0.9)
+        beside.axhline(0.0, color=_COLOURS["gain"], lw=0.6, ls=":")
+        beside.set(ylabel="evidence, nats", ylim=(1.08 * low.min() - 0.1, 1.08 * high.max() + 0.1))
+        beside.yaxis.label.set_color(_COLOURS["gain"])
 
     def _draw_waveforms(self, axes):
         for name, data in (("dry", self._dry), ("gated", self._gated)):

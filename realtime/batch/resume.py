@@ -31,7 +31,8 @@ def settings_hash(config, job):
         "model": None if model == NO_MODEL else digest(find_model(model)),
         "profile": digest(config.engine.profile),
         "key": digest(job.key_input),
-        "beside": [job.trace, job.plot, job.allow_truncated],
+        "beside": [job.trace, job.plot, job.allow_truncated, job.quality],
+        "engine": [config.engine.auto_threshold, config.engine.ears],
     }
     return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
 

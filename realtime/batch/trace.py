@@ -5,10 +5,13 @@ import csv
 from realtime.outputs import Replacement
 
 COLUMNS = (
-    "time_s", "input_dbfs", "key_level_dbfs", "presence", "open", "gain_db",
+    "time_s", "input_dbfs", "key_level_dbfs", "presence", "evidence", "open", "gain_db",
     "attack_ms", "hold_ms", "release_ms", "key_low_hz", "key_high_hz", "reason",
 )  # fmt: skip
-_FORMATS = ("%.4f", "%.2f", "%.2f", "%.4f", "%d", "%.2f", "%.2f", "%.1f", "%.1f", "%.0f", "%.0f")
+_FORMATS = (
+    "%.4f", "%.2f", "%.2f", "%.4f", "%.3f", "%d", "%.2f",
+    "%.2f", "%.1f", "%.1f", "%.0f", "%.0f",
+)  # fmt: skip
 _ROW = ",".join(_FORMATS) + ",%s\n"
 
 

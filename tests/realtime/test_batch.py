@@ -173,7 +173,7 @@ USAGE = [
     (["{in}", "-o", ""], "output='' must be a folder or a file"),
     (["{in}", "{tmp}/other.wav", "-o", "{out}"], "is a file's name, but there are 2 inputs"),
     (["{in}", "-o", "{out}", "--labels", "{bad}"], "needs --report"),
-    (["{in}", "-o", "{out}", "--threshold-db", "loud"], "invalid float value: 'loud'"),
+    (["{in}", "-o", "{out}", "--threshold-db", "loud"], "'loud' must be a number or 'auto'"),
     (["{in}", "-o", "{out}", "--hold-ms", "long"], "'long' must be a number or 'learned'"),
     (["{in}", "-o", "{out}", "--key", "9-5"], "key.low_hz=9 must be below key.high_hz=5"),
     (["{in}", "-o", "{out}", "--mode", "shut"], "invalid choice: 'shut'"),
