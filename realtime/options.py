@@ -41,14 +41,14 @@ def add_gate_options(parser):
     group.add_argument("--profile", metavar="FILE", help="profile made by gate-learn")
     group.add_argument("--target", metavar="NAME", help="what is wanted: speech, voice, ...")
     numbers = {
-        "threshold_db": "dBFS the key level must exceed to open; auto takes it from the sound",
+        "threshold_db": "dBFS the key level must exceed to open",
         "range_db": "gain of the closed gate in dB",
         "hysteresis_db": "dB below the threshold down to which it stays open",
-        "lookahead_ms": "delay of the audio in ms, to open before the sound; for files also file",
+        "lookahead_ms": "delay of the audio in ms, to open before the sound",
     }
     for name, what in numbers.items():
         low, high = RANGES[name]
-        text = f"{what}, {low:g} to {high:g}"
+        text = f"{what}, {low:g} to {high:g}{_ALSO.get(name, '')}"
         kind = _KINDS.get(name, float)
         unit = name.rsplit("_")[-1].upper()
         group.add_argument(_flag(name), type=kind, metavar=unit, help=text)
@@ -187,6 +187,10 @@ def _number_or_auto(text):
         raise argparse.ArgumentTypeError(f"{text!r} must be a number or 'auto'") from None
 
 
+_ALSO = {
+    "lookahead_ms": ", or file: decided with all of it in view",
+    "threshold_db": ", or auto: taken from the sound",
+}
 _KINDS = {"lookahead_ms": _number_or_file, "threshold_db": _number_or_auto}
 
 

@@ -61,7 +61,7 @@ class Observers:
 
     def gated(self, samples):
         """Take the next gated samples; what was decided so far is looked at."""
-        if self._plot is not None:
+        if self._plot is not None and len(samples):
             self._plot.gated(samples)
         for observer in (self._hint, self._auto):
             if observer is not None:

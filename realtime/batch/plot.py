@@ -53,6 +53,8 @@ class PlotData:
             import matplotlib  # noqa: F401
         except ImportError:
             raise GateError('--plot needs matplotlib: pip install "exemplar-gate[plot]"') from None
+        if info.frames is None:
+            raise GateError("--plot needs sound whose length is known")
         self._info = info
         self._dry, self._gated = _Extremes(info.frames), _Extremes(info.frames)
         self._frontend = Frontend(info.sample_rate)
@@ -70,6 +72,7 @@ class PlotData:
         self._dry.add(samples)
         log_mel = self._frontend.process(samples).log_mel
         columns = (self._hops_seen + np.arange(len(log_mel))) // self._pool
+        columns = np.minimum(columns, len(self._spectrum) - 1)
         np.fmax.at(self._spectrum, columns, log_mel)
         self._hops_seen += len(log_mel)
 
