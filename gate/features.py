@@ -78,10 +78,18 @@ def mel_to_hz(mel):
     return 700.0 * np.expm1(np.asarray(mel, dtype=np.float64) / 1127.0)
 
 
+def _mel_edges(mel):
+    return np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2)
+
+
+def mel_edges_hz(mel=MelSettings()):
+    """Edges of the mel bands in Hz, shape (n_mels + 2,): band k reaches from edge k to k + 2."""
+    return mel_to_hz(_mel_edges(mel))
+
+
 def mel_centres_hz(mel=MelSettings()):
     """Centre frequencies of the mel bands in Hz, shape (n_mels,)."""
-    edges = np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2)
-    return mel_to_hz(edges[1:-1])
+    return mel_edges_hz(mel)[1:-1]
 
 
 def mel_filterbank(mel=MelSettings()):
@@ -91,7 +99,7 @@ def mel_filterbank(mel=MelSettings()):
     and the DC bin has no weight.
     """
     bins_mel = hz_to_mel(np.linspace(0.0, mel.sample_rate / 2, mel.n_bins))
-    edges = np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2)
+    edges = _mel_edges(mel)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (bins_mel - low) / (centre - low)
     falling = (high - bins_mel) / (high - centre)

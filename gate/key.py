@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gate.banded import BandedMatrix
-from gate.features import MelSettings, hz_to_mel, mel_centres_hz, mel_filterbank, mel_to_hz
+from gate.features import MelSettings, mel_centres_hz, mel_edges_hz, mel_filterbank
 from gate.units import mean_square_dbfs, power_to_dbfs
 
 
@@ -62,8 +62,7 @@ class KeyLevel:
         self.key = key
         self._partition = BandedMatrix(band_partition(mel))
         self._centres_hz = mel_centres_hz(mel)
-        edges = np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2)
-        self._edges_hz = mel_to_hz(edges)
+        self._edges_hz = mel_edges_hz(mel)
         bins_hz = np.linspace(0.0, mel.sample_rate / 2, mel.n_bins)
         if isinstance(key, KeyBand):
             spacing = mel.sample_rate / mel.n_fft

@@ -1,6 +1,6 @@
 """What a gate shows: the state of its last hop, and what it survived."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -76,3 +76,8 @@ class Counters:
     detector_failures: int = 0
     ear_failures: int = 0
     nonfinite_samples: int = 0
+
+    def reset(self):
+        """Back to nothing; whoever holds them sees it."""
+        for counter in fields(self):
+            setattr(self, counter.name, counter.default)

@@ -102,8 +102,7 @@ class GateProcessor:
 
     def reset(self) -> None:
         """Forget all sound and all counts; settings stay."""
-        for name, value in vars(Counters()).items():
-            setattr(self.counters, name, value)
+        self.counters.reset()
         if self._linked:
             del self._lanes[1:]
         for lane in self._lanes:

@@ -103,8 +103,7 @@ class GateBank:
 
     def reset(self):
         """Forget all sound and all counts; settings stay."""
-        for name, value in vars(Counters()).items():
-            setattr(self.counters, name, value)
+        self.counters.reset()
         for lane in self.lanes:
             lane.reset()
         self.detector.reset()

@@ -93,12 +93,29 @@ def test_the_player_loads_nothing_heavy(statement):
     assert out.stdout.strip() == "[]", out.stdout + out.stderr
 
 
-def test_only_the_gate_applies_a_gain():
-    """One code path: nothing outside `gate` builds lanes, but the bank of many microphones."""
-    for package in ("realtime", "training"):
+# Whoever else takes a piece of the path, and which: many microphones, what is shown of a decision,
+# and peers' decisions through our envelope.
+PIECES = {
+    "realtime/bank.py": {"gate.lane"},
+    "realtime/live/shared_state.py": {"gate.control"},
+    "realtime/live/marks.py": {"gate.control"},
+    "benchmarks/quality/decisions.py": {"gate.control", "gate.envelope"},
+}
+
+
+def test_only_the_gate_decides_and_applies_a_gain():
+    """One code path: nobody else builds lanes, decides by a threshold hop by hop, or smooths."""
+    for package in ("realtime", "training", "benchmarks"):
         for path in modules(package):
-            if path.name != "bank.py":
-                assert "gate.lane" not in set(imported(path)), path
+            name = path.relative_to(ROOT).as_posix()
+            taken = {"gate.lane", "gate.control", "gate.envelope"} & set(imported(path))
+            assert taken <= PIECES.get(name, set()), name
+            for loop in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(loop, ast.For | ast.While):
+                    words = {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(loop)}
+                    decides = any("hysteresis" in word for word in words)
+                    compares = any(isinstance(n, ast.Compare) for n in ast.walk(loop))
+                    assert not (decides and compares), f"{name}:{loop.lineno} looks like a gate"
 
 
 @pytest.mark.parametrize("command", ["batch", "learn", "live"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gate.decision import ClassicRule, classic_hops
-from gate.features import MelSettings, hz_to_mel, mel_to_hz
+from gate.features import mel_edges_hz
 from realtime.learn.gate_fit import GateFitter, band_power, fit_key, key_levels, threshold_levels
 from realtime.learn.medley import MedleyMaker, split_folds
 from realtime.learn.recording import HOP_S, OPEN, unpack_log_mel
@@ -70,8 +70,7 @@ def fit_key_and_classic(recordings, seed):
     best = min(found[:3], key=lambda f: f[0])
     _, _, start, fitter = found[3]
     fit, loss = fitter.search(start, ["presence_threshold", "attack_ms", "hold_ms", "release_ms"])
-    mel = MelSettings()
-    edges = mel_to_hz(np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2))
+    edges = mel_edges_hz()
     classic = {
         "threshold_db": round(fit.presence_threshold * _DB_SPAN - _DB_SPAN, 1),
         "hysteresis_db": _HYSTERESIS_DB,

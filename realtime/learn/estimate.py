@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gate.metrics import measure, roc_auc, segments_of
+from gate.metrics import measure, open_segments, roc_auc, segments_of
 from realtime.learn.gate_fit import Evidence, GateFitter, curve, threshold_levels
 from realtime.learn.recording import FINE_PER_HOP, HOP_S
 
@@ -62,7 +62,7 @@ def expect(hops, weight, presence, is_open, fit):
     strange = sure & is_world & (weight > 0)
     opens, passes = float(is_open[wanted].mean()), float(is_open[unwanted].mean())
     gain = curve(is_open, fit)
-    heard = segments_of(gain > 10.0 ** (-60.0 / 40.0), FINE_PER_HOP / HOP_S)
+    heard = open_segments(gain, FINE_PER_HOP / HOP_S, -60.0)
     sounds = segments_of(wanted, 1.0 / HOP_S)
     sounds = sounds[sounds[:, 1] - sounds[:, 0] >= 0.05]
     tally = measure(sounds, heard, hops.once * HOP_S).summary() if len(sounds) else {}

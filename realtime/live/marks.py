@@ -6,7 +6,7 @@ import numpy as np
 
 from gate.control import Reason
 from gate.errors import GateError
-from gate.features import MelSettings, hz_to_mel, mel_to_hz
+from gate.features import MelSettings, mel_edges_hz
 from gate.signal_metrics import a_weighting
 from realtime.learn.recording import (
     FINE_PER_HOP,
@@ -163,7 +163,7 @@ def energy_of(log_mel):
         sudden onset smeared over the 25 ms of the analysis window.
     """
     mel = MelSettings()
-    edges = mel_to_hz(np.linspace(hz_to_mel(mel.low_hz), hz_to_mel(mel.high_hz), mel.n_mels + 2))
+    edges = mel_edges_hz(mel)
     bins = (edges[2:] - edges[:-2]) / 2.0 * mel.n_fft / mel.sample_rate
     weights = _ENERGY_SCALE * np.square(a_weighting(edges[1:-1])) / bins
     level = np.log(np.exp(2.0 * log_mel.astype(np.float64)) @ weights + 1e-14)

@@ -1,3 +1,4 @@
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,11 +20,12 @@ def test_the_shipped_file_holds_every_setting_at_its_default():
 
 
 def test_every_setting_is_commented():
-    lines = SHIPPED.read_text().splitlines()
-    for kind in (SECTIONS["gate"], SECTIONS["engine"], SECTIONS["osc"]):
+    text = SHIPPED.read_text()
+    for name, kind in SECTIONS.items():
+        section = re.search(rf"^{name}:.*\n((?:\s.*\n|\n)*)", text, re.M)[1]
         for f in fields(kind):
-            (line,) = [text for text in lines if text.strip().startswith(f.name + ":")]
-            assert "#" in line, f.name
+            (line,) = re.findall(rf"^  {f.name}:.*$", section, re.M)
+            assert "#" in line, f"{name}: {f.name}"
 
 
 def test_no_file_and_an_empty_file_are_the_defaults():

@@ -370,16 +370,16 @@ def test_a_queue_that_grew_shrinks_in_silence_only(state):
     assert state.output_underflows == 8
 
 
-def test_the_audio_path_is_quick_while_others_write_settings(state):
-    """A writer in another thread never makes the callback fail."""
+def test_settings_written_by_another_thread_never_fail_a_callback(state):
     path = _path(state)
-    stop = threading.Event()
+    stop, written = threading.Event(), []
 
     def change():
         levels = iter(np.tile(np.linspace(-90, -10, 50), 1000))
         while not stop.is_set():
             settings = replace(SETTINGS, threshold_db=float(next(levels)))
             path.changes.append(lambda gate, s=settings: setattr(gate, "settings", s))
+            written.append(settings)
             time.sleep(0.001)
 
     writer = threading.Thread(target=change)
@@ -390,3 +390,4 @@ def test_the_audio_path_is_quick_while_others_write_settings(state):
         stop.set()
         writer.join()
     assert state.callback_errors == 0 and np.isfinite(heard).all()
+    assert path.gate.settings in written  # they were in force

@@ -17,7 +17,7 @@ from gate.errors import ModelError
 from gate.features import mel_centres_hz
 from gate.frontend import Frontend
 from gate.key import band_partition
-from gate.metrics import Tally, measure, segments_of
+from gate.metrics import Tally, measure, open_segments
 from gate.settings import GateSettings
 from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss, weighted_energy
 from realtime.ears import open_ears
@@ -257,7 +257,7 @@ def judge(recordings, choice, with_loss=False):
     """
     verdict = Verdict()
     for heard, gain in zip(recordings, gains(recordings, choice), strict=True):
-        opened = segments_of(gain > 10.0 ** (choice.range_db / 40.0), 1.0 / FRAME_S)
+        opened = open_segments(gain, 1.0 / FRAME_S, choice.range_db)
         opened = np.minimum(opened, heard.duration_s)
         tally = measure(heard.segments, opened[opened[:, 1] > opened[:, 0]], heard.duration_s)
         verdict.tallies[heard.group] = verdict.tallies.get(heard.group, Tally()) + tally
