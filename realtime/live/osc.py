@@ -12,6 +12,7 @@ from gate import checks
 from gate.errors import ConfigError, GateError
 from gate.settings import CHOICES, RANGES
 from realtime.live.control import LiveControl
+from realtime.live.osc_packet import read_packet
 from realtime.live.shared_state import HOP_FIELDS
 from realtime.live.status import snapshot
 
@@ -117,21 +118,18 @@ class OscServer:
         self._sender.close()
 
     def _take(self, data, sender):
-        """Act on a datagram; whatever it holds, nothing is raised."""
-        from pythonosc.osc_packet import OscPacket
-
         try:
-            messages = [timed.message for timed in OscPacket(data).messages]
-        except Exception:  # the parser raises all kinds of things on noise
-            self._complain("not an OSC message", sender)
+            messages = read_packet(data)
+        except GateError as error:
+            self._complain(str(error), sender)
             return
-        for message in messages:
+        for address, arguments in messages:
             try:
-                self._act(message.address, list(message.params), sender)
+                self._act(address, arguments, sender)
             except GateError as error:
-                self._complain(f"{message.address}: {error}", sender)
+                self._complain(f"{address}: {error}", sender)
             except Exception as error:
-                self._complain(f"{message.address}: {type(error).__name__}: {error}", sender)
+                self._complain(f"{address}: {type(error).__name__}: {error}", sender)
 
     def _act(self, address, arguments, sender):
         if address not in ADDRESSES:
