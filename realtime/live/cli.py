@@ -33,7 +33,8 @@ def build_parser():
     )
     device = parser.add_argument_group("device")
     device.add_argument("--list-devices", action="store_true", help="print the devices and exit")
-    device.add_argument("--input", metavar="DEVICE", help="number or part of the name")
+    device.add_argument("--input", metavar="DEVICE", help="number, part of the name, "
+                        "or a PulseAudio or PipeWire source's name")  # fmt: skip
     device.add_argument("--output", metavar="DEVICE", help="number or part of the name")
     device.add_argument("--host-api", metavar="NAME", help="look there only: alsa, jack, wasapi...")
     device.add_argument("--sample-rate", type=int, metavar="HZ",
@@ -86,9 +87,13 @@ def _main(args):
     if args.log_every is not None:
         checks.number("log_every", args.log_every, 0.1, 3600)
     config = read_config(args)
+    from realtime.live.server_route import ServerRoute, has_server
     from realtime.live.session import LiveSession
 
-    microphone = None
+    read = config
+    microphone, route = None, ServerRoute(config.live) if has_server() else None
+    if route is not None:
+        config = replace(config, live=route.settings(config.live))
     if args.virtual_mic:
         from realtime.live.virtual_mic import VirtualMic
 
@@ -97,9 +102,9 @@ def _main(args):
 
     def reread():
         again = read_config(args)
-        return again if microphone is None else replace(again, live=config.live)
+        return again if again.live != read.live else replace(again, live=config.live)
 
-    with _made(microphone):
+    with _made(route, microphone):
         LiveSession(
             config,
             reread,
@@ -108,6 +113,7 @@ def _main(args):
             patient=args.wait,
             log_period_s=args.log_every,
             microphone=microphone,
+            route=route,
         ).run()
     return 0
 
@@ -150,26 +156,31 @@ def read_config(args):
 
 def _list_devices(args):
     from realtime.live.devices import devices_table, query_devices, quiet
+    from realtime.live.server_route import server_table
 
     with quiet():
         devices = query_devices()
     if args.host_api:
         devices = [d for d in devices if args.host_api.lower() in d.host_api.lower()]
     print(devices_table(devices))
+    if not args.host_api or args.host_api.lower() in "alsa":
+        table = server_table()
+        print("\n" + table if table else "", end="\n" if table else "")
     return 0
 
 
 @contextlib.contextmanager
-def _made(microphone):
-    """With the virtual microphone, if one is wanted."""
-    if microphone is None:
-        yield
-        return
+def _made(route, microphone):
+    """With the virtual microphone, if one is wanted, and nothing left in the server afterwards."""
     try:
-        microphone.make()
+        if microphone is not None:
+            microphone.make()
         yield
     finally:
-        microphone.remove()
+        if route is not None:
+            route.close()
+        if microphone is not None:
+            microphone.remove()
 
 
 def _view(args):

@@ -10,7 +10,8 @@ import threading
 import time
 
 from gate.errors import DeviceError
-from realtime.live.sound_server import Graph, default_source, environment, pactl
+from realtime.live.sound_server import Graph, default_source, environment, pactl, unload_named
+from realtime.live.virtual_mic import SINK, SOURCE
 
 SILENCE = "gate_live_silence"
 _SETTLE_S = 0.1
@@ -44,8 +45,8 @@ class ConnectionWatch:
         self._pid, self._say = pid, say
         self._own_sink, self._wanted = own_sink, wanted
         self._good_source = self._good_sink = None
-        self._silence = None
-        self._said = None
+        self._silence = False
+        self._said = set()  # troubles, told once until it is right again
         self._missed = False  # the source that was asked for was not there once
         self._stopping = threading.Event()
         self._listener = None
@@ -96,7 +97,7 @@ class ConnectionWatch:
         inp["sink"] = own
         self.output_name = self._own_sink
         if self._move("move-sink-input", inp["index"], self._own_sink):
-            self._tell(f"the output was moved to {sink['name']}: moved back to {self._own_sink}")
+            self._say(f"the output was moved to {sink['name']}: moved back to {self._own_sink}")
 
     def _look_at_input(self, graph, output, inp):
         end, output = self._listened(graph, output)
@@ -104,11 +105,15 @@ class ConnectionWatch:
         if source is None:
             return
         name = source["name"]
-        if not graph.is_loop(end, inp["sink"]):
+        if self._wanted is not None and graph.source_named(self._wanted) is None:
+            self._missed = True
+        if not self._is_loop(graph, end, inp["sink"]):
             in_silence = name == f"{SILENCE}.monitor"
-            better = self._candidate(graph, inp["sink"], in_silence)
-            if better is not None and (in_silence or self._returned(graph, name)):
-                if self._move("move-source-output", output["index"], better):
+            if in_silence or self._returned(graph, name):
+                better = self._candidate(graph, inp["sink"])
+                if better is not None and self._move(
+                    "move-source-output", output["index"], better
+                ):
                     self._settled(better, f"the input is back on {better}")
                     self._drop_silence()
                 return
@@ -121,8 +126,8 @@ class ConnectionWatch:
         if self._good_sink not in (None, sink) and name == self._good_source:
             # The output was moved onto what the gate listens to.
             if self._move("move-sink-input", inp["index"], self._good_sink):
-                self._tell(f"the output was moved to {sink}, which the gate listens to: "
-                           f"moved back to {self._good_sink}")  # fmt: skip
+                self._say(f"the output was moved to {sink}, which the gate listens to: "
+                          f"moved back to {self._good_sink}")  # fmt: skip
                 self.output_name = self._good_sink
                 return
         better = self._candidate(graph, inp["sink"]) or self._make_silence()
@@ -153,17 +158,11 @@ class ConnectionWatch:
     def _returned(self, graph, name):
         """Whether the source that was asked for is there again after it was not."""
         return (
-            self._wanted is not None
-            and name != self._wanted
-            and self._good_source == name
-            and self._missed
-            and graph.source_named(self._wanted) is not None
+            self._missed and name != self._wanted and graph.source_named(self._wanted) is not None
         )
 
-    def _candidate(self, graph, sink_index, real_only=False):
+    def _candidate(self, graph, sink_index):
         """Name of the source to listen to: the one asked for, the last good, the default, any."""
-        if self._wanted is not None and graph.source_named(self._wanted) is None:
-            self._missed = True
         names = [self._wanted, self._good_source, self._default()]
         names += [s["name"] for s in graph.sources.values() if not s.get("monitor_source")]
         for name in names:
@@ -173,6 +172,12 @@ class ConnectionWatch:
             if not graph.is_loop(source["index"], sink_index):
                 return name
         return None
+
+    @staticmethod
+    def _is_loop(graph, source_index, sink_index):
+        """Whether the gate hears itself; its own source is known by name on any server."""
+        name = graph.sources[source_index]["name"]
+        return name in (SOURCE, f"{SINK}.monitor") or graph.is_loop(source_index, sink_index)
 
     def _default(self):
         try:
@@ -185,13 +190,13 @@ class ConnectionWatch:
         if name == self._wanted:
             self._missed = False
         self.trouble = None
+        self._said.clear()
         if line:
-            self._tell(line)
-        self._said = None
+            self._say(line)
 
     def _tell(self, line):
-        if line != self._said:
-            self._said = line
+        if line not in self._said:
+            self._said.add(line)
             self._say(line)
 
     def _move(self, command, index, name):
@@ -204,23 +209,19 @@ class ConnectionWatch:
 
     def _make_silence(self):
         try:
-            if self._silence is None:
+            if not self._silence:
                 about = "device.description=gate-live-silence"
-                self._silence = pactl(
-                    "load-module", "module-null-sink", f"sink_name={SILENCE}",
-                    f"sink_properties='{about}'",
-                ).strip()  # fmt: skip
+                pactl("load-module", "module-null-sink", f"sink_name={SILENCE}",
+                      f"sink_properties='{about}'")  # fmt: skip
+                self._silence = True
         except DeviceError:
             return None
         return f"{SILENCE}.monitor"
 
     def _drop_silence(self):
-        module, self._silence = self._silence, None
-        if module is not None:
-            try:
-                pactl("unload-module", module)
-            except DeviceError:
-                pass
+        if self._silence:
+            self._silence = False
+            unload_named(SILENCE)
 
     def _watch(self):
         while not self._stopping.is_set():
@@ -235,7 +236,7 @@ class ConnectionWatch:
                 self._look_quietly()
                 self._follow(listener)
                 listener.terminate()
-            self._silence = None
+            self._silence = False  # it went with the server
             self._stopping.wait(_RETRY_S)
 
     def _follow(self, listener):

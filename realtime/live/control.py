@@ -42,6 +42,8 @@ class LiveControl:
         Assigned by who can teach.
     hint : LiveHint or None
         Assigned by who watches the levels.
+    connections : ConnectionWatch or None
+        Assigned where a sound server connects the streams.
     """
 
     def __init__(self, config, host=None, say=print):
@@ -52,7 +54,7 @@ class LiveControl:
         self.profile = self._wanted_profile = config.engine.profile
         self.targets = []
         self.stream = {}
-        self.teaching = self.hint = None
+        self.teaching = self.hint = self.connections = None
         self._chosen = None  # a profile that somebody asked for, in a tuple
         self._presence = {}
         self._events = deque(maxlen=_EVENTS)

@@ -6,9 +6,11 @@ import numpy as np
 
 from gate.errors import GateError
 from gate.threshold_hint import PATIENCE_S, SpeechLevel, ThresholdHint
+from realtime.engine import NO_MODEL
 from realtime.live.shared_state import column, present
 
 _PERIOD_S = 0.25
+_SILENT_DBFS = -95.0  # what is softer is no voice, whatever a detector says
 
 
 class LiveHint:
@@ -69,10 +71,10 @@ class LiveHint:
             self._threshold_db = threshold_db
             self._hint.reset()
             self._said = False
-        if not len(hops):
+        if not len(hops) or control.config.engine.model == NO_MODEL:
             return
-        heard = present(hops, control.presence_thresholds[0])
         levels = np.nan_to_num(column(hops, "key_level_dbfs"), nan=0.0)
+        heard = present(hops, control.presence_thresholds[0]) & (levels > _SILENT_DBFS)
         if self._level is not None:
             self._level.add(levels[heard])
             if self._level.seconds >= PATIENCE_S:

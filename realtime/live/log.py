@@ -52,10 +52,12 @@ class JsonView:
         self._period_s = period_s
         self._out = out or sys.stdout
         self._events = []
+        self._adding = threading.Lock()
 
     def say(self, line):
         """An event: told with the next object."""
-        self._events.append(line)
+        with self._adding:
+            self._events.append(line)
 
     def run(self, stop):
         """Until the event `stop` is set or nobody reads any more."""
@@ -65,7 +67,8 @@ class JsonView:
         self._tell()
 
     def _tell(self):
-        events, self._events = self._events, []
+        with self._adding:
+            events, self._events = self._events, []
         status = snapshot(self._state, self._control)
         line = {"time": round(time.time(), 3), **status, "events": events}
         return _print(json.dumps(line), self._out)

@@ -7,13 +7,12 @@ just the channels wanted, untouched.
 """
 
 import os
-import re
 import shutil
 import sys
 from dataclasses import replace
 
 from gate.errors import ConfigError, DeviceError
-from realtime.live.sound_server import default_source, listed, pactl
+from realtime.live.sound_server import default_source, format_of, listed, pactl, unload_named
 
 CHANNELS_SOURCE = "gate_live_channels"
 PLUGINS = ("pulse", "default", "pipewire")
@@ -43,17 +42,11 @@ def server_table():
         return ""
     rows = [("name (for --input, --output)", "", "channels", "Hz", "description")]
     for kind, thing in found:
-        channels, rate = _format(thing)
+        channels, rate = format_of(thing)
         rows.append((thing["name"], kind, str(channels), str(rate), thing.get("description", "")))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(["of the sound server (PulseAudio or PipeWire):", *map(str.rstrip, lines)])
-
-
-def _format(thing):
-    """Channels and sample rate of a source or sink."""
-    found = re.search(r"(\d+)ch (\d+)Hz", thing.get("sample_specification", ""))
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 class ServerRoute:
@@ -70,7 +63,7 @@ class ServerRoute:
     """
 
     def __init__(self, live):
-        self._module = None
+        self._made = False
         self._before = {}
         self.source = self._named("sources", live.input)
         self.sink = self._named("sinks", live.output)
@@ -124,7 +117,7 @@ class ServerRoute:
             return None
 
     def _arranged(self, source, live):
-        n, _ = _format(source)
+        n, _ = format_of(source)
         wanted = sorted({*live.input_channels, *(live.key_channels or ())})
         if n and wanted[-1] > n:
             raise ConfigError(
@@ -142,31 +135,30 @@ class ServerRoute:
         n = _fitting(len(wanted))
         chosen = [positions[c - 1] for c in wanted]
         chosen += chosen[-1:] * (n - len(chosen))
-        self._unload()
-        self._module = pactl(
+        unload_named(CHANNELS_SOURCE)
+        self._made = True
+        pactl(
             "load-module", "module-remap-source", f"source_name={CHANNELS_SOURCE}",
             f"master={source['name']}", f"channels={n}", f"channel_map={_ORDERS[n]}",
             f"master_channel_map={','.join(chosen)}", "remix=no",
-            f"source_properties='device.description=gate-live-channels gate.pid={os.getpid()}'",
-        ).strip()  # fmt: skip
+            "source_properties='device.description=gate-live-channels'",
+        )  # fmt: skip
         self._set("PULSE_SOURCE", CHANNELS_SOURCE)
         self.source = self.source or source["name"]
+
+    @property
+    def asked_for(self):
+        """Name of the source that the gate should listen to, or None for the default."""
+        return self.source or os.environ.get("PULSE_SOURCE")
 
     def _set(self, name, value):
         self._before.setdefault(name, os.environ.get(name))
         os.environ[name] = value
 
-    def _unload(self):
-        module, self._module = self._module, None
-        if module is not None:
-            try:
-                pactl("unload-module", module)
-            except DeviceError:  # it went with the server
-                pass
-
     def close(self):
         """Remove what was made and put the environment back."""
-        self._unload()
+        if self._made:
+            unload_named(CHANNELS_SOURCE)
         for name, before in self._before.items():
             if before is None:
                 os.environ.pop(name, None)

@@ -7,11 +7,13 @@ import threading
 
 from gate.errors import GateError
 from realtime.live.config_watch import ConfigWatch
+from realtime.live.connection_watch import ConnectionWatch
 from realtime.live.control import LiveControl
 from realtime.live.hint import LiveHint
 from realtime.live.log import JsonView, LogView
 from realtime.live.stream_host import StreamHost
 from realtime.live.teaching import LiveTeaching
+from realtime.live.virtual_mic import SINK
 
 
 class LiveSession:
@@ -31,10 +33,12 @@ class LiveSession:
         Seconds between lines; None takes the view's own.
     microphone : VirtualMic, optional
         Made again where the sound server was started anew.
+    route : ServerRoute, optional
+        Where a sound server is in between; its connections are watched.
     """
 
     def __init__(self, config, read_config, config_path=None, view="screen", patient=False,
-                 log_period_s=None, microphone=None):  # fmt: skip
+                 log_period_s=None, microphone=None, route=None):  # fmt: skip
         self._config = config
         self._read_config = read_config
         self._config_path = config_path
@@ -44,7 +48,7 @@ class LiveSession:
         self._view = None
         self._ended_by = None
         self.control = LiveControl(config, say=self._show)
-        self._microphone = microphone
+        self._microphone, self._route = microphone, route
         self.host = StreamHost(self._job, self.control.hear, record=config.live.record is not None)
         self.control.host = self.host
         self.control.hint = LiveHint(
@@ -60,7 +64,8 @@ class LiveSession:
     def _job(self):
         if self._microphone is not None:
             self._microphone.ensure()
-        return self.control.job()
+        route = None if self._route is None else self._route.prepare(self._config.live)
+        return {**self.control.job(), "route": route}
 
     def _make_view(self, kind, log_period_s):
         state = self.host.state
@@ -104,6 +109,15 @@ class LiveSession:
             parts.callback(_restore_signals, before)
             parts.callback(self.host.stop)
             self.host.start(self._patient)
+            if self._route is not None:
+                watch = ConnectionWatch(
+                    lambda: self.host.state.pid, self.control.say,
+                    own_sink=SINK if self._microphone is not None else None,
+                    wanted=self._route.asked_for,
+                )  # fmt: skip
+                self.control.connections = watch
+                watch.start()
+                parts.callback(watch.stop)
             self.control.hint.start()
             parts.callback(self.control.hint.stop)
             if self._config_path is not None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass, field
 
@@ -66,6 +67,40 @@ def listed(kind):
     except ValueError:
         raise DeviceError("the sound server: pactl is too old (16 or newer is needed)") from None
     return [thing for thing in found if isinstance(thing, dict)]
+
+
+def modules_named(*names):
+    """Modules that made sinks or sources of these names.
+
+    Returns
+    -------
+    list of tuple of str
+        Number and arguments.
+    """
+    found = []
+    for line in pactl("list", "short", "modules").splitlines():
+        number, _, rest = line.partition("\t")
+        if any(f"sink_name={n} " in rest or f"source_name={n} " in rest for n in names):
+            found.append((number, rest))
+    return found
+
+
+def unload_named(*names):
+    """Remove the modules that made sinks or sources of these names; quiet where there is none.
+
+    By name, never by a number from before: a server started anew counts from the beginning.
+    """
+    try:
+        for number, _ in reversed(modules_named(*names)):
+            pactl("unload-module", number)
+    except DeviceError:
+        pass
+
+
+def format_of(thing):
+    """Channels and sample rate of a source or sink; 0 where unknown."""
+    found = re.search(r"(\d+)ch (\d+)Hz", thing.get("sample_specification", ""))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def default_source():
@@ -156,6 +191,12 @@ class Graph:
 
 
 def _module(thing):
-    """Number of the module that made it, or None."""
-    number = thing.get("owner_module")
-    return number if isinstance(number, int) and 0 <= number < 2**32 - 1 else None
+    """Number of the module that made it, or None; servers say it as a number or as text.
+
+    A program's stream belongs to the module that speaks the protocol, which says nothing.
+    """
+    made = (thing.get("properties") or {}).get("pulse.module.id")
+    if made is None and not str(thing.get("client") or "none").isdigit():
+        made = thing.get("owner_module")
+    text = str(made)
+    return int(text) if text.isdigit() and int(text) < 2**32 - 1 else None

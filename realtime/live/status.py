@@ -31,6 +31,14 @@ def snapshot(state, control):
     hop = state.last_hop() or {}
     teaching = control.teaching.status(control.profile) if control.teaching else {}
     hint = control.hint.status(settings.threshold_db) if control.hint else {}
+    stream = control.stream
+    connections = {
+        "input_device": stream.get("input"), "output_device": stream.get("output"),
+        "connection": None,
+    }  # fmt: skip
+    if control.connections:
+        found = control.connections.status()
+        connections |= {name: value for name, value in found.items() if value is not None}
     return {
         "status": status,
         "stream_pid": state.pid,
@@ -62,6 +70,8 @@ def snapshot(state, control):
         "callback_errors": state.callback_errors,
         "restarts": state.restarts,
         "record_dropped": state.record_dropped,
+        "ears_heard": list(stream.get("ears_heard", [])),
+        **connections,
         **hint,
         **teaching,
     }

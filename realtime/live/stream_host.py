@@ -8,7 +8,7 @@ import time
 from gate.errors import ConfigError, DeviceError, GateError, ModelError
 from realtime.live.record_ring import RecordRing
 from realtime.live.shared_state import STATUS, SharedState
-from realtime.live.stream_process import EXIT_LOST, EXIT_STOPPED, run_stream
+from realtime.live.stream_process import EXIT_FAILED, EXIT_LOST, EXIT_STOPPED, run_stream
 
 _ERRORS = {"config": ConfigError, "model": ModelError, "device": DeviceError}
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0
@@ -119,8 +119,13 @@ class StreamHost:
         self.state.status = STATUS.index("stopped")
 
     def _run_once(self, resume):
+        try:
+            job = {**self._job(), "resume": resume}
+        except GateError as error:
+            kind = next((k for k, t in _ERRORS.items() if isinstance(error, t)), "failure")
+            self._emit({"event": "error", "kind": kind, "message": str(error)})
+            return EXIT_FAILED
         ours, theirs = self._context.Pipe()
-        job = {**self._job(), "resume": resume}
         ring_name = self.ring.name if self.ring else None
         process = self._context.Process(
             target=run_stream, args=(job, theirs, self.state.name, ring_name),

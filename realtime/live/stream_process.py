@@ -24,6 +24,7 @@ from realtime.live.device_probe import probe_devices
 from realtime.live.devices import choose_devices, explain, load_portaudio, query_devices
 from realtime.live.heard import HeardDetector, heard_detectors, take_profile
 from realtime.live.record_ring import RecordRing
+from realtime.live.server_route import PLUGINS
 from realtime.live.settings import LiveSettings
 from realtime.live.shared_state import STATUS, SharedState
 from realtime.live.split_stream import SplitStream
@@ -40,8 +41,8 @@ def run_stream(job, connection, state_name, ring_name):
     Parameters
     ----------
     job : dict
-        ``live``, ``model``, ``ears``, ``profile``, ``block_size``, ``gate``, ``muted``; ``resume``
-        is true after the first opening.
+        ``live``, ``model``, ``ears``, ``profile``, ``route`` (of `ServerRoute`),
+        ``block_size``, ``gate``, ``muted``; ``resume`` is true after the first opening.
     connection : multiprocessing.connection.Connection
         Messages in, events out.
     state_name : str
@@ -118,8 +119,7 @@ class StreamProcess:
 
     def _open(self, source, sink):
         live = self._live
-        in_columns = [c - 1 for c in live.input_channels]
-        key_columns = live.key_channels and [c - 1 for c in live.key_channels]
+        in_columns, key_columns, n_inputs = _in_columns(live, source, self._job["route"])
         out_columns = _out_columns(live, sink)
         for name, columns, device, kind in (
             ("input_channels", in_columns, source, "input"),
@@ -144,7 +144,7 @@ class StreamProcess:
         self._path.overruns = overruns
         self._is_jack = source.is_jack and sink.is_jack
         sd = load_portaudio()
-        channels = (max([*in_columns, *(key_columns or [])]) + 1, max(out_columns) + 1)
+        channels = (n_inputs, max(out_columns) + 1)
         apart = not self._is_jack and (source.index != sink.index or source.is_plugin)
         try:
             if apart:
@@ -376,6 +376,22 @@ def _knows(info):
         for name in targets
     }
     return {"detector": info.name, "targets": targets, "presence": presence}
+
+
+def _in_columns(live, source, route):
+    """Columns to gate, columns of the key or None, and how many to open.
+
+    Of a sound server's source all channels are opened, or those that were picked out for us: the
+    server would mix them else.
+    """
+    key = live.key_channels
+    if route is not None and source.name in PLUGINS:
+        column = route["columns"]
+        key = key and [column[c] for c in key]
+        return [column[c] for c in live.input_channels], key, route["channels"]
+    columns = [c - 1 for c in live.input_channels]
+    key = key and [c - 1 for c in key]
+    return columns, key, max([*columns, *(key or [])]) + 1
 
 
 def _out_columns(live, sink):

@@ -7,13 +7,22 @@ microphone again.
 
 import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 
 from gate.errors import DeviceError
+from gate.settings import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
+from realtime.live.sound_server import (
+    default_source,
+    format_of,
+    listed,
+    modules_named,
+    pactl,
+    unload_named,
+)
 
 SINK, SOURCE = "gate_live", "gate_live_mic"
+_RATE = 48000  # what call software wants, where the source does not say
 _ELSEWHERE = {
     "darwin": "install BlackHole (brew install blackhole-2ch) and use --output BlackHole",
     "win32": "install VB-CABLE (vb-audio.com/Cable) and use --output 'CABLE Input'",
@@ -32,8 +41,8 @@ class VirtualMic:
     def __init__(self):
         if sys.platform in _ELSEWHERE:
             raise DeviceError(f"--virtual-mic is for Linux: {_ELSEWHERE[sys.platform]}")
-        self._modules = []
         self._environment = {}
+        self._rate = _RATE
 
     def make(self):
         """Make the microphone, and send the output of programs started from here to it."""
@@ -47,16 +56,14 @@ class VirtualMic:
     def ensure(self):
         """Make it again where the sound server was started anew; quiet where there is none."""
         try:
-            if f"sink_name={SINK} " not in _pactl("list", "short", "modules"):
+            if not modules_named(SINK):
                 self._load()
         except DeviceError:
             pass
 
     def remove(self):
         """Remove it and put the environment back."""
-        for module in reversed(self._modules):
-            _unload(module)
-        self._modules = []
+        unload_named(SINK, SOURCE)
         for name, before in self._environment.items():
             if before is None:
                 os.environ.pop(name, None)
@@ -64,81 +71,63 @@ class VirtualMic:
                 os.environ[name] = before
 
     def settings(self, live):
-        """`LiveSettings` that play on it."""
+        """`LiveSettings` that play on it, at the rate of the source where none is asked for."""
         output = "pulse" if live.output is None else live.output
         rate = live.sample_rate
-        if live.input is None:  # the server converts; 48 kHz is what call software wants
-            live, rate = replace(live, input="pulse"), rate or 48000
+        if live.input in (None, "pulse"):
+            live, rate = replace(live, input="pulse"), rate or _rate_of_source()
+        self._rate = rate or _RATE
         return replace(live, output=output, sample_rate=rate, host_api=live.host_api or "alsa")
 
     def _load(self):
         about = f"device.description=gate-live gate.pid={os.getpid()}"
-        sink = _pactl(
-            "load-module", "module-null-sink", f"sink_name={SINK}", f"sink_properties='{about}'"
-        )
-        self._modules = [sink.strip()]
-        about = "device.description=gate-live-microphone"
-        source = _pactl(
-            "load-module", "module-remap-source", f"master={SINK}.monitor",
-            f"source_name={SOURCE}", f"source_properties='{about}'",
+        _pactl(
+            "load-module", "module-null-sink", f"sink_name={SINK}", f"rate={self._rate}",
+            f"sink_properties='{about}'",
         )  # fmt: skip
-        self._modules.append(source.strip())
+        about = "device.description=gate-live-microphone"
+        _pactl(
+            "load-module", "module-remap-source", f"master={SINK}.monitor",
+            f"source_name={SOURCE}", f"rate={self._rate}", f"source_properties='{about}'",
+        )  # fmt: skip
 
     def _forget_old(self):
         """Remove what a run that was killed left behind."""
-        for line in _pactl("list", "short", "modules").splitlines():
-            module, _, rest = line.partition("\t")
-            if f"sink_name={SINK} " not in rest and f"source_name={SOURCE} " not in rest:
-                continue
-            owner = re.search(r"gate\.pid=(\d+)", rest)
+        for _, arguments in modules_named(SINK):
+            owner = re.search(r"gate\.pid=(\d+)", arguments)
             if owner and int(owner[1]) != os.getpid() and _alive(int(owner[1])):
                 raise DeviceError(
                     f"--virtual-mic: another gate-live (process {owner[1]}) already has it"
                 )
-            _unload(module)
+        unload_named(SINK, SOURCE)
 
     def _set(self, name, value):
         self._environment.setdefault(name, os.environ.get(name))
         os.environ[name] = value
 
 
+def _pactl(*arguments):
+    return pactl(*arguments, what="--virtual-mic")
+
+
+def _rate_of_source():
+    """Sample rate of the source that the gate will listen to, so that nothing is converted."""
+    try:
+        name = os.environ.get("PULSE_SOURCE") or _some_source()
+        source = next((s for s in listed("sources") if s["name"] == name), {})
+    except DeviceError:
+        return _RATE
+    rate = format_of(source)[1]
+    return rate if MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE else _RATE
+
+
 def _some_source():
     """The default source, or the first that there is."""
-    names = [line.split("\t")[1] for line in _pactl("list", "short", "sources").splitlines()]
+    names = [source["name"] for source in listed("sources")]
     if not names:
         raise DeviceError("--virtual-mic: the sound server has no microphone; plug one in")
-    default = _pactl("get-default-source").strip()
+    default = default_source()
     return default if default in names else names[0]
-
-
-def _unload(module):
-    try:
-        _pactl("unload-module", module)
-    except DeviceError:  # it went with another, or with the server
-        pass
-
-
-def _pactl(*arguments):
-    try:
-        done = subprocess.run(
-            ["pactl", *arguments], capture_output=True, text=True, timeout=5,
-            stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"},
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise DeviceError(
-            "--virtual-mic needs pactl: sudo apt install pulseaudio-utils libasound2-plugins"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise DeviceError("--virtual-mic: the sound server does not answer") from None
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["pactl failed"])[0]
-        if "Connection" in reason:
-            raise DeviceError(
-                "--virtual-mic: no PulseAudio or PipeWire server is running: systemctl --user "
-                f"start pipewire-pulse, or pulseaudio --start ({reason})"
-            )
-        raise DeviceError(f"--virtual-mic: pactl {arguments[0]}: {reason}")
-    return done.stdout
 
 
 def _alive(pid):

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from pulse_server import PulseServer, first_error
 from pythonosc.osc_message_builder import OscMessageBuilder
 from sound_servers import JackServer, Live, Peer, bursts, require_programs
 
@@ -191,49 +192,6 @@ def test_the_screen_in_a_terminal(tmp_path, width, height):
             peer.close()
 
 
-class PulseServer:
-    """A PulseAudio server with a socket of its own and two null sinks."""
-
-    def __init__(self, folder):
-        require_programs(pulseaudio="pulseaudio", pactl="pulseaudio-utils")
-        self.socket = folder / "native"
-        home = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
-        self.env = {**os.environ, **home, "PULSE_SERVER": f"unix:{self.socket}"}
-        for name in ("PULSE_SINK", "PULSE_SOURCE", "JACK_DEFAULT_SERVER"):
-            self.env.pop(name, None)
-        self.env["JACK_NO_START_SERVER"] = "1"
-
-    def __enter__(self):
-        modules = [f"module-native-protocol-unix socket={self.socket} auth-anonymous=1"]
-        modules += [f"module-null-sink sink_name={n} rate=48000" for n in ("speakers", "cable")]
-        command = ["pulseaudio", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "-n"]
-        for module in modules:
-            command += ["-L", module]
-        self.process = subprocess.Popen(
-            command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 30
-        while "cable" not in self.pactl("list", "short", "sinks"):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                pytest.skip("pulseaudio does not run here")
-            time.sleep(0.1)
-        self.pactl("set-default-source", "cable.monitor")
-        return self
-
-    def pactl(self, *arguments):
-        done = subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, text=True)
-        return done.stdout
-
-    def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-
-
 def test_the_virtual_microphone_carries_the_gated_sound(tmp_path):
     n = 4 * RATE
     t = np.arange(n) / RATE
@@ -246,7 +204,7 @@ def test_the_virtual_microphone_carries_the_gated_sound(tmp_path):
         server.pactl("load-module", "module-null-sink", "sink_name=gate_live", left)
         options = ["--virtual-mic", "--model", "none", "--threshold-db", "-40", "--hold-ms", "50"]
         with Live(*options, env=server.env) as live:
-            if "fits no" in (missing := _first_error(live)):
+            if "fits no" in (missing := first_error(live)):
                 pytest.skip(f"{missing} (apt-get install libasound2-plugins)")
             live.wait_for(lambda s: s["frames"] > 10000)
             assert "gate_live_mic" in server.pactl("list", "short", "sources")
@@ -312,15 +270,3 @@ def _until_growing(path):
     deadline = time.monotonic() + 30
     while path.stat().st_size == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
-
-
-def _first_error(live):
-    """What it says if it ends at once, else nothing."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if live.process.poll() is not None:
-            return live.process.stderr.read().strip()
-        if any(s["status"] == "running" for s in live.statuses):
-            return ""
-        time.sleep(0.05)
-    return ""
