@@ -110,7 +110,7 @@ class ConnectionWatch:
         if not self._is_loop(graph, end, inp["sink"]):
             in_silence = name == f"{SILENCE}.monitor"
             if in_silence or self._returned(graph, name):
-                better = self._candidate(graph, inp["sink"])
+                better = next(self._candidates(graph, inp["sink"]), None)
                 if better is not None and self._move(
                     "move-source-output", output["index"], better
                 ):
@@ -118,8 +118,13 @@ class ConnectionWatch:
                     self._drop_silence()
                 return
             if not in_silence:
-                changed = self.input_name not in (None, name)
-                self._settled(name, f"the input was moved to {name}" if changed else None)
+                line = None
+                if self.trouble or (self._missed and name == self._wanted):
+                    line = f"the input is back on {name}"  # the server did it
+                elif self.input_name not in (None, name):
+                    line = f"the input was moved to {name}"
+                self._settled(name, line)
+                self._drop_silence()
                 self._good_sink = self.output_name
             return
         sink = graph.sinks[inp["sink"]]["name"]
@@ -130,20 +135,25 @@ class ConnectionWatch:
                           f"moved back to {self._good_sink}")  # fmt: skip
                 self.output_name = self._good_sink
                 return
-        better = self._candidate(graph, inp["sink"]) or self._make_silence()
         self.input_name = name
-        if better is None or not self._move("move-source-output", output["index"], better):
+        better = next(
+            (
+                candidate for candidate in self._candidates(graph, inp["sink"])
+                if self._move("move-source-output", output["index"], candidate)
+            ), None,
+        )  # fmt: skip
+        if better is not None:
+            line = f"the input was moved to {name}, which is the gate's own: moved to {better}"
+            self._settled(better, line)
+            return
+        silence = self._make_silence()
+        if silence is None or not self._move("move-source-output", output["index"], silence):
             self.trouble = f"the gate hears itself: its input is {name}; choose another"
             self._tell(self.trouble)
             return
-        if better == f"{SILENCE}.monitor":
-            self.input_name = None
-            self.trouble = "no microphone is left but the gate's own: it hears silence"
-            self._tell(f"the input was moved to {name}, which is the gate's own: {self.trouble}")
-            return
-        self._settled(
-            better, f"the input was moved to {name}, which is the gate's own: moved to {better}"
-        )
+        self.input_name = None
+        self.trouble = "no microphone is left but the gate's own: it hears silence"
+        self._tell(f"the input was moved to {name}, which is the gate's own: {self.trouble}")
 
     def _listened(self, graph, output):
         """The source at the far end of the gate's own remappings, and the stream that listens."""
@@ -161,17 +171,15 @@ class ConnectionWatch:
             self._missed and name != self._wanted and graph.source_named(self._wanted) is not None
         )
 
-    def _candidate(self, graph, sink_index):
-        """Name of the source to listen to: the one asked for, the last good, the default, any."""
+    def _candidates(self, graph, sink_index):
+        """Sources to listen to: the one asked for, the last good, the default, any microphone."""
         names = [self._wanted, self._good_source, self._default()]
         names += [s["name"] for s in graph.sources.values() if not s.get("monitor_source")]
-        for name in names:
+        for name in dict.fromkeys(names):
             source = name and graph.source_named(name)
-            if not source or name.startswith(_OURS):
-                continue
-            if not graph.is_loop(source["index"], sink_index):
-                return name
-        return None
+            if source and not name.startswith(_OURS):
+                if not graph.is_loop(source["index"], sink_index):
+                    yield name
 
     @staticmethod
     def _is_loop(graph, source_index, sink_index):
@@ -202,8 +210,7 @@ class ConnectionWatch:
     def _move(self, command, index, name):
         try:
             pactl(command, str(index), name)
-        except DeviceError as error:
-            self._tell(str(error))
+        except DeviceError:  # gone meanwhile, or not to be moved
             return False
         return True
 

@@ -228,11 +228,11 @@ def test_the_virtual_microphone_carries_the_gated_sound(tmp_path):
         assert code == 0
         assert "gate_live" not in server.pactl("list", "short", "modules"), "left behind"
     sound = np.fromfile(heard, np.float32)
-    sound = sound[: len(sound) // 2400 * 2400]
-    level = 20 * np.log10(1e-9 + np.sqrt((sound.reshape(-1, 2400) ** 2).mean(axis=1)))
+    sound = sound[: len(sound) // 480 * 480]
+    level = 20 * np.log10(1e-9 + np.sqrt((sound.reshape(-1, 480) ** 2).mean(axis=1)))
     # A tone of 0.2 has -17 dBFS, the hiss -60: open passes them, shut leaves the hiss at -120.
     # Two seconds of tone were played; on a busy machine the sound server drops much of it.
-    assert (np.abs(level + 17) < 1).sum() * 0.05 >= 0.3, level.round()
+    assert (np.abs(level + 17) < 1).sum() * 0.01 >= 0.1, level.round()
     between = level[np.flatnonzero(level > -18)[0] : np.flatnonzero(level > -18)[-1]]
     assert between.min() < -75, "it never shut between the tones"
 
