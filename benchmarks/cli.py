@@ -36,6 +36,8 @@ _COMMANDS = {
                "what a block costs in the plugin, the engine and others"),
     "cold-start": ("benchmarks.speed.cold_start", "cold_start",
                    "from a cold process to the first decisions"),
+    "kills": ("benchmarks.files.kills", "kills",
+              "gate-batch killed at random moments and resumed: is every file whole?"),
     "jitter": ("benchmarks.live.jitter", "jitter",
                "gate-live's callbacks on a JACK server of its own"),
     "soak": ("benchmarks.live.soak", "soak",
@@ -79,6 +81,10 @@ def build_parser():
         if name == "plugin":
             sub.add_argument("--build", default="build/plugin", metavar="DIR",
                              help="where make plugin built (default build/plugin)")  # fmt: skip
+        if name == "kills":
+            sub.add_argument("--runs", type=int, default=100, metavar="N",
+                             help="1 to 10000 (default 100)")  # fmt: skip
+            sub.add_argument("--seed", type=int, default=0, help="of the moments")
         if name in ("jitter", "soak"):
             _add_server(sub, name)
         if name in ("learn", "all"):
@@ -254,8 +260,8 @@ def _not_now(name, args):
 def _check(args):
     limits = {
         "seconds": (1, 600), "load": (0, 64), "mixtures": (1, 1000), "max_length": (10, 86400),
-        "seed": (0, 2**31 - 1), "jobs": (1, 64), "draws": (1, 100), "minutes": (0.1, 600),
-        "period": (16, 8192), "sample_rate": (8000, 192000),
+        "seed": (0, 2**31 - 1), "jobs": (1, 64), "draws": (1, 100), "runs": (1, 10000),
+        "minutes": (0.1, 600), "period": (16, 8192), "sample_rate": (8000, 192000),
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(args, name, None)

@@ -42,9 +42,8 @@ class Generator:
         self.constants = {i.name: numpy_helper.to_array(i) for i in self.graph.initializer}
         self.sizes = {name: array.size for name, array in self.constants.items()}
         for value in self.graph.input:
-            dimensions = (
-                value.type.tensor_type.shape.dim
-            )  # a dynamic one is 1: one hop, one channel
+            dimensions = value.type.tensor_type.shape.dim
+            # A dynamic one is 1: one hop, one channel.
             self.sizes[value.name] = math.prod(d.dim_value or 1 for d in dimensions)
         self.shapes = set()
         self.places = {value.name: value.name for value in self.graph.input}

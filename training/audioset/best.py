@@ -11,7 +11,7 @@ choice):
    for the seconds says of a row. It alone is exported.
 
 Of the eval part, no label takes part in any of this; the clips without labels are its, but for
-those with human labels a second. So those are unheard of when the seconds are scored.
+those with human labels a second. So those are unheard when the seconds are scored.
 """
 
 import json

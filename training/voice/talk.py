@@ -29,7 +29,7 @@ class Talker:
     def __init__(self, library, n_hops, rng):
         self.library, self.n_hops, self.rng = library, n_hops, rng
         self._names = list(library.speakers)
-        # A speaker counts with the square root of how much there is of him.
+        # A speaker counts with the square root of how much of that voice there is.
         weights = np.array(
             [sum(len(s.label) for s in library.speakers[name]) ** 0.5 for name in self._names]
         )

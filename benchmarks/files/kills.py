@@ -1,11 +1,10 @@
-"""Kills `gate-batch --jobs 2` at random moments and takes the work up again.
+"""`gate-bench kills`: ends `gate-batch --jobs 2` at random moments and takes the work up again.
 
 Each run is ended by TERM, INT or KILL, alternately, at a moment drawn from its whole duration;
 then ``--resume`` ends the work. All outputs must be those of a run that nobody disturbed, and
 nothing else may be left: no partial files, no processes.
 """
 
-import argparse
 import os
 import random
 import shutil
@@ -18,6 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from benchmarks import tables
+from benchmarks.machine import describe
+from benchmarks.part import Part
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 _RATE = 16000
@@ -138,21 +141,16 @@ def killer_loop(folder, runs, seed=0, n_files=6, seconds=20.0, say=print):
     return ends
 
 
-def main(argv=None):
-    """Entry point."""
-    parser = argparse.ArgumentParser(prog="killer", description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--files", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="killer-") as folder:
-        ends = killer_loop(Path(folder) / "work", args.runs, args.seed, args.files, args.seconds)
-    for key, count in sorted(ends.items()):
-        print(f"{count:4d}  {key}")
-    print(f"{args.runs} runs: all outputs whole, nothing left over")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def kills(args, config, command, say):
+    """Kill and resume, many times."""
+    failures, ends = [], {}
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        try:
+            runs = 6 if args.quick else args.runs
+            ends = killer_loop(Path(folder) / "work", runs, args.seed, say=say)
+        except AssertionError as fault:
+            failures = [str(fault)]
+    body = tables.table(["ended by", "runs"], sorted(ends.items()))
+    body += "\n\nAfter --resume all outputs were whole, and nothing was left over.\n" * bool(ends)
+    return Part("kills", "Killed and resumed", body, {"meta": describe(command), "ends": ends},
+                failures=failures)  # fmt: skip

@@ -1,0 +1,1 @@
+"""`gate-batch` under hard treatment: killed at random moments."""
