@@ -219,8 +219,8 @@ def _teach(args):
     if not (args.open or args.recording or args.target_stem):
         raise ConfigError("no examples: name files with --open and --shut, --recording and "
                           "--labels, or --target-stem and --mix")  # fmt: skip
-    if args.open and not (args.shut or args.recording or args.target_stem):
-        raise ConfigError("--shut is missing: a gate learns from both sides")
+    if args.no_world and args.open and not (args.shut or args.recording or args.target_stem):
+        raise ConfigError("--shut is missing: without the world a gate learns from both sides")
     _targets(args, output)
     notes = TeachingNotes()
     detector = _detector(args.model)

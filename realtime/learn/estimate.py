@@ -52,14 +52,16 @@ def expect(hops, weight, presence, is_open, fit):
     Returns
     -------
     dict
-        Shares of time, balanced accuracy against the examples to stay shut on, ROC-AUC, onset
-        delay; ``opens_on_world`` only where a world counts.
+        Shares of time, balanced accuracy against the examples to stay shut on (against the world
+        where there are none), ROC-AUC, onset delay; ``opens_on_world`` only where a world counts.
     """
     once = slice(0, hops.once)
     label, is_world = hops.label[once], hops.is_world[once]
     sure = hops.weight[once] >= _SURE_WEIGHT
     wanted, unwanted = sure & (label > 0), sure & (label == 0) & ~is_world
     strange = sure & is_world & (weight > 0)
+    if not unwanted.any():
+        unwanted = strange
     opens, passes = float(is_open[wanted].mean()), float(is_open[unwanted].mean())
     gain = curve(is_open, fit)
     heard = open_segments(gain, FINE_PER_HOP / HOP_S, -60.0)

@@ -28,7 +28,7 @@ MAX_SECONDS_A_SIDE = 180.0
 """More is thinned out evenly, so that teaching stays a matter of seconds."""
 
 _SILENT_DBFS = -75.0
-_SHORT_S, _LITTLE_S = 1.0, 5.0
+_SHORT_S, _LITTLE_S = 0.5, 5.0
 _CHUNK_S = 5.0
 
 
@@ -183,13 +183,15 @@ def read_multitrack(stem_path, mix_path, notes):
     return replace(mix, label=label, sounding=mix.sounding | stem.sounding)
 
 
-def check_sides(recordings, notes):
+def check_sides(recordings, notes, world=False):
     """Refuse teaching that cannot work, warn of what is doubtful, thin out what is too much.
 
     Parameters
     ----------
     recordings : list of Recording
     notes : TeachingNotes
+    world : bool
+        Everyday sounds count as shut, so there need be no examples of that side.
 
     Returns
     -------
@@ -203,6 +205,10 @@ def check_sides(recordings, notes):
     _check_contradictions(recordings, notes)
     for label, flag in ((OPEN, "--open"), (SHUT, "--shut")):
         seconds = sum(r.seconds_of(label) for r in recordings)
+        if world and label == SHUT and seconds < _SHORT_S:
+            notes.tell("nothing to stay shut on but everyday sounds; 30 s of what the gate will "
+                       "hear beside the wanted sound are better")  # fmt: skip
+            continue
         if seconds < _SHORT_S:
             raise TeachingError(
                 f"{flag}: {seconds:.1f} s of sound must be at least {_SHORT_S:g} s, better 30 s"

@@ -26,7 +26,7 @@ def key_band_hz(key):
 def _side(profile, name):
     sources = [t["name"] for t in profile.taught_with if t[name] > 0]
     shown = ", ".join(sources[:2]) + (f" and {len(sources) - 2} more" if len(sources) > 2 else "")
-    return shown or "nothing"
+    return shown
 
 
 def describe(profile, confusable=(), strangers=()):
@@ -47,7 +47,7 @@ def describe(profile, confusable=(), strangers=()):
         f"{profile.name}: taught with {seconds[0]:.0f} s to open on and {seconds[1]:.0f} s to "
         f"stay shut on, for detector {profile.detector} {profile.detector_sha256[:12]}",
         f"opens on {100 * e['opens_on_wanted']:.0f} % of {_side(profile, 'open_s')}, "
-        f"{100 * e['opens_on_unwanted']:.0f} % of {_side(profile, 'shut_s')} "
+        f"{100 * e['opens_on_unwanted']:.0f} % of {_side(profile, 'shut_s') or 'everyday sounds'} "
         "(held-out parts of the examples)",
         f"balanced accuracy {e['balanced_accuracy']:.3f}, ROC-AUC {e['roc_auc']:.3f}, "
         f"onset delay p50 {e['onset_p50_ms']:.0f} ms",

@@ -46,7 +46,7 @@ def world_weights(hops, world, left_out=()):
     weight[is_world] *= kept[hops.source[is_world] - hops.n_examples]
     shut = float(weight[~is_world & (hops.label == 0)].sum())
     total = float(weight[is_world].sum())
-    if total > 0:
+    if total > 0 and shut > 0:
         weight[is_world] *= RATIO * shut / total
     return weight
 

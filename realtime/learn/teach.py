@@ -91,9 +91,9 @@ def teach(recordings, detector, notes, name=None, seed=0, checked=False, world=S
     ------
     TeachingError
     """
-    if not checked:
-        recordings = check_sides(recordings, notes)
     strange = excerpts_of(world, detector)
+    if not checked:
+        recordings = check_sides(recordings, notes, world=bool(strange))
     shape = HeadShape()
     hops = Hops(recordings, strange, detector, shape, seed)
     weight, left_out, penalty, scores, x, basis = _learn(hops, strange, leave_out)
@@ -110,7 +110,8 @@ def teach(recordings, detector, notes, name=None, seed=0, checked=False, world=S
     head = fit_logistic(x[known], hops.label[known], weight[known], penalty)
     coefficients, bias = basis.unfold(*head)
     detector.reset()
-    key, classic = fit_key_and_classic(recordings, seed)
+    has_shut = any((r.label == SHUT).any() for r in recordings)
+    key, classic = fit_key_and_classic([*recordings, *(() if has_shut else strange)], seed)
     expected = expect(hops, weight[once], presence, is_open, fit)
     expected["gated_signal_loss"] = round(loss, 3)
     if min(expected["balanced_accuracy"], expected["roc_auc"]) < _MIN_BALANCED_ACCURACY:
@@ -165,7 +166,7 @@ def excerpts_of(world, detector):
 def coordinates(hops, weight):
     """The head's inputs in the basis in which it is fitted, (T, rank), and that basis."""
     known = weight > 0
-    label = hops.label[known & ~hops.is_world]
+    label = hops.label[known]
     if not (label > 0).any() or not (label == 0).any():
         raise TeachingError("one side has no sound to learn from")
     basis = Basis.fit(hops.x[known], RANK)

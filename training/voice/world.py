@@ -161,6 +161,35 @@ def build_world(data, seed=0, progress=None):
     return World(tuple(recordings), tuple(groups), (), about)
 
 
+def card(world, size):
+    """What is in a world, as a Markdown page.
+
+    Parameters
+    ----------
+    world : realtime.learn.world.World
+    size : int
+        Of the file in bytes.
+    """
+    lines = [
+        "# The world: everyday sounds that taught gates stay shut on",
+        "",
+        f"{len(world.recordings)} excerpts of up to {EXCERPT_HOPS * 10} ms, {world.seconds:.0f} s "
+        f"in all, {len(world.classes)} classes, {size / 1000:.0f} kB; 8-bit log-mel"
+        + (f" and what the second ear said ({', '.join(world.ears)})" if world.ears else "")
+        + ". No sound can be played from it. Made by `gate-train voice world` from recordings of "
+        "the training split whose licences let everybody pass them on alone and under any terms.",
+        "",
+        "| group | excerpts | classes |",
+        "|---|---:|---|",
+    ]
+    for group in sorted(set(world.groups)):
+        mine = [r.name for r, g in zip(world.recordings, world.groups, strict=True) if g == group]
+        names = sorted(set(mine))
+        told = f"{len(names)} speakers" if group == "speech" else ", ".join(names)
+        lines.append(f"| {group} | {len(mine)} | {told} |")
+    return "\n".join([*lines, "", f"Sources and licences: {world.about}.", ""])
+
+
 def write_world(args):
     """``gate-train voice world``: make it, write it beside the model, say what is in it.
 
@@ -169,14 +198,15 @@ def write_world(args):
     args : argparse.Namespace
         ``data``, ``seed``, and ``output``, the detector beside which it goes, or a .npz.
     """
+    from realtime.files import write_text
     from realtime.learn.world import save_world
 
     output = Path(args.output)
     path = output if output.suffix == ".npz" else output.with_suffix(".world.npz")
     world = build_world(args.data, args.seed)
     save_world(path, world)
+    write_text(path.with_suffix(".md"), card(world, path.stat().st_size))
     n_groups = {group: world.groups.count(group) for group in sorted(set(world.groups))}
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB, {len(world.recordings)} excerpts, "
           f"{world.seconds:.0f} s, {len(world.classes)} classes "
           f"({', '.join(f'{n} {g}' for g, n in n_groups.items())})")  # fmt: skip
-    print(f"from {world.about}")
