@@ -26,7 +26,7 @@ from gate.metrics import measure, merge_segments, open_segments
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.engine import open_detector
-from realtime.learn.examples import from_samples
+from realtime.learn.examples import from_samples, listeners
 from realtime.learn.hops import embedding_of
 from realtime.learn.profile_detector import ProfileDetector
 from realtime.learn.recording import OPEN, SHUT, unpack_ears, unpack_log_mel
@@ -156,6 +156,7 @@ def run_task(task, model, seconds=SECONDS, parts=False):
         ``untaught`` the `Score` of seconds, and of parts, among sounds of untaught kinds.
     """
     detector = open_detector(model)
+    ears = listeners(detector.info)
     taught, strange = (Scene(*test_scene(task, strangers=flag)) for flag in (False, True))
     recorded = performance if task.group == "drum" else teaching
     clips = {OPEN: recorded(task.open_teach, max(seconds)),
@@ -169,7 +170,7 @@ def run_task(task, model, seconds=SECONDS, parts=False):
 
     for amount in seconds:
         recordings = [
-            from_samples(samples, RATE, label, f"{side} {i}")
+            from_samples(samples, RATE, label, f"{side} {i}", ears)
             for label, side in ((OPEN, "open"), (SHUT, "shut"))
             for i, samples in enumerate(_first(clips[label], amount))
         ]

@@ -141,9 +141,15 @@ def _inputs(args):
     return [path for name in names for path in getattr(args, name, None) or []]
 
 
-def _read_examples(args, notes):
-    """All recordings that the options name, in order."""
-    from realtime.learn.examples import OPEN, SHUT, read_labelled, read_multitrack, read_recording
+def _read_examples(args, notes, info):
+    """All recordings that the options name, in order, as a detector hears them."""
+    from realtime.learn.examples import (
+        listeners,
+        read_labelled,
+        read_multitrack,
+        read_recording,
+    )
+    from realtime.learn.recording import OPEN, SHUT
 
     if len(args.mix) != len(args.target_stem):
         raise ConfigError(
@@ -159,14 +165,15 @@ def _read_examples(args, notes):
     both = {Path(p).resolve() for p in args.open} & {Path(p).resolve() for p in args.shut}
     if both:
         raise ConfigError(f"{sorted(both)[0].name}: is given with --open and with --shut")
-    recordings = [read_recording(path, OPEN, notes) for path in args.open]
-    recordings += [read_recording(path, SHUT, notes) for path in args.shut]
+    ears = listeners(info, notes)
+    recordings = [read_recording(path, OPEN, notes, ears) for path in args.open]
+    recordings += [read_recording(path, SHUT, notes, ears) for path in args.shut]
     recordings += [
-        read_labelled(path, track, notes)
+        read_labelled(path, track, notes, ears)
         for path, track in zip(args.recording, labels, strict=True)
     ]
     recordings += [
-        read_multitrack(stem, mix, notes)
+        read_multitrack(stem, mix, notes, ears)
         for stem, mix in zip(args.target_stem, args.mix, strict=True)
     ]
     return recordings
@@ -224,7 +231,7 @@ def _teach(args):
     _targets(args, output)
     notes = TeachingNotes()
     detector = _detector(args.model)
-    recordings = _read_examples(args, notes)
+    recordings = _read_examples(args, notes, detector.info)
     name = args.name or output.name.removesuffix(".gate.yaml")
     _finish(recordings, detector, args, output, name, notes)
 
@@ -240,8 +247,9 @@ def _update(args):
     notes = TeachingNotes()
     output = _output(args.output or args.profile)
     _targets(args, output, in_place=not args.output)
-    recordings = [*profile.memory, *_read_examples(args, notes)]
-    _finish(recordings, _detector(args.model), args, output, profile.name, notes)
+    detector = _detector(args.model)
+    recordings = [*profile.memory, *_read_examples(args, notes, detector.info)]
+    _finish(recordings, detector, args, output, profile.name, notes)
 
 
 def _merge(args):

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gate.ears import Ears
 from gate.frontend import Frontend
+from gate.meters import Counters
 from gate.metrics import hop_labels
 from gate.signal_metrics import weighted_energy
+from realtime.ears import open_ears
 from realtime.files import AudioReader
 from realtime.labels import read_labels
 from realtime.learn.recording import (
@@ -18,6 +21,7 @@ from realtime.learn.recording import (
     Recording,
     find_sounding,
     hop_levels_db,
+    pack_ears,
     pack_energy,
     pack_log_mel,
     unpack_log_mel,
@@ -32,17 +36,43 @@ _SHORT_S, _LITTLE_S = 0.5, 5.0
 _CHUNK_S = 5.0
 
 
+def listeners(info, notes=None):
+    """The second ears that a detector names, for `Analyser`.
+
+    Parameters
+    ----------
+    info : gate.detector.DetectorInfo
+    notes : TeachingNotes, optional
+        Gets a warning where one cannot be heard.
+
+    Returns
+    -------
+    gate.ears.Ears or None
+        None where the detector names none, or none of them is there.
+    """
+    found, silent = open_ears(info)
+    for name, why in silent.items():
+        if notes is not None:
+            notes.warn(f"the second ear {name} is not heard: {why}")
+    return Ears(info.ears, found, Counters()) if found else None
+
+
 class Analyser:
     """Samples of any rate to hops, a chunk at a time.
 
     Parameters
     ----------
     sample_rate : int
+    ears : gate.ears.Ears, optional
+        Reset, and asked what they say.
     """
 
-    def __init__(self, sample_rate):
+    def __init__(self, sample_rate, ears=None):
         self._frontend = Frontend(sample_rate)
-        self._log_mel, self._energy = [], []
+        self._ears = ears
+        if ears is not None:
+            ears.reset()
+        self._log_mel, self._energy, self._said = [], [], []
 
     def push(self, samples):
         """Append float32 samples (n,) or (n, channels), heard as a linked gate hears them."""
@@ -51,15 +81,22 @@ class Analyser:
             self._log_mel.append(pack_log_mel(hops.log_mel))
             rate = self._frontend.mel.sample_rate
             self._energy.append(pack_energy(weighted_energy(hops.samples.ravel(), rate)))
+            if self._ears is not None:
+                self._said.append(pack_ears(self._ears.process_many(hops.samples)))
 
-    def finish(self):
-        """Log-mel (T, 64) and energy (4 T,), packed."""
+    def finish(self, name, label):
+        """All of it as a recording with one label."""
         if not self._log_mel:
-            return np.zeros((0, 64), np.uint8), np.zeros(0, np.uint8)
-        return np.concatenate(self._log_mel), np.concatenate(self._energy)
+            none = np.zeros((0, 64), np.uint8)
+            return Recording(name, none, none[:, 0], np.zeros(0, np.int8), np.zeros(0, bool))
+        log_mel = np.concatenate(self._log_mel)
+        said = np.concatenate(self._said) if self._said else None
+        sounding = find_sounding(unpack_log_mel(log_mel))
+        labels = np.full(len(log_mel), label, np.int8)
+        return Recording(name, log_mel, np.concatenate(self._energy), labels, sounding, said)
 
 
-def from_samples(samples, sample_rate, label, name="samples"):
+def from_samples(samples, sample_rate, label, name="samples", ears=None):
     """A recording from an array.
 
     Parameters
@@ -69,20 +106,17 @@ def from_samples(samples, sample_rate, label, name="samples"):
     label : int
         `OPEN` or `SHUT`, of all of it.
     name : str
+    ears : gate.ears.Ears, optional
+        See `listeners`.
     """
-    analyser = Analyser(sample_rate)
+    analyser = Analyser(sample_rate, ears)
     chunk = int(_CHUNK_S * sample_rate)
     for start in range(0, len(samples), chunk):
         analyser.push(samples[start : start + chunk])
-    return _recording(name, *analyser.finish(), label)
+    return analyser.finish(name, label)
 
 
-def _recording(name, log_mel, energy, label):
-    sounding = find_sounding(unpack_log_mel(log_mel))
-    return Recording(name, log_mel, energy, np.full(len(log_mel), label, np.int8), sounding)
-
-
-def read_recording(path, label, notes):
+def read_recording(path, label, notes, ears=None):
     """A recording from a file, all of it with one label.
 
     Parameters
@@ -91,6 +125,8 @@ def read_recording(path, label, notes):
     label : int
     notes : TeachingNotes
         Gets a warning for what is doubtful.
+    ears : gate.ears.Ears, optional
+        See `listeners`.
 
     Raises
     ------
@@ -99,7 +135,7 @@ def read_recording(path, label, notes):
     path = Path(path)
     with AudioReader(path, allow_truncated=True) as reader:
         info = reader.info
-        analyser = Analyser(info.sample_rate)
+        analyser = Analyser(info.sample_rate, ears)
         peak, clipped, total = 0.0, 0, 0
         for chunk in reader.chunks(int(_CHUNK_S * info.sample_rate)):
             bad = ~np.isfinite(chunk)
@@ -122,7 +158,7 @@ def read_recording(path, label, notes):
             f"{path}: sample_rate={info.sample_rate} holds nothing above "
             f"{info.sample_rate / 2000:g} kHz; teach with sound as the gate will get it"
         )
-    recording = _recording(path.name, *analyser.finish(), label)
+    recording = analyser.finish(path.name, label)
     notes.rates.setdefault(label, set()).add(min(info.sample_rate, 16000))
     peak_dbfs = 20.0 * np.log10(peak + 1e-9)
     if peak_dbfs < _SILENT_DBFS:
@@ -131,7 +167,7 @@ def read_recording(path, label, notes):
     return recording
 
 
-def read_labelled(path, labels_path, notes):
+def read_labelled(path, labels_path, notes, ears=None):
     """A recording that is open where a label file says so and shut elsewhere.
 
     Parameters
@@ -139,8 +175,9 @@ def read_labelled(path, labels_path, notes):
     path, labels_path : str or Path
         Audio; CSV ``file,start_s,end_s`` or an Audacity label track.
     notes : TeachingNotes
+    ears : gate.ears.Ears, optional
     """
-    recording = read_recording(path, SHUT, notes)
+    recording = read_recording(path, SHUT, notes, ears)
     segments = read_labels(labels_path, str(path))
     wanted = hop_labels(segments, len(recording.label))
     if not wanted.any():
@@ -158,7 +195,7 @@ def read_labelled(path, labels_path, notes):
     return replace(recording, label=np.where(wanted, OPEN, SHUT).astype(np.int8))
 
 
-def read_multitrack(stem_path, mix_path, notes):
+def read_multitrack(stem_path, mix_path, notes, ears=None):
     """A mix that is open where its stem sounds.
 
     Parameters
@@ -166,9 +203,10 @@ def read_multitrack(stem_path, mix_path, notes):
     stem_path, mix_path : str or Path
         The wanted sound alone, and the microphone that the gate will listen to.
     notes : TeachingNotes
+    ears : gate.ears.Ears, optional
     """
     stem = read_recording(stem_path, OPEN, notes)
-    mix = read_recording(mix_path, OPEN, notes)
+    mix = read_recording(mix_path, OPEN, notes, ears)
     if abs(stem.seconds - mix.seconds) > 0.5:
         notes.warn(f"{stem_path} lasts {stem.seconds:.1f} s, {mix_path} {mix.seconds:.1f} s; "
                    "they are lined up at their beginnings")  # fmt: skip

