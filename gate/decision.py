@@ -270,11 +270,21 @@ def classic_hops(key_level_dbfs, presence, rule, threshold_db, hysteresis_db, ho
     stays = levels > threshold_db - hysteresis_db
     stays &= presence >= rule.threshold - rule.hysteresis
     holds = np.broadcast_to(hold, opens.shape)
-    result = np.empty(opens.shape, dtype=bool)
-    is_open, until = np.zeros(opens.shape[:-1], dtype=bool), np.zeros(opens.shape[:-1], dtype=int)
-    for hop in range(opens.shape[-1]):
-        met = np.where(is_open, stays[..., hop], opens[..., hop])
-        until = np.where(met, np.maximum(until, hop + 1 + holds[..., hop]), until)
-        result[..., hop] = met | (until > hop)
-        is_open = met | (until > hop + 1)
+    result = np.zeros(len(opens), dtype=bool)
+    if not len(opens):
+        return result
+    # Runs of hops on which nothing changes, so that a recording takes few steps.
+    code = 2 * opens + stays
+    begins = np.r_[0, 1 + np.flatnonzero((np.diff(code) != 0) | (np.diff(holds) != 0))]
+    ends = np.r_[begins[1:], len(opens)]
+    runs = zip(begins.tolist(), ends.tolist(), opens[begins].tolist(), stays[begins].tolist(),
+               holds[begins].tolist(), strict=True)  # fmt: skip
+    is_open, until = False, 0
+    for begin, end, may_open, may_stay, hold_hops in runs:
+        if may_stay if is_open else may_open:
+            is_open, until = True, max(until, end + hold_hops)
+            result[begin:end] = True
+        else:
+            result[begin : min(max(until, begin), end)] = True
+            is_open = until > end
     return result

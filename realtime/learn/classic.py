@@ -6,7 +6,13 @@ import numpy as np
 
 from gate.decision import ClassicRule, classic_hops
 from gate.features import mel_edges_hz
-from realtime.learn.gate_fit import GateFitter, band_power, fit_key, key_levels, threshold_levels
+from realtime.learn.gate_fit import (
+    BALLISTICS_GRIDS,
+    GateFitter,
+    band_power,
+    fit_key,
+    key_levels,
+)
 from realtime.learn.medley import MedleyMaker, split_folds
 from realtime.learn.recording import HOP_S, OPEN, unpack_log_mel
 
@@ -33,6 +39,13 @@ def _decider(level):
         return classic_hops(always_loud, level, rule, -1.0, 0.0, hold)
 
     return decide
+
+
+def _thresholds(level):
+    """Thresholds worth trying."""
+    levels = np.quantile(level, np.linspace(0.1, 0.9, 9))
+    levels = np.concatenate([levels, np.linspace(0.2, 0.8, 13)])
+    return np.unique(np.clip(np.round(levels, 2), 0.02, 0.98)).tolist()
 
 
 def fit_key_and_classic(recordings, seed):
@@ -62,14 +75,13 @@ def fit_key_and_classic(recordings, seed):
     found = []
     for weights in (key, np.square(key), np.ones(64, np.float32), band):
         level = np.clip((key_levels(power, weights) + _DB_SPAN) / _DB_SPAN, 0.0, 1.0)
-        fitter = GateFitter(
-            _decider(level), threshold_levels(level), medley.wanted, medley.unwanted
-        )
-        fit, loss = fitter.search(ClassicFit(), ["presence_threshold"])
+        fitter = GateFitter(_decider(level), medley.wanted, medley.unwanted)
+        fit, loss = fitter.search(ClassicFit(), {"presence_threshold": _thresholds(level)})
         found.append((loss, weights, fit, fitter))
     best = min(found[:3], key=lambda f: f[0])
     _, _, start, fitter = found[3]
-    fit, loss = fitter.search(start, ["presence_threshold", "attack_ms", "hold_ms", "release_ms"])
+    grids = {"presence_threshold": _thresholds(level), **BALLISTICS_GRIDS}
+    fit, loss = fitter.search(start, grids)
     edges = mel_edges_hz()
     classic = {
         "threshold_db": round(fit.presence_threshold * _DB_SPAN - _DB_SPAN, 1),

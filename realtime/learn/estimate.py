@@ -1,11 +1,9 @@
 """What a taught gate will do, from hops that it did not learn from, and where it will be wrong."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from gate.metrics import measure, open_segments, roc_auc, segments_of
-from realtime.learn.gate_fit import Evidence, GateFitter, curve, threshold_levels
+from realtime.learn.gate_fit import Evidence, curve, fit_rule
 from realtime.learn.recording import FINE_PER_HOP, HOP_S
 
 _SURE_WEIGHT = 0.5
@@ -21,20 +19,16 @@ def decide_honestly(hops, presence, counted, fit):
         By heads that have not seen a hop's fold; how much a hop counts.
     fit : realtime.learn.gate_fit.GateFit
     """
-    fold, fine = hops.fold[: hops.once], np.repeat(hops.fold[: hops.once], FINE_PER_HOP)
-    label = hops.label[: hops.once]
+    fold, label = hops.fold[: hops.once], hops.label[: hops.once]
     is_open = np.zeros(hops.once, dtype=bool)
     for number in np.unique(fold):
         rest, mine = fold != number, fold == number
         chosen = fit
         if (label[rest & (counted > 0)] > 0).any():
-            fitter = GateFitter(
-                Evidence(presence[rest]).decide, threshold_levels(presence[rest]),
-                hops.wanted[fine != number], hops.unwanted[fine != number],
-                label[rest], counted[rest],
-            )  # fmt: skip
-            chosen, _ = fitter.search(fit, ["presence_threshold"])
-        is_open[mine] = Evidence(presence[mine]).decide(replace(fit, **vars(chosen)))
+            chosen = fit_rule(
+                Evidence(presence[rest]), label[rest], counted[rest], fit, ["presence_threshold"]
+            )
+        is_open[mine] = Evidence(presence[mine]).decide(chosen)
     return is_open
 
 

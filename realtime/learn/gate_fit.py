@@ -19,23 +19,27 @@ from gate.signal_metrics import FRAME_S, LossWeights, gated_signal_loss
 from realtime.learn.head import balanced
 from realtime.learn.recording import FINE_PER_HOP
 
-GRIDS = {
-    "presence_threshold": None,  # from the scores
-    "open_cost": (0.5, 1.0, 2.0, 4.0, 8.0),
-    "shut_cost": (1.0, 2.0, 3.0, 5.0, 8.0, 14.0),
+RULE_GRIDS = {
+    "presence_threshold": tuple(np.round(np.linspace(0.14, 0.90, 39), 2).tolist()),
+    "open_cost": (0.5, 1.0, 2.0, 4.0),
+    "shut_cost": (2.5, 5.0, 10.0),
+}
+BALLISTICS_GRIDS = {
     "attack_ms": (0.5, 1.0, 2.0, 5.0, 10.0, 20.0),
+    "hold_ms": (20.0, 40.0, 70.0, 100.0, 150.0, 220.0, 320.0),
     "release_ms": (20.0, 35.0, 60.0, 100.0, 180.0, 300.0),
 }
-HOLD_GRID_MS = (20.0, 40.0, 70.0, 100.0, 150.0, 220.0, 320.0)
 _SWEEPS = 3
-# What leaving the usual rule costs in the price: few examples shall not buy extreme rules.
-_PRIOR = 0.01
-_USUAL_COSTS = {"open_cost": 2.0, "shut_cost": 3.0}
+# What a nat of threshold, or doubling or halving a cost, has to bring in balanced error: what is
+# best for the held-out parts of a few examples is not what is best for new sound, where a rule
+# that is right for all kinds of tasks does better (dev: .83 closed, 15 % open on untaught kinds
+# without this, .86 and 6 % with it).
+_PRIOR = 0.1
 
 
 @dataclass(frozen=True)
 class GateFit:
-    """What is fitted.
+    """What is fitted; the defaults are the rule that does best over all tasks of dev.
 
     Attributes
     ----------
@@ -46,9 +50,9 @@ class GateFit:
     attack_ms, release_ms : float
     """
 
-    presence_threshold: float = 0.5
-    open_cost: float = 2.0
-    shut_cost: float = 3.0
+    presence_threshold: float = 0.56
+    open_cost: float = 1.0
+    shut_cost: float = 5.0
     attack_ms: float = 2.0
     release_ms: float = 60.0
 
@@ -104,6 +108,59 @@ def curve(is_open, fit, range_db=-60.0):
     return gain
 
 
+def fit_rule(evidence, label, importance, start=GateFit(), names=tuple(RULE_GRIDS)):
+    """The rule with the least balanced error, near the usual one.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Of scores by heads that have not seen the hops.
+    label, importance : ndarray, shape (T,)
+        Whether a hop should be open, and how much it counts.
+    start : GateFit
+        What else it is, and where to begin.
+    names : sequence of str
+        What of it may change.
+
+    Returns
+    -------
+    GateFit
+    """
+    sides = balanced(label, importance) * np.where(label > 0, 1.0, -1.0)
+
+    def price(fit):
+        return 0.5 - float(sides @ evidence.decide(fit)) + _PRIOR * _unusual(fit)
+
+    return _coordinate_search(price, start, {name: RULE_GRIDS[name] for name in names})
+
+
+def _unusual(fit):
+    """How far a rule is from the usual one, in nats of its threshold and octaves of its costs."""
+    usual = GateFit()
+    far = abs(fit.rule.b - usual.rule.b)
+    for name in ("open_cost", "shut_cost"):
+        far += abs(math.log2(getattr(fit, name) / getattr(usual, name)))
+    return far
+
+
+def _coordinate_search(price, start, grids):
+    """The best of what is reached from `start` by moving one setting at a time."""
+    best, lowest = start, price(start)
+    for _ in range(_SWEEPS):
+        before = lowest
+        for name, values in grids.items():
+            for value in values:
+                if value == getattr(best, name):
+                    continue
+                found = replace(best, **{name: value})
+                cost = price(found)
+                if cost < lowest - 1e-6:
+                    best, lowest = found, cost
+        if lowest > before - 1e-4:
+            break
+    return best
+
+
 class GateFitter:
     """Finds the gate that loses and passes least.
 
@@ -111,35 +168,16 @@ class GateFitter:
     ----------
     decide : callable
         Given a fit, whether the gate is open on each hop, (T,) bool; `Evidence.decide`, say.
-    levels : sequence of float
-        Thresholds to try.
     wanted, unwanted : ndarray, shape (4 T,)
         Energies.
-    label, importance : ndarray, shape (T,), optional
-        Whether a hop should be open, and how much it counts.
     weights : gate.signal_metrics.LossWeights
     """
 
-    def __init__(self, decide, levels, wanted, unwanted, label=None, importance=None,
-                 weights=None):  # fmt: skip
-        self._decide, self._levels = decide, levels
-        self._sides = None
-        if label is not None:
-            self._sides = balanced(label, importance) * np.where(label > 0, 1.0, -1.0)
+    def __init__(self, decide, wanted, unwanted, weights=None):
+        self._decide = decide
         self._energy = wanted, unwanted
         self._weights = weights or LossWeights()
         self._last = None, None
-
-    def price(self, fit):
-        """What the search makes small: the loss, and twice the balanced error of the hops.
-
-        The loss weighs energies, which a soft ending has none of; the hops weigh time.
-        """
-        loss = self.loss(fit)
-        if self._sides is None:
-            return loss
-        error = 0.5 - float(self._sides @ self._last[1])
-        return loss + 2.0 * error + _PRIOR * _unusual(fit)
 
     def loss(self, fit):
         """Gated-signal loss of a gate."""
@@ -148,8 +186,14 @@ class GateFitter:
             self._last = still, self._decide(fit)
         return gated_signal_loss(curve(self._last[1], fit), *self._energy, self._weights)
 
-    def search(self, start, names=None):
-        """Coordinate search from `start` over the settings in `names`.
+    def search(self, start, grids):
+        """Coordinate search from `start`.
+
+        Parameters
+        ----------
+        start : GateFit or ClassicFit
+        grids : dict
+            Name of a setting to values to try.
 
         Returns
         -------
@@ -157,37 +201,8 @@ class GateFitter:
         float
             Its loss.
         """
-        best = start
-        grids = {**GRIDS, "hold_ms": HOLD_GRID_MS, "presence_threshold": self._levels}
-        lowest = self.price(best)
-        for _ in range(_SWEEPS):
-            before = lowest
-            for name in names or GRIDS:
-                for value in grids[name]:
-                    if value == getattr(best, name):
-                        continue
-                    found = replace(best, **{name: value})
-                    price = self.price(found)
-                    if price < lowest - 1e-6:
-                        best, lowest = found, price
-            if lowest > before - 1e-4:
-                break
+        best = _coordinate_search(self.loss, start, grids)
         return best, self.loss(best)
-
-
-def _unusual(fit):
-    """How far a rule is from the usual one."""
-    far = abs(EvidenceRule(fit.presence_threshold).b)
-    for name, usual in _USUAL_COSTS.items():
-        far += abs(math.log2(getattr(fit, name) / usual))
-    return far
-
-
-def threshold_levels(presence):
-    """Presence thresholds worth trying."""
-    levels = np.quantile(presence, np.linspace(0.1, 0.9, 9))
-    levels = np.concatenate([levels, np.linspace(0.2, 0.8, 13)])
-    return np.unique(np.clip(np.round(levels, 2), 0.02, 0.98)).tolist()
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _BLOCK = 64  # hops a pass of the running means
+_SHRINK = 0.3  # of the covariance within sounds, towards equal spread
 
 
 def shape_of(features):
@@ -93,35 +94,62 @@ class HeadShape:
 
 @dataclass(frozen=True)
 class Basis:
-    """Standardises inputs and keeps their principal directions.
+    """Coordinates in which heads are fitted and hops are compared: z = (x - mean) directions.
 
-    A ridge penalty in this basis is one on the standardised inputs, at a fraction of the cost.
+    A ridge penalty on the coordinates is one on the inputs, measured by how much they vary within
+    sounds, at a fraction of the cost.
 
     Attributes
     ----------
-    mean, scale : ndarray, shape (n,)
+    mean : ndarray, shape (n,)
     directions : ndarray, shape (n, rank)
     """
 
     mean: np.ndarray
-    scale: np.ndarray
     directions: np.ndarray
 
     @classmethod
-    def fit(cls, x, rank):
-        """Basis of inputs (T, n), at most `rank` directions."""
-        mean, scale = x.mean(axis=0), x.std(axis=0) + np.float32(1e-3)
+    def fit(cls, x, sound, rank, power=0.5):
+        """A basis of the directions in which inputs vary most, counted by how they vary in sounds.
+
+        Parameters
+        ----------
+        x : ndarray, shape (T, n)
+            Inputs.
+        sound : ndarray, shape (T,), int
+            Which sound each is of.
+        rank : int
+            Directions at most.
+        power : float
+            0 counts every input by its own spread, as standardising does; 1 whitens by the
+            covariance within sounds, as discriminant analysis does.
+        """
+        mean = x.mean(axis=0)
+        scale = x.std(axis=0) + np.float32(1e-3)
         z = (x - mean) / scale
-        _, vectors = np.linalg.eigh(np.dot(z.T, z) / len(z))
-        return cls(mean, scale, np.ascontiguousarray(vectors[:, ::-1][:, :rank]))
+        order = np.argsort(sound, kind="stable")
+        ordered = z[order]
+        _, starts, counts = np.unique(sound[order], return_index=True, return_counts=True)
+        centres = np.add.reduceat(ordered, starts, axis=0) / counts[:, None].astype(np.float32)
+        inside = ordered - np.repeat(centres, counts, axis=0)
+        within = (inside.T @ inside) / len(z)
+        spread = np.trace(within) / len(within)
+        within = (1.0 - _SHRINK) * within + _SHRINK * spread * np.eye(len(within))
+        values, vectors = np.linalg.eigh(within)
+        whitener = vectors / np.maximum(values, 1e-6) ** (0.5 * power)
+        total = (z.T @ z) / len(z)
+        _, turned = np.linalg.eigh(whitener.T @ total @ whitener)
+        directions = whitener @ turned[:, ::-1][:, :rank]
+        unit = np.sqrt(np.mean(np.square(z @ directions.astype(np.float32))))
+        return cls(mean, (directions / unit / scale[:, None]).astype(np.float32))
 
     def apply(self, x):
-        """Inputs (T, n) -> coordinates (T, rank)."""
-        return (x - self.mean) / self.scale @ self.directions
+        """Inputs (T, n) -> coordinates (T, rank), of unit variance on the whole."""
+        return (x - self.mean) @ self.directions
 
     def unfold(self, coefficients, bias):
         """Coefficients and bias for the raw inputs from those for the coordinates."""
-        raw = (self.directions @ coefficients) / self.scale
+        raw = self.directions.astype(np.float64) @ coefficients
         return raw, bias - float(self.mean @ raw)
 
 

@@ -62,7 +62,7 @@ class Hops:
     shape : realtime.learn.head.HeadShape
     seed : int
     n_copies : int, optional
-        How often every hop is shuffled in.
+        How often every hop of the examples is shuffled in; the world's are once.
 
     Attributes
     ----------
@@ -84,18 +84,22 @@ class Hops:
     def __init__(self, recordings, world, detector, shape, seed, n_copies=None):
         folds = split_folds(recordings)
         self.n_examples = len(recordings)
+        excerpts = [[] for _ in folds]
         for i, fold in enumerate(deal_classes(world, len(folds), seed)):
-            folds[fold].append(Unit(self.n_examples + i, 0, len(world[i].label)))
+            excerpts[fold].append(Unit(self.n_examples + i, 0, len(world[i].label)))
         maker = MedleyMaker([*recordings, *world])
         seconds = sum(r.seconds for r in recordings)
         n_copies = n_copies or (2 if seconds <= _TWO_COPIES_S else 1)
-        medleys, folds_of = [], []
+        medleys, folds_of, n_first = [], [], 0
         for copy in range(n_copies):
             for fold, units in enumerate(folds):
+                if copy == 0:  # the world is large: once is enough
+                    units = [*units, *excerpts[fold]]
                 if not units:
                     continue
                 medleys.append(maker.make(units, np.random.default_rng([seed, copy, fold])))
                 folds_of.append(fold)
+            n_first = len(medleys) if copy == 0 else n_first
         self.x = np.concatenate([inputs_of(m, detector, shape) for m in medleys])
         self.fold = np.concatenate(
             [np.full(len(m.label), f) for m, f in zip(medleys, folds_of, strict=True)]
@@ -104,7 +108,7 @@ class Hops:
             np.concatenate([getattr(m, name) for m in medleys])
             for name in ("label", "weight", "source", "hop")
         )
-        first = medleys[: len(medleys) // n_copies]
+        first = medleys[:n_first]
         self.once = sum(len(m.label) for m in first)
         self.wanted = np.concatenate([m.wanted for m in first])
         self.unwanted = np.concatenate([m.unwanted for m in first])

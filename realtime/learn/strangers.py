@@ -1,26 +1,29 @@
 """How much each sound of the world counts, and which of them is like what should open the gate.
 
-The world weighs `RATIO` times what the user's own examples to stay shut on weigh. A class of it
-that lies among the wanted sounds, so that it is about as near to them as they are to each other,
-is the wanted sound under another name (keyboards, where a keyboard should open): it is left out,
-and the report says so. What merely lies on the same side of the examples to stay shut on is not:
-that is what the world is there for.
+The world weighs `RATIO` times what the user's own examples to stay shut on weigh. Left out of it,
+and named in the report, is a class of which two things are true: it lies among the wanted sounds,
+so that it is about as near to them as they are to each other; and heads that never learned from
+it take it for the wanted sound. Either alone says little: a dull thud is near everything, and
+what merely lies on the open side of the examples to stay shut on is what the world is there for.
 """
 
 import numpy as np
 
 from gate.metrics import roc_auc
+from realtime.learn.head import Basis
 
 RATIO = 1.0
 """Weight of the world against that of the examples to stay shut on; chosen on dev."""
 
-RESEMBLES = 0.3
-"""A class is left out where its hops are nearer to wanted ones than other wanted ones are with
-this probability; .5 would be a class that cannot be told from them. Chosen on dev."""
+RESEMBLES = 0.4
+"""A class is left out where its hops are nearer to wanted ones than other wanted ones are, and
+score above wanted ones, each with this probability; .5 would be a class that cannot be told from
+them. Chosen on dev."""
 
 _SURE_WEIGHT = 0.5  # a hop that sounds has at least so much
 _FEW_HOPS = 10
 _MOST_WANTED, _MOST_OF_A_CLASS = 1200, 80
+_RANK = 60
 
 
 def world_weights(hops, world, left_out=()):
@@ -51,48 +54,55 @@ def world_weights(hops, world, left_out=()):
     return weight
 
 
-def resembling(hops, world, x):
-    """Classes of the world that are as near to the wanted sound as it is to itself.
-
-    Nearness is the distance to the nearest wanted hop of another fold.
+def resembling(hops, world, scores):
+    """Classes of the world that are like the wanted sound.
 
     Parameters
     ----------
     hops : realtime.learn.hops.Hops
     world : sequence of Recording
-    x : ndarray, shape (T, rank)
-        Coordinates of the hops.
+    scores : ndarray, shape (T,)
+        By heads that have not seen a hop's fold.
 
     Returns
     -------
     dict of str to float
-        Class to the probability that its hops are nearer than wanted ones; those above
-        `RESEMBLES`.
+        Class to its likeness, the smaller of the two probabilities; those above `RESEMBLES`.
     """
-    sure = hops.weight >= _SURE_WEIGHT
-    wanted = _thinned(np.flatnonzero(sure & ~hops.is_world & (hops.label > 0)), _MOST_WANTED)
-    own = np.concatenate([
-        _nearest(x, mine, wanted[hops.fold[wanted] != fold])
-        for fold in np.unique(hops.fold[wanted])
-        if len(mine := wanted[hops.fold[wanted] == fold]) < len(wanted)
-    ] or [np.zeros(0)])  # fmt: skip
-    if len(own) < _FEW_HOPS:
+    sure = np.flatnonzero(hops.weight >= _SURE_WEIGHT)
+    is_wanted = ~hops.is_world[sure] & (hops.label[sure] > 0)
+    wanted = _thinned(sure[is_wanted], _MOST_WANTED)
+    some = _thinned(sure, 12_000)
+    x = Basis.fit(hops.x[some], hops.source[some], _RANK, power=1.0).apply
+    places, fold_of = x(hops.x[wanted]), hops.fold[wanted]
+    own = np.full(len(wanted), np.inf)
+    for fold in np.unique(fold_of):
+        own[fold_of == fold] = _nearest(places[fold_of == fold], places[fold_of != fold])
+    known = np.isfinite(own)
+    if known.sum() < _FEW_HOPS:
         return {}
     classes = {}
     for i, recording in enumerate(world):
         classes.setdefault(recording.name, []).append(hops.n_examples + i)
     found = {}
     for name, sources in classes.items():
-        mine = np.flatnonzero(sure & np.isin(hops.source, sources))
+        mine = sure[np.isin(hops.source[sure], sources)]
         if len(mine) < _FEW_HOPS:
             continue
         mine = _thinned(mine, _MOST_OF_A_CLASS)
-        theirs = _nearest(x, mine, wanted[hops.fold[wanted] != hops.fold[mine[0]]])
-        label = np.r_[np.zeros(len(theirs)), np.ones(len(own))]
-        likeness = 1.0 - roc_auc(-np.r_[theirs, own], label)
+        higher = _above(scores[mine], scores[wanted])
+        if higher <= RESEMBLES:
+            continue
+        theirs = _nearest(x(hops.x[mine]), places[fold_of != hops.fold[mine[0]]])
+        likeness = min(higher, _above(-theirs, -own[known]))
         if likeness > RESEMBLES:
-            found[name] = round(float(likeness), 2)
+            found[name] = round(likeness, 2)
     return found
+
+
+def _above(these, those):
+    """Probability that one of these is above one of those."""
+    return roc_auc(np.r_[these, those], np.r_[np.ones(len(these)), np.zeros(len(those))])
 
 
 def _thinned(indices, most):
@@ -102,10 +112,9 @@ def _thinned(indices, most):
     return indices[np.linspace(0, len(indices) - 1, most).astype(int)]
 
 
-def _nearest(x, rows, others):
-    """Squared distance of each row to the nearest of others; infinite where there are none."""
-    if not len(others):
-        return np.full(len(rows), np.inf)
-    a, b = x[rows], x[others]
+def _nearest(a, b):
+    """Squared distance of each row of `a` to the nearest of `b`; infinite where there are none."""
+    if not len(b):
+        return np.full(len(a), np.inf)
     squares = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
     return (squares - 2.0 * (a @ b.T)).min(axis=1)

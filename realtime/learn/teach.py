@@ -14,7 +14,13 @@ import numpy as np
 from realtime.learn.classic import fit_key_and_classic, suggest_threshold
 from realtime.learn.estimate import confusable, confused_classes, decide_honestly, expect
 from realtime.learn.examples import check_sides
-from realtime.learn.gate_fit import Evidence, GateFit, GateFitter, as_mapping, threshold_levels
+from realtime.learn.gate_fit import (
+    BALLISTICS_GRIDS,
+    Evidence,
+    GateFitter,
+    as_mapping,
+    fit_rule,
+)
 from realtime.learn.head import Basis, HeadShape, fit_logistic, log_loss, sigmoids
 from realtime.learn.hops import Hops
 from realtime.learn.profile import Profile
@@ -23,8 +29,10 @@ from realtime.learn.remarks import TeachingError
 from realtime.learn.strangers import resembling, world_weights
 from realtime.learn.world import SHIPPED, load_world
 
-PENALTIES = (0.03, 0.3, 2.0)
-RANK = 160
+PENALTIES = (0.1, 0.5, 2.0)
+_SEARCH_PENALTY = 0.5  # of the heads that say what is like the wanted sound
+RANK = 120
+_BASIS_HOPS = 8000  # at most twice so many show in which directions inputs vary
 _MIN_BALANCED_ACCURACY = 0.7
 _SURE_WEIGHT = 0.5
 
@@ -100,11 +108,10 @@ def teach(recordings, detector, notes, name=None, seed=0, checked=False, world=S
     once = slice(0, hops.once)
     presence = sigmoids(scores[once])
     counted = np.where(hops.weight[once] >= _SURE_WEIGHT, weight[once], 0.0)
-    fitter = GateFitter(
-        Evidence(presence).decide, threshold_levels(presence), hops.wanted, hops.unwanted,
-        hops.label[once], counted,
-    )  # fmt: skip
-    fit, loss = fitter.search(GateFit())
+    evidence = Evidence(presence)
+    fit = fit_rule(evidence, hops.label[once], counted)
+    ballistics = {name: BALLISTICS_GRIDS[name] for name in ("attack_ms", "release_ms")}
+    fit, loss = GateFitter(evidence.decide, hops.wanted, hops.unwanted).search(fit, ballistics)
     is_open = decide_honestly(hops, presence, counted, fit)
     known = weight > 0
     head = fit_logistic(x[known], hops.label[known], weight[known], penalty)
@@ -169,7 +176,9 @@ def coordinates(hops, weight):
     label = hops.label[known]
     if not (label > 0).any() or not (label == 0).any():
         raise TeachingError("one side has no sound to learn from")
-    basis = Basis.fit(hops.x[known], RANK)
+    some = np.flatnonzero(known)
+    some = some[:: 1 + len(some) // _BASIS_HOPS]
+    basis = Basis.fit(hops.x[some], hops.source[some], RANK)
     return basis.apply(hops.x).astype(np.float32), basis
 
 
@@ -179,7 +188,8 @@ def _learn(hops, world, leave_out):
     x, basis = coordinates(hops, weight)
     left_out = {}
     if world and leave_out:
-        left_out = resembling(hops, world, x)
+        scores, _ = _held_out(x, hops, weight, _SEARCH_PENALTY)
+        left_out = resembling(hops, world, scores)
         weight = world_weights(hops, world, left_out)
     found = [(*_held_out(x, hops, weight, p), p) for p in PENALTIES]
     scores, _, penalty = min(found, key=lambda f: f[1])
@@ -195,7 +205,8 @@ def _held_out(x, hops, weight, penalty):
         label = hops.label[train]
         if not len(label) or label.max() == 0.0 or label.min() == 1.0:
             continue  # all of one side is in this fold; 0 says: no idea
-        theta, bias = fit_logistic(x[train], label, weight[train], penalty)
+        some = np.flatnonzero(train)[::2]  # neighbours say the same
+        theta, bias = fit_logistic(x[some], hops.label[some], weight[some], penalty)
         scores[test] = x[test] @ theta.astype(np.float32) + bias
     return scores, log_loss(scores[known], hops.label[known], weight[known])
 

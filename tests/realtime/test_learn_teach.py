@@ -13,7 +13,7 @@ from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.learn.classic import ClassicFit
 from realtime.learn.examples import from_samples
-from realtime.learn.gate_fit import Evidence, GateFit, GateFitter, curve, threshold_levels
+from realtime.learn.gate_fit import Evidence, GateFitter, curve, fit_rule
 from realtime.learn.head import Basis, fit_logistic, log_loss, running_means
 from realtime.learn.hops import deal_classes
 from realtime.learn.medley import MedleyMaker, split_folds
@@ -190,7 +190,7 @@ def test_the_regression_is_at_its_minimum():
 def test_a_basis_unfolds_to_the_same_scores():
     rng = np.random.default_rng(4)
     x = (rng.standard_normal((200, 30)) * rng.uniform(0.1, 5, 30) + 2).astype(np.float32)
-    basis = Basis.fit(x, 12)
+    basis = Basis.fit(x, np.arange(200) // 20, 12)
     theta = rng.standard_normal(12)
     raw, bias = basis.unfold(theta, 0.3)
     np.testing.assert_allclose(x @ raw + bias, basis.apply(x) @ theta + 0.3, atol=1e-4)
@@ -222,13 +222,23 @@ def test_the_search_finds_a_planted_gate():
     delayed = np.concatenate([[False], truth[:-1]])  # a decision is in force in the next hop
     wanted = np.repeat(delayed, 4) * 1e-3
     unwanted = np.repeat(~delayed, 4) * 1e-3
-    decide = Evidence(presence).decide
-    fitter = GateFitter(decide, threshold_levels(presence), wanted, unwanted)
-    fit, loss = fitter.search(GateFit())
-    assert 0.3 <= fit.presence_threshold <= 0.6
-    assert loss < fitter.loss(GateFit(presence_threshold=0.9))
-    assert loss < 0.2
-    np.testing.assert_array_equal(decide(fit), present_hops(presence, fit.rule))
+    evidence = Evidence(presence)
+    fit = fit_rule(evidence, truth.astype(float), np.ones(len(truth)))
+    assert 0.3 <= fit.presence_threshold <= 0.7
+    fitter = GateFitter(evidence.decide, wanted, unwanted)
+    fit, loss = fitter.search(fit, {"release_ms": (20.0, 300.0)})
+    assert loss < fitter.loss(replace(fit, presence_threshold=0.9))
+    assert loss < 0.2 and fit.release_ms == 20.0
+    np.testing.assert_array_equal(evidence.decide(fit), present_hops(presence, fit.rule))
+
+
+def test_few_examples_buy_no_extreme_rule():
+    rng = np.random.default_rng(0)
+    presence = rng.uniform(0.02, 0.1, 400)  # heads that know nothing: all say no
+    label = (np.arange(400) % 40 < 20).astype(float)
+    presence[label > 0] += 0.01
+    fit = fit_rule(Evidence(presence), label, np.ones(400))
+    assert fit.presence_threshold > 0.3
 
 
 def test_key_and_suggestion_fit_the_wanted_sound(lesson):
