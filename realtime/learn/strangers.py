@@ -15,7 +15,7 @@ from realtime.learn.head import Basis
 RATIO = 1.0
 """Weight of the world against that of the examples to stay shut on; chosen on dev."""
 
-RESEMBLES = 0.4
+RESEMBLES = 0.33
 """A class is left out where its hops are nearer to wanted ones than other wanted ones are, and
 score above wanted ones, each with this probability; .5 would be a class that cannot be told from
 them. Chosen on dev."""

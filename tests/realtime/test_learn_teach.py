@@ -272,8 +272,8 @@ def test_a_correction_is_learned_and_the_rest_kept(lesson):
 
 
 def test_one_side_alone_teaches_nothing():
-    with pytest.raises(TeachingError, match=r"--shut: 0\.0 s of sound must be at least 1 s"):
-        teach(examples()[:1], ProjectionDetector(), TeachingNotes())
+    with pytest.raises(TeachingError, match=r"--shut: 0\.0 s of sound must be at least 0\.5 s"):
+        teach(examples()[:1], ProjectionDetector(), TeachingNotes(), world=None)
 
 
 def small_world():
