@@ -25,7 +25,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def learn(*args):
-    extra = ["--no-plot", "--no-world"] if "-o" in args and args[0] != "inspect" else []
+    extra = []
+    if "-o" in args and args[0] != "inspect":
+        extra = ["--no-world", *([] if "--plot" in args else ["--no-plot"])]
     return learn_cli.main([*map(str, args), *extra])
 
 
