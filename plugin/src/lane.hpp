@@ -235,10 +235,10 @@ class Lane {
     envelope_.process(curve + n_open, length_ - n_open, shut_gain_, release_s);
   }
 
-  // How presence decides: a pinned hold, and a profile, ask for the classic rule.
+  // How presence decides: a pinned hold asks for the classic rule.
   DecisionRule rule(const GateSettings& settings) const {
-    DecisionRule r = target_->rule;
-    if (settings.hold_ms || profile_ != nullptr) r.by_evidence = false;
+    DecisionRule r = profile_ ? profile_->rule : target_->rule;
+    if (settings.hold_ms) r.by_evidence = false;
     if (!r.by_evidence) {
       r.threshold = profile_ ? profile_->presence_threshold : target_->presence_threshold;
       r.hysteresis = profile_ ? profile_->presence_hysteresis : target_->presence_hysteresis;

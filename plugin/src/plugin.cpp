@@ -13,12 +13,13 @@
 #include "parameters.hpp"
 #include "processor.hpp"
 #include "profile.hpp"
+#include "profile_folder.hpp"
 
 START_NAMESPACE_DISTRHO
 
 class GatePlugin : public Plugin {
  public:
-  GatePlugin() : Plugin(gate::n_parameters, 0, 1) {
+  GatePlugin() : Plugin(gate::n_parameters, 0, n_states_) {
     for (int id = 0; id < gate::n_parameters; ++id) {
       values_[id].store(static_cast<float>(gate::parameters[id].initial));
     }
@@ -59,9 +60,8 @@ class GatePlugin : public Plugin {
     parameter.ranges.min = static_cast<float>(p.low);
     parameter.ranges.max = static_cast<float>(gate::highest(index));
     parameter.ranges.def = static_cast<float>(p.initial);
-    const bool targets = index == gate::p_target;
-    int n_choices = targets ? gate::detector_info.n_targets : 0;
-    while (!targets && n_choices < 3 && p.choices[n_choices] != nullptr) ++n_choices;
+    const int n_choices = count_choices(index);
+    if (index == gate::p_profile) parameter.ranges.max = static_cast<float>(n_choices - 1);
     if (n_choices == 0) return;
     parameter.hints |= kParameterIsInteger;
     if (index == gate::p_key_listen || index == gate::p_bypass || index == gate::p_second_ear ||
@@ -72,7 +72,7 @@ class GatePlugin : public Plugin {
     auto* choices = new ParameterEnumerationValue[n_choices];
     for (int i = 0; i < n_choices; ++i) {
       choices[i].value = static_cast<float>(i);
-      choices[i].label = targets ? gate::detector_info.targets[i].name : p.choices[i];
+      choices[i].label = choice(index, i).c_str();
     }
     parameter.enumValues.count = static_cast<uint8_t>(n_choices);
     parameter.enumValues.restrictedMode = true;
@@ -83,16 +83,41 @@ class GatePlugin : public Plugin {
     return values_[index].load(std::memory_order_relaxed);
   }
 
-  void initState(uint32_t, State& state) override {
+  void initState(uint32_t index, State& state) override {
+    if (index == 1) {
+      state.hints = kStateIsOnlyForDSP;
+      state.key = "profile_choice";
+      state.defaultValue = no_choice_;
+      state.label = "Chosen profile";
+      return;
+    }
     state.hints = kStateIsFilenamePath | kStateIsOnlyForDSP;
     state.key = "profile";
     state.label = "Profile";
     state.description = "A profile made by gate-learn, NAME.gate.yaml: its path, or its text";
   }
 
+  // What a session keeps: the host's profile as it was given, and of the list the file's name, since
+  // its number changes with the folder.
+  String getState(const char* key) const override {
+    const std::lock_guard<std::mutex> lock(profiles_mutex_);
+    if (std::strcmp(key, "profile") == 0) return String(given_.c_str());
+    const int chosen = choice_of(values_[gate::p_profile]);
+    std::string file = "none";
+    if (chosen > 0) {
+      file = folder_.listed()[chosen - 1].file;
+    } else if (missing_is_kept_) {
+      file = missing_;
+    }
+    return String((std::to_string(chosen) + " " + file).c_str());
+  }
+
   // Never in the audio thread. What was read is kept until the end: run() may be using it.
   void setState(const char* key, const char* value) override {
+    if (std::strcmp(key, "profile_choice") == 0) return restore_choice(value);
     if (std::strcmp(key, "profile") != 0) return;
+    const std::lock_guard<std::mutex> lock(profiles_mutex_);
+    given_ = value;
     std::string text = value;
     if (text.empty()) {
       profile_.store(nullptr, std::memory_order_release);
@@ -103,9 +128,7 @@ class GatePlugin : public Plugin {
       text.assign(std::istreambuf_iterator<char>(file), {});
     }
     try {
-      auto profile = gate::ProfileReader(text).read();
-      const std::lock_guard<std::mutex> lock(profiles_mutex_);
-      profiles_.push_back(std::move(profile));
+      profiles_.push_back(gate::ProfileReader(text).read());
       profile_.store(profiles_.back().get(), std::memory_order_release);
     } catch (const std::runtime_error& error) {
       d_stderr2("exemplar-gate: profile %s: %s", value, error.what());
@@ -114,6 +137,12 @@ class GatePlugin : public Plugin {
 
   // From any thread; run() picks it up.
   void setParameterValue(uint32_t index, float value) override {
+    if (index == gate::p_profile) {
+      // The number that a session was saved with comes after its file's name.
+      const bool restored = restored_from_.exchange(-1) == choice_of(value);
+      if (restored) value = static_cast<float>(restored_to_.load());
+      if (!restored) missing_is_kept_ = false;
+    }
     values_[index].store(value, std::memory_order_relaxed);
     changed_.store(true, std::memory_order_release);
   }
@@ -133,6 +162,9 @@ class GatePlugin : public Plugin {
     }
     processor_->process(inputs, GATE_SIDECHAIN ? inputs + GATE_CHANNELS : nullptr,
                         GATE_SIDECHAIN ? GATE_CHANNELS : 0, outputs, static_cast<int>(frames));
+    if (ask_host_.exchange(false) && canRequestParameterValueChanges()) {
+      requestParameterValueChange(gate::p_profile, values_[gate::p_profile]);
+    }
     const gate::Meters& meters = processor_->lane().meters();
     for (int id = gate::n_inputs; id < gate::n_parameters; ++id) {
       values_[id].store(gate::meter_value(meters, id), std::memory_order_relaxed);
@@ -140,6 +172,58 @@ class GatePlugin : public Plugin {
   }
 
  private:
+  static constexpr uint32_t n_states_ = 2;
+  static constexpr const char* no_choice_ = "0 none";
+
+  int count_choices(uint32_t index) const {
+    if (index == gate::p_target) return gate::detector_info.n_targets;
+    if (index == gate::p_profile) return static_cast<int>(folder_.n_choices());
+    int n = 0;
+    while (n < 3 && gate::parameters[index].choices[n] != nullptr) ++n;
+    return n;
+  }
+
+  std::string choice(uint32_t index, int i) const {
+    if (index == gate::p_target) return gate::detector_info.targets[i].name;
+    if (index == gate::p_profile) return folder_.label(i);
+    return gate::parameters[index].choices[i];
+  }
+
+  // Number of the list's entry that a parameter's value names; 0: none of them.
+  int choice_of(float value) const {
+    const int n = static_cast<int>(folder_.listed().size());
+    return value >= 0.5f && value < n + 0.5f ? static_cast<int>(std::lround(value)) : 0;
+  }
+
+  // The list's, or else the host's; a refused one leaves the detector as it is.
+  const gate::Profile* profile_in_force() const {
+    const int chosen = choice_of(values_[gate::p_profile].load(std::memory_order_relaxed));
+    return chosen > 0 ? folder_.listed()[chosen - 1].profile.get()
+                      : profile_.load(std::memory_order_acquire);
+  }
+
+  // "NUMBER FILE": the file counts, wherever it stands in the list by now.
+  void restore_choice(const std::string& saved) {
+    const size_t space = saved.find(' ');
+    if (space == std::string::npos) return;
+    const int from = std::atoi(saved.c_str());
+    const std::string file = saved.substr(space + 1);
+    const int to = file == "none" ? 0 : folder_.find(file);
+    {
+      const std::lock_guard<std::mutex> lock(profiles_mutex_);
+      missing_ = file;
+    }
+    missing_is_kept_ = to == 0 && file != "none";
+    if (missing_is_kept_) {
+      d_stderr2("exemplar-gate: profile %s is no longer in %s", file.c_str(),
+                gate::profile_folder().u8string().c_str());
+    }
+    restored_to_ = to;
+    restored_from_ = from;
+    values_[gate::p_profile] = static_cast<float>(to);
+    ask_host_ = from != to;
+  }
+
   void prepare(double sample_rate) {
     const int rate = static_cast<int>(std::lround(sample_rate));
     processor_.reset();
@@ -151,8 +235,7 @@ class GatePlugin : public Plugin {
   }
 
   void take_changes() {
-    if (const gate::Profile* profile = profile_.load(std::memory_order_acquire);
-        profile != used_profile_ && processor_) {
+    if (const gate::Profile* profile = profile_in_force(); profile != used_profile_ && processor_) {
       used_profile_ = profile;
       processor_->lane().set_profile(profile);
     }
@@ -172,8 +255,13 @@ class GatePlugin : public Plugin {
   std::array<std::atomic<float>, gate::n_parameters> values_;
   std::atomic<bool> changed_{false};
   std::unique_ptr<gate::GateProcessor> processor_;
-  std::mutex profiles_mutex_;
-  std::vector<std::unique_ptr<gate::Profile>> profiles_;
+
+  const gate::ProfileFolder folder_;  // as it was when the plugin was loaded
+  mutable std::mutex profiles_mutex_;
+  std::vector<std::unique_ptr<gate::Profile>> profiles_;  // the host's
+  std::string given_, missing_;
+  std::atomic<bool> missing_is_kept_{false}, ask_host_{false};
+  std::atomic<int> restored_from_{-1}, restored_to_{0};
   std::atomic<const gate::Profile*> profile_{nullptr};
   const gate::Profile* used_profile_ = nullptr;
 };

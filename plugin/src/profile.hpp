@@ -12,13 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "decision.hpp"
 #include "detector.hpp"
 #include "kernels.hpp"
 
 namespace gate {
 
 struct Profile {
-  double presence_threshold = 0.5, presence_hysteresis = 0.0;
+  double presence_threshold = 0.5, presence_hysteresis = 0.0;  // of the classic rule
+  DecisionRule rule{};
   double attack_ms = 0.0, hold_ms = 0.0, release_ms = 0.0;
   double bias = 0.0;
   std::vector<float> key;            // empty: the detector's
@@ -64,7 +66,8 @@ class ProfileReader {
 
   std::unique_ptr<Profile> read() const {
     need(word(section("format"), "format") == "exemplar-gate-profile", "is not a profile");
-    need(word(section("format_version"), "format_version") == "1", "is of another version");
+    const std::string version = word(section("format_version"), "format_version");
+    need(version == "1" || version == "2", "is of another version");
     need(word(section("detector"), "sha256") == detector_info.sha256,
          "was taught on another detector");
     auto profile = std::make_unique<Profile>();
@@ -74,6 +77,7 @@ class ProfileReader {
     profile->attack_ms = number(gate, "attack_ms", 0.05, 500.0);
     profile->hold_ms = number(gate, "hold_ms", 0.0, 5000.0);
     profile->release_ms = number(gate, "release_ms", 1.0, 5000.0);
+    if (version != "1") read_rule(*profile);
     profile->bias = number(head, "bias", -1e6, 1e6);
     if (word(key, "key") != "null") {
       profile->key = numbers(key, "key");
@@ -93,6 +97,18 @@ class ProfileReader {
  private:
   static void need(bool condition, const char* what) {
     if (!condition) throw std::runtime_error(what);
+  }
+
+  // How presence decides; where the profile does not tell, by the classic rule.
+  void read_rule(Profile& profile) const {
+    const std::string decision = section("decision");
+    if (word(decision, "decision") == "null") return;
+    DecisionRule& rule = profile.rule;
+    rule.by_evidence = true;
+    rule.threshold = number(decision, "threshold", 0.0, 1.0);
+    rule.open_cost = number(decision, "open_cost", 0.0, 64.0);
+    rule.shut_cost = number(decision, "shut_cost", 0.0, 64.0);
+    rule.shut_margin = number(decision, "shut_margin", 0.0, rule.open_cost);
   }
 
   // Rows of the head over embedding and log-mel.
