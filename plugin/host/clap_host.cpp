@@ -211,6 +211,19 @@ class Instance {
     }
   }
 
+  // What the values of a list are called.
+  void print_choices(const char* name) {
+    clap_param_info_t info{};
+    for (uint32_t i = 0; i < params_->count(plugin_); ++i) {
+      if (!params_->get_info(plugin_, i, &info) || std::strcmp(info.name, name) != 0) continue;
+      for (double value = info.min_value; value <= info.max_value; value += 1.0) {
+        char text[256] = "";
+        need(params_->value_to_text(plugin_, info.id, value, text, sizeof text), "no text");
+        std::printf("choice %s %g %s\n", name, value, text);
+      }
+    }
+  }
+
   void save_state() {
     std::vector<char> bytes;
     const clap_ostream_t stream = {
@@ -361,6 +374,7 @@ int main(int argc, char** argv) {
     if (round == options.reload - 1) {
       std::printf("latency %u\n", instance.latency());
       instance.print_values();
+      instance.print_choices("Profile");
       if (auto* counted = reinterpret_cast<long (*)()>(dlsym(RTLD_DEFAULT, "allocations_counted"))) {
         std::printf("allocations %ld\n", counted());
       }

@@ -11,7 +11,7 @@ from realtime.options import Parser, run
 from realtime.outputs import OutputRules
 
 PROG = "gate-learn"
-COMMANDS = ("teach", "update", "merge", "inspect", "export-settings")
+COMMANDS = ("teach", "update", "merge", "inspect", "export-settings", "install")
 
 
 def build_parser():
@@ -56,6 +56,15 @@ def build_parser():
     )
     export.add_argument("profile", metavar="NAME.gate.yaml")
     export.add_argument("--json", action="store_true", help="plain numbers instead of a table")
+    install = commands.add_parser(
+        "install", help="put a profile where the plugin and gate-live find it by name",
+        description="Copy a profile into the user's folder of profiles: the plugin lists it from "
+        "its next start on, in any host.",
+    )  # fmt: skip
+    install.add_argument("profile", metavar="NAME.gate.yaml")
+    install.add_argument("--name", help="what it is called there; default: as its file")
+    install.add_argument("--overwrite", action="store_true",
+                         help="replace the profile of that name")  # fmt: skip
     return parser
 
 
@@ -100,7 +109,7 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     work = {
         "teach": _teach, "update": _update, "merge": _merge,
-        "inspect": _inspect, "export-settings": _export,
+        "inspect": _inspect, "export-settings": _export, "install": _install,
     }[args.command]  # fmt: skip
     return run(PROG, lambda: work(args))
 
@@ -291,6 +300,15 @@ def _export(args):
         print(json.dumps(profile.classic, indent=2))
     else:
         print("\n".join(settings_table(profile)))
+
+
+def _install(args):
+    from realtime.learn.install import install
+
+    target, remark = install(args.profile, args.name, args.overwrite)
+    if remark:
+        print(f"{PROG}: warning: {remark}", file=sys.stderr)
+    print(f"installed: {target}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from plugin_signals import random_cuts
 
 from gate.control import Reason
 from gate.processor import GateProcessor
+from realtime.ears import open_ears
 
 GAIN_TOLERANCE_DB = 0.01
 """Both smooth in double precision and store float32: they part by some 1e-4 dB. The rest is for
@@ -33,6 +34,16 @@ class Comparison:
     n_open: int
 
 
+def engine_gate(core, detector, settings, sample_rate, channels=1):
+    """The Python engine with the ears that the core has, reset."""
+    ears = open_ears(detector.info)[0] if core.gate_ear_column() >= 0 else ()
+    engine = GateProcessor(
+        settings, sample_rate=sample_rate, channels=channels, detector=detector, ears=ears
+    )
+    engine.reset()
+    return engine
+
+
 def compare(core, detector, settings, audio, sample_rate, seed=0, key=None):
     """Feed both with random blocks of their own and compare what they did.
 
@@ -41,8 +52,7 @@ def compare(core, detector, settings, audio, sample_rate, seed=0, key=None):
     """
     key = audio if key is None else key
     ones = np.ones((len(audio), 1), np.float32)
-    engine = GateProcessor(settings, sample_rate=sample_rate, detector=detector.fork())
-    engine.reset()
+    engine = engine_gate(core, detector.fork(), settings, sample_rate)
     decisions = []
     engine.on_hop = lambda _, meters: decisions.append((meters.open, meters.reason))
     gains = [engine.process(ones[cut], key[cut]).copy() for cut in random_cuts(len(audio), seed)]

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from plugin_compare import engine_gate
 from plugin_native import NativeGate
 from plugin_signals import bursts, random_cuts
 
-from gate.processor import GateProcessor
 from gate.settings import GateSettings
 
 RATE = 48000
@@ -32,10 +32,7 @@ def _pairs(talk):
 
 def _run_both(core, detector, audio, rate, settings=SETTINGS, key=None):
     """Outputs and meters of both, the core in random blocks."""
-    engine = GateProcessor(
-        settings, sample_rate=rate, channels=audio.shape[1], detector=detector.fork()
-    )
-    engine.reset()
+    engine = engine_gate(core, detector.fork(), settings, rate, audio.shape[1])
     told = []
     engine.on_hop = lambda _, meters: told.append([getattr(meters, name) for name in METERS])
     theirs = engine.process(audio, key)

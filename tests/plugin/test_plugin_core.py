@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from plugin_compare import GAIN_TOLERANCE_DB, compare
+from plugin_compare import GAIN_TOLERANCE_DB, compare, engine_gate
 from plugin_golden import CASES, PATH, STEP, engine_gains
 from plugin_native import NativeGate, parameter_table, run_detector
 from plugin_signals import bursts, random_cuts
 
 from gate.key import KeyBand
-from gate.processor import GateProcessor
 from gate.settings import RANGES, GateSettings
 
 # Opens on the tones of `bursts` whatever the detector thinks of them: decisions then hang on the
@@ -115,8 +114,7 @@ def test_stereo_output_equals_engine(core, detector, sample_rate, key_listen):
     settings = GateSettings(
         threshold_db=-30, lookahead_ms=7.3, key_listen=key_listen, key=KeyBand(300, 3000), **LEVEL
     )
-    engine = GateProcessor(settings, sample_rate=sample_rate, channels=2, detector=detector.fork())
-    engine.reset()
+    engine = engine_gate(core, detector.fork(), settings, sample_rate, 2)
     gate = NativeGate(core, settings, sample_rate=sample_rate, channels=2)
     assert np.abs(gate.process(audio) - engine.process(audio)).max() < 1e-5
     assert gate.latency_samples == engine.latency_samples == round(0.0073 * sample_rate)
@@ -134,8 +132,7 @@ def test_settings_change_without_a_click_as_in_the_engine(core, detector):
         GateSettings(threshold_db=-30, key_listen=True, **LEVEL),
         GateSettings(threshold_db=-30, hold_ms=500, **LEVEL),
     ]
-    engine = GateProcessor(steps[0], sample_rate=48000, channels=2, detector=detector.fork())
-    engine.reset()
+    engine = engine_gate(core, detector.fork(), steps[0], 48000, 2)
     gate = NativeGate(core, steps[0], sample_rate=48000, channels=2)
     for index, cut in enumerate(random_cuts(len(audio), seed=3, longest=4000)):
         engine.settings = steps[index % len(steps)]
@@ -151,8 +148,7 @@ def test_nonfinite_input_becomes_silence_and_is_counted(core, detector):
     audio[20001, 0] = -np.inf
     audio[30000:30100] = 1e38
     settings = GateSettings(threshold_db=-30, **LEVEL)
-    engine = GateProcessor(settings, sample_rate=48000, channels=2, detector=detector.fork())
-    engine.reset()
+    engine = engine_gate(core, detector.fork(), settings, 48000, 2)
     gate = NativeGate(core, settings, sample_rate=48000, channels=2)
     ours, theirs = gate.process(audio), engine.process(audio)
     assert np.isfinite(ours).all()

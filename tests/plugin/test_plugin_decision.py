@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from plugin_compare import GAIN_TOLERANCE_DB, compare
+from plugin_compare import GAIN_TOLERANCE_DB, compare, engine_gate
 from plugin_native import NativeGate
 from plugin_signals import random_cuts
 
-from gate.processor import GateProcessor
 from gate.settings import GateSettings
 
 
@@ -31,8 +30,7 @@ def test_presence_threshold_moves_the_evidence(core, detector, talk, threshold):
 
 def test_evidence_meters_are_the_engines(core, detector, talk):
     audio, rate = talk
-    engine = GateProcessor(GateSettings(), sample_rate=rate, detector=detector.fork())
-    engine.reset()
+    engine = engine_gate(core, detector.fork(), GateSettings(), rate)
     expected = []
     names = ("evidence", "evidence_low", "evidence_high")
     engine.on_hop = lambda _, meters: expected.append([getattr(meters, name) for name in names])
@@ -60,8 +58,7 @@ def test_rule_and_lookahead_change_while_sound_runs(core, detector, talk):
         GateSettings(threshold_db=-50, lookahead_ms=20, hold_ms=0),
         GateSettings(threshold_db=-40, lookahead_ms=30, target="voice"),
     ]
-    engine = GateProcessor(steps[0], sample_rate=rate, detector=detector.fork())
-    engine.reset()
+    engine = engine_gate(core, detector.fork(), steps[0], rate)
     decisions = []
     engine.on_hop = lambda _, meters: decisions.append(meters.open)
     gate = NativeGate(core, steps[0], sample_rate=rate)

@@ -281,7 +281,7 @@ def test_clap_in_qtractors_scanner(plugins):
         )  # fmt: skip
         fields = done.stdout.split("|")
         assert fields[:3] == ["CLAP", f"Exemplar Gate {variant.title()}", ports]
-        assert fields[4] == "21:12"  # parameters in and out
+        assert fields[4] == "22:12"  # parameters in and out
 
 
 NAMES = {

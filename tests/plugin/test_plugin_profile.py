@@ -1,47 +1,21 @@
 """A profile of gate-learn in the plugin: the same decisions as in the Python engine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from plugin_compare import GAIN_TOLERANCE_DB
+from plugin_compare import GAIN_TOLERANCE_DB, engine_gate
 from plugin_native import NativeGate
 from plugin_signals import bursts, random_cuts
+from plugin_taught import RATE, taught_profile
 
-from gate.processor import GateProcessor
+from gate.decision import EvidenceRule
 from gate.settings import GateSettings
-from realtime.learn.head import HeadShape
-from realtime.learn.profile import Profile, save_profile
+from realtime.learn.profile import save_profile
 from realtime.learn.profile_detector import ProfileDetector
 
-RATE = 48000
 SETTINGS = GateSettings(threshold_db=-60)
-
-
-def _profile(detector, sound, key):
-    """A head with random weights whose score swings about zero on `sound`."""
-    from gate.frontend import Frontend
-
-    shape = HeadShape((0.05, 0.2))
-    rng = np.random.default_rng(7)
-    features = Frontend(RATE, detector.info.mel).process(sound[:, 0]).log_mel[:150]
-    coefficients = 0.1 * rng.standard_normal(3 * 192)
-    score = shape.inputs(features, detector.fork().process(features).embedding) @ coefficients
-    return Profile(
-        name="taught",
-        detector=detector.info.name,
-        detector_sha256=detector.info.sha256,
-        shape=shape,
-        coefficients=coefficients.astype(np.float32),
-        bias=float(-np.median(score)),
-        presence_threshold=0.55,
-        presence_hysteresis=0.1,
-        attack_ms=1.5,
-        hold_ms=30.0,
-        release_ms=40.0,
-        key=None if key is None else np.linspace(0, 1, 64).astype(np.float32),
-        suggested_threshold_db=-50.0,
-        classic={"threshold_db": -20.0, "attack_ms": 9.0, "hold_ms": 9.0, "release_ms": 9.0},
-        expected={"presence_threshold": 0.1, "bias": 3.0},
-    )
+RULE = EvidenceRule(threshold=0.45, open_cost=2.5, shut_cost=4.0, shut_margin=0.5)
 
 
 def _text(profile, folder):
@@ -54,20 +28,18 @@ def sound():
     return bursts(RATE, seconds=3.0)
 
 
+@pytest.mark.parametrize("hold_ms", ("learned", 60))
+@pytest.mark.parametrize("rule", (None, RULE), ids=("classic", "evidence"))
 @pytest.mark.parametrize("key", (None, "ramp"))
-def test_profile_equals_engine(core, detector, sound, key, tmp_path):
-    taught = _profile(detector, sound, key)
-    engine = GateProcessor(
-        SETTINGS,
-        sample_rate=RATE,
-        detector=ProfileDetector(detector.fork(), taught),
-    )
-    engine.reset()
+def test_profile_equals_engine(core, detector, sound, key, rule, hold_ms, tmp_path):
+    taught = taught_profile(detector, sound, key, rule)
+    settings = replace(SETTINGS, hold_ms=hold_ms)
+    engine = engine_gate(core, ProfileDetector(detector.fork(), taught), settings, RATE)
     decisions = []
     engine.on_hop = lambda _, meters: decisions.append((meters.open, meters.presence))
     ones = np.ones_like(sound)
     theirs = [engine.process(ones[cut], sound[cut]).copy() for cut in random_cuts(len(sound), 1)]
-    gate = NativeGate(core, SETTINGS, sample_rate=RATE)
+    gate = NativeGate(core, settings, sample_rate=RATE)
     assert gate.load_profile(_text(taught, tmp_path)) is None
     gate.reset()
     gate.keep_trace()
@@ -85,7 +57,9 @@ def test_profile_equals_engine(core, detector, sound, key, tmp_path):
     ("old", "new", "reason"),
     [
         ("exemplar-gate-profile", "something", "is not a profile"),
-        ("format_version: 1", "format_version: 9", "is of another version"),
+        ("format_version: 2", "format_version: 9", "is of another version"),
+        ("open_cost: 2.5", "open_cost: 65", "open_cost=65 is out of its range"),
+        ("shut_margin: 0.5", "other: 0", "shut_margin is missing"),
         ("sha256: ", "sha256: 00", "was taught on another detector"),
         ("hold_ms: 30.0", "hold_ms: -1", "hold_ms=-1 is out of its range"),
         ("presence_hysteresis: 0.1", "other: 0.1", "presence_hysteresis is missing"),
@@ -97,12 +71,29 @@ def test_profile_equals_engine(core, detector, sound, key, tmp_path):
 def test_damaged_profiles_are_refused_with_a_reason(
     core, detector, sound, old, new, reason, tmp_path
 ):
-    text = _text(_profile(detector, sound, None), tmp_path)
+    text = _text(taught_profile(detector, sound, None, RULE), tmp_path)
     assert old in text
     gate = NativeGate(core, SETTINGS, sample_rate=RATE)
     assert gate.load_profile(text.replace(old, new, 1)) == reason
     cut = text[: len(text) // 2]
     assert gate.load_profile(cut) is not None
+
+
+def test_a_profile_of_the_first_version_decides_by_the_classic_rule(
+    core, detector, sound, tmp_path
+):
+    text = _text(taught_profile(detector, sound, None, RULE), tmp_path)
+    old = text.replace("format_version: 2", "format_version: 1")
+    assert old != text
+    gate = NativeGate(core, SETTINGS, sample_rate=RATE)
+    gate.keep_trace()
+    bounds = []
+    for version in (text, old):
+        assert gate.load_profile(version) is None
+        gate.reset()
+        gate.process(sound[:4800])
+        bounds.append((gate.trace[-1]["evidence_low"], gate.trace[-1]["evidence_high"]))
+    assert bounds == [(-2.5, 4.0), (0.0, 0.0)]
 
 
 @pytest.mark.parametrize("as_path", (False, True))
@@ -111,7 +102,7 @@ def test_profile_is_state_in_clap(core, detector, plugins, tools, sound, as_path
     from test_plugin_hosts import ClapHost
 
     path = tmp_path / "taught.gate.yaml"
-    text = _text(_profile(detector, sound, None), tmp_path)
+    text = _text(taught_profile(detector, sound, None), tmp_path)
     host = ClapHost(plugins, tools, tmp_path)
     host(sound, "Threshold=-60", "--save", tmp_path / "state", variant="mono", controls=False)
     saved = (tmp_path / "state").read_bytes()
