@@ -37,6 +37,7 @@ class Control {
     open_until_ = 0;
     reason = Reason::below_threshold;
     evidence_.reset();
+    loud_left_ = 0;
     n_levels_ = 0;
     keep_levels(lag_);
   }
@@ -50,7 +51,11 @@ class Control {
               int64_t hold_samples) {
     if (!by_evidence_) return classic(now, until, key_level_dbfs, presence, hold_samples);
     evidence_.process(presence);
-    const bool loud = loudest(key_level_dbfs) > (is_open ? stay_db_ : open_db_);
+    // Dips inside words are no ends: an open gate stays loud for some hops.
+    const double level = loudest(key_level_dbfs);
+    const bool stays = level > stay_db_ || loud_left_ > 0;
+    loud_left_ = level > stay_db_ ? loud_hold_hops_ : std::max(loud_left_ - 1, 0);
+    const bool loud = is_open ? stays : level > open_db_;
     is_open = loud && evidence_.present(lag_);
     if (is_open) {
       open_until_ = until;  // so that a change to the classic rule goes on from here
@@ -69,6 +74,7 @@ class Control {
   }
 
  private:
+  static constexpr int loud_hold_hops_ = 5;
   static constexpr int most_lag = static_cast<int>(lookahead_ms_range.high / 10.0);
 
   int classic(int64_t now, int64_t until, double key_level_dbfs, double presence,
@@ -109,7 +115,7 @@ class Control {
   double open_db_ = 0.0, stay_db_ = 0.0, open_presence_ = 0.0, stay_presence_ = 0.0;
   bool by_evidence_ = false;
   Evidence evidence_;
-  int lag_ = 0, n_levels_ = 0;
+  int lag_ = 0, n_levels_ = 0, loud_left_ = 0;
   std::array<double, most_lag + 2> levels_{};  // newest first
   int64_t open_until_ = 0;
 };

@@ -146,8 +146,7 @@ def test_lv2_lists_and_plays_them(core, sound, folder, lv2_env, tmp_path):  # no
     done = subprocess.run(
         ["lv2info", "urn:exemplar-gate:mono"], env=env, capture_output=True, text=True, check=True
     )
-    port = done.stdout[done.stdout.index("Symbol:      profile\n") :]
-    port = port[: port.index("\n\n")]
+    (port,) = (p for p in done.stdout.split("\tPort ") if "Symbol:      profile\n" in p)
     for number, label in enumerate(LABELS):
         assert f'{number} = "{label}"' in port
     assert done.stderr == ""
