@@ -1,4 +1,4 @@
-"""The user's profiles as a parameter: listed by name, chosen, kept by the session; three formats."""
+"""Profiles of the user as a parameter: listed by name, chosen, kept by the session, three formats."""
 
 import shutil
 import subprocess
