@@ -1,4 +1,4 @@
-"""Profiles of the user as a parameter: listed by name, chosen, kept by the session, three formats."""
+"""Profiles of the user as a parameter: listed by name, chosen, kept by the session."""
 
 import shutil
 import subprocess
