@@ -21,7 +21,8 @@ _LIMIT = 2.0**31
 _MOST_EVENTS = 20
 # Once every so many frames: the figures over seconds, which cost more to look up.
 _SLOW_EVERY = 5
-_FAST = ("reason", "open", "attack_ms", "hold_ms", "release_ms", "key_low_hz", "key_high_hz")
+_FAST = ("reason", "open", "attack_ms", "hold_ms", "release_ms", "key_low_hz", "key_high_hz",
+         "evidence_low", "evidence_high")  # fmt: skip
 
 
 class Feed:
@@ -66,7 +67,7 @@ class Feed:
             "row": self._row - len(rows),
             "hops": whole_numbers(rows),
             "now": self._sent,
-            "events": [e for e in events if e["number"] < self._event][-_MOST_EVENTS:],
+            "events": [e for e in events if e["number"] <= self._event][-_MOST_EVENTS:],
         })  # fmt: skip
 
     def frame(self, soon=False):

@@ -9,6 +9,9 @@ export class HealthView {
   constructor() {
     this.now = {};
     this.lastEvent = -1;
+    const details = byId("more").parentElement;
+    details.open = matchMedia("(min-width: 820px) and (min-height: 940px)").matches;
+    details.addEventListener("toggle", () => this.more());
   }
 
   show(now) {
@@ -19,9 +22,7 @@ export class HealthView {
       byId("summary").className = now.health?.some((h) => h.level === "bad") ? "bad" : "";
       byId("summary").classList.toggle("hidden", now.summary !== "All is well.");
     }
-    const details = byId("more").parentElement;
-    if (details.open) this.more();
-    else details.ontoggle = () => this.more();
+    if (byId("more").parentElement.open) this.more();
   }
 
   more() {

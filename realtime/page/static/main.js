@@ -70,6 +70,8 @@ function show(changed) {
   text("state-why", why);
   const input = now.input_device ?? now.stream?.input;
   const output = now.output_device ?? now.stream?.output;
+  const { evidence_low: low, evidence_high: high } = now;
+  plot.bounds = low < high ? [low, high] : null;
   text("where", input ? `${input} → ${output}` : "");
   byId("where").title = byId("where").textContent;
   text("trouble", now.connection ?? "");
@@ -81,22 +83,19 @@ function show(changed) {
   }
 }
 
-const LOW = { input_dbfs: -90, key_level_dbfs: -90, presence: 0 };
-
 function readings() {
   const words = frames++ % TEXT_EVERY === 0;
   for (const box of document.querySelectorAll("[data-reading]")) {
     const name = box.dataset.reading;
-    if (name === "evidence") box.hidden = !plot.columns.evidence;
+    if (name === "evidence") box.hidden = plot.bounds === null;
     const value = plot.last(name);
-    const low = name === "gain_db" ? Math.min(now.range_db ?? -60, -1) : (LOW[name] ?? plot.low);
-    const high = name === "presence" ? 1 : name === "evidence" ? plot.high : 0;
+    const [low, high] = plot.limits(name);
     const part = value === null ? 0 : Math.min(Math.max((value - low) / (high - low), 0), 1);
     box.style.setProperty("--part", part.toFixed(3));
     if (!words) continue;
-    const shown = value === null ? "–" : name === "presence" ? Math.round(100 * value)
-      : value < -99 ? "−∞" : number(value, 1);
-    box.querySelector("b").textContent = shown;
+    const whole = Math.round(name === "presence" ? 100 * value : value);
+    const shown = name === "evidence" ? number(value ?? 0) : number(whole, 0);
+    box.querySelector("b").textContent = value === null ? "–" : shown;
   }
 }
 

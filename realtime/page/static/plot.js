@@ -1,8 +1,9 @@
 // The last ten seconds on a canvas: levels over the threshold, presence and gain below them.
 
 const LOW_DB = -90;
-const GUTTER = 34; // left, for the scale's numbers
 const TICKS = [0, -20, -40, -60, -80];
+const GAP = 6; // above every strip
+const FOOT = 16; // for the times, where there is room
 
 export class Plot {
   constructor(box, canvas) {
@@ -64,8 +65,11 @@ export class Plot {
     this.canvas.width = Math.round(clientWidth * ratio);
     this.canvas.height = Math.round(clientHeight * ratio);
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const strip = Math.max(16, Math.min(44, Math.round(clientHeight * 0.1)));
-    this.strip = strip;
+    this.wide = clientWidth > 420;
+    this.gutter = this.wide ? 62 : 38; // left, for the scale's words and numbers
+    this.strip = Math.max(15, Math.min(44, Math.round(clientHeight * 0.1)));
+    this.foot = clientHeight > 220 ? FOOT : 0;
+    this.box.style.setProperty("--gutter", `${this.gutter}px`);
     this.onResize?.();
     this.ask();
   }
@@ -81,11 +85,11 @@ export class Plot {
   }
 
   get strips() {
-    return this.columns.evidence ? ["presence", "evidence", "gain_db"] : ["presence", "gain_db"];
+    return this.bounds ? ["presence", "evidence", "gain_db"] : ["presence", "gain_db"];
   }
 
   get levelsHeight() {
-    return this.height - this.strips.length * (this.strip + 6) - 2;
+    return this.height - this.foot - this.strips.length * (this.strip + GAP);
   }
 
   // Place of a level in pixels from the top, and back.
@@ -116,11 +120,12 @@ export class Plot {
     if (!this.length) return;
     const bins = this.bins();
     this.drawLevels(c, bins);
-    let top = this.levelsHeight + 6;
+    let top = this.levelsHeight + GAP;
     for (const name of this.strips) {
       this.drawStrip(c, bins, name, top);
-      top += this.strip + 6;
+      top += this.strip + GAP;
     }
+    if (this.foot) this.drawTimes(c);
   }
 
   drawScale(c) {
@@ -130,22 +135,23 @@ export class Plot {
     for (const tick of TICKS) {
       const y = Math.round(this.y(tick)) + 0.5;
       c.fillStyle = this.colour.line;
-      c.fillRect(GUTTER, y - 0.5, this.width - GUTTER, 1);
+      c.fillRect(this.gutter, y - 0.5, this.width - this.gutter, 1);
       if (close && tick % 40 !== 0) continue;
       c.fillStyle = this.colour.soft;
-      c.fillText(tick === 0 ? "0 dB" : String(tick).replace("-", "−"), GUTTER - 5, Math.max(y, 6));
+      const words = tick === 0 ? "0 dBFS".slice(0, this.wide ? 6 : 4) : String(tick);
+      c.fillText(words.replace("-", "−"), this.gutter - 6, Math.max(y, 6));
     }
   }
 
   // Columns of whole hops that begin at multiples of their length, so that shapes stay together.
   bins() {
-    const size = this.width - GUTTER;
+    const size = this.width - this.gutter;
     const step = Math.max(1, Math.ceil(this.length / size));
     const starts = [];
     for (let row = Math.ceil(this.first / step) * step; row < this.end; row += step) {
       starts.push(row);
     }
-    const x = starts.map((row) => GUTTER + size - ((this.end - row) * size) / this.length);
+    const x = starts.map((row) => this.gutter + size - ((this.end - row) * size) / this.length);
     const most = (name) => starts.map((row) => this.most(name, row, Math.min(row + step, this.end)));
     const bins = { x, width: (step * size) / this.length, open: most("open") };
     for (const name of ["input_dbfs", "key_level_dbfs", ...this.strips]) bins[name] = most(name);
@@ -166,6 +172,7 @@ export class Plot {
     const floor = this.levelsHeight;
     const { x, open } = bins;
     const key = bins.key_level_dbfs.map((v) => this.y(v));
+    c.lineWidth = 1.5;
     // Runs of open and of shut, each an area of its own colour.
     for (let from = 0; from < x.length; ) {
       let to = from;
@@ -175,21 +182,21 @@ export class Plot {
         continue;
       }
       const isOpen = open[from] > 0;
-      c.fillStyle = isOpen ? this.colour.open : this.colour.shut;
-      c.globalAlpha = isOpen ? 0.85 : 0.6;
+      const last = Math.min(to, x.length - 1); // up to where the next run begins
+      c.fillStyle = c.strokeStyle = isOpen ? this.colour.open : this.colour.shut;
       c.beginPath();
-      c.moveTo(x[from], floor);
-      for (let i = from; i < to; i++) c.lineTo(x[i], key[i]);
-      const right = Math.min(x[to - 1] + bins.width, this.width);
-      c.lineTo(right, key[to - 1]);
-      c.lineTo(right, floor);
+      for (let i = from; i <= last; i++) c.lineTo(x[i], Number.isNaN(key[i]) ? key[i - 1] : key[i]);
+      c.stroke();
+      c.lineTo(x[last], floor);
+      c.lineTo(x[from], floor);
+      c.globalAlpha = isOpen ? 0.38 : 0.3;
       c.fill();
-      // Not by colour alone: a rail along the foot says the same.
       c.globalAlpha = 1;
-      if (isOpen) c.fillRect(x[from], floor - 3, right - x[from], 3);
+      // Not by colour alone: a rail along the foot says the same.
+      if (isOpen) c.fillRect(x[from], floor - 4, Math.max(x[last] - x[from], 1), 4);
       from = to;
     }
-    c.globalAlpha = 0.9;
+    c.globalAlpha = 0.75;
     c.strokeStyle = this.colour.soft;
     c.lineWidth = 1;
     this.trace(c, x, bins.input_dbfs.map((v) => this.y(v)));
@@ -198,32 +205,52 @@ export class Plot {
 
   drawStrip(c, bins, name, top) {
     const height = this.strip;
-    const low = name === "gain_db" ? Math.min(this.range, -1) : name === "evidence" ? this.low : 0;
-    const high = name === "gain_db" ? 0 : name === "evidence" ? this.high : 1;
-    const colour = name === "gain_db" ? this.colour.open : this.colour.blue;
+    const [low, high] = this.limits(name);
+    const place = (value) => {
+      const part = (value - low) / (high - low);
+      return top + (1 - Math.min(Math.max(part, 0), 1)) * height;
+    };
+    const words = this.wide
+      ? { presence: "presence", evidence: "evidence", gain_db: "gain" }
+      : { presence: "pres.", evidence: "evid.", gain_db: "gain" };
     c.fillStyle = this.colour.soft;
     c.textAlign = "right";
-    c.fillText({ presence: "pres.", evidence: "evid.", gain_db: "gain" }[name], GUTTER - 5,
-      top + height / 2);
+    c.fillText(words[name], this.gutter - 6, top + height / 2);
     c.fillStyle = this.colour.raised;
-    c.fillRect(GUTTER, top, this.width - GUTTER, height);
-    c.fillStyle = colour;
-    const values = bins[name];
-    const base = name === "evidence" ? top + (height * this.high) / (this.high - this.low) : top + height;
-    for (let i = 0; i < values.length; i++) {
-      const part = Math.min(Math.max((values[i] - low) / (high - low), 0), 1);
-      if (Number.isNaN(part)) continue;
-      const y = top + (1 - part) * height;
-      c.fillRect(bins.x[i], Math.min(y, base), bins.width + 0.3, Math.abs(base - y));
+    c.fillRect(this.gutter, top, this.width - this.gutter, height);
+    c.fillStyle = name === "gain_db" ? this.colour.open : this.colour.blue;
+    c.globalAlpha = 0.8;
+    const base = place(name === "evidence" ? 0 : low);
+    const { x } = bins;
+    c.beginPath();
+    c.moveTo(x[0], base);
+    for (let i = 0; i < x.length; i++) {
+      const y = Number.isNaN(bins[name][i]) ? base : place(bins[name][i]);
+      c.lineTo(x[i], y);
+      c.lineTo(Math.min(x[i] + bins.width, this.width), y);
     }
+    c.lineTo(this.width, base);
+    c.fill();
+    c.globalAlpha = 1;
   }
 
-  get low() {
-    return this.bounds ? this.bounds[0] : -6;
+  drawTimes(c) {
+    c.fillStyle = this.colour.soft;
+    const y = this.height - 7;
+    c.textAlign = "left";
+    c.fillText("10 s ago", this.gutter, y);
+    c.textAlign = "center";
+    c.fillText("5", this.gutter + (this.width - this.gutter) / 2, y);
+    c.textAlign = "right";
+    c.fillText("now", this.width, y);
   }
 
-  get high() {
-    return this.bounds ? this.bounds[1] : 6;
+  // What a meter begins and ends with.
+  limits(name) {
+    if (name === "gain_db") return [Math.min(this.range, -1), 0];
+    if (name === "presence") return [0, 1];
+    if (name === "evidence") return this.bounds ?? [-1, 1];
+    return [LOW_DB, 0];
   }
 
   trace(c, x, y) {
