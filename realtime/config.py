@@ -6,6 +6,7 @@ from gate import checks
 from gate.errors import ConfigError
 from gate.settings import GateSettings
 from realtime.live.settings import LiveSettings, OscSettings
+from realtime.page.settings import PageSettings
 from realtime.text_files import TextError, parse_yaml, read_utf8
 
 AUTO = "auto"
@@ -69,6 +70,7 @@ SECTIONS = {
     "engine": EngineSettings,
     "live": LiveSettings,
     "osc": OscSettings,
+    "page": PageSettings,
     "data": DataSettings,
 }
 """Section name to its dataclass; `Config` has one field each."""
@@ -82,6 +84,7 @@ class Config:
     engine: EngineSettings = field(default_factory=EngineSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     osc: OscSettings = field(default_factory=OscSettings)
+    page: PageSettings = field(default_factory=PageSettings)
     data: DataSettings = field(default_factory=DataSettings)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gate import checks
 from realtime.options import Parser, add_gate_options, config_from_args, run
+from realtime.page.settings import DEFAULT_PORT, PageSettings
 
 PROG = "gate-live"
 _EPILOG = """\
@@ -16,6 +17,7 @@ examples:
   gate-live --list-devices
   gate-live --threshold-db -50                    default microphone to default output
   gate-live --input usb --virtual-mic             a gated microphone for other programs
+  gate-live --page                                a page for the browser, to dock in OBS
   gate-live --host-api jack --no-ui --record takes
 
 keys: up/down threshold, left/right range, [ ] lookahead, b bypass, l key listen, m mute,
@@ -68,6 +70,9 @@ def build_parser():
                         "file, or, with neither, in the profile that runs")  # fmt: skip
     beside.add_argument("--record-minutes", type=float, metavar="MIN",
                         help="begin new files after so long, 0.01 to 60 (default 10)")  # fmt: skip
+    beside.add_argument("--page", type=int, nargs="?", const=DEFAULT_PORT, metavar="PORT",
+                        help="the same view and controls as a page in the browser, to dock in "
+                        f"OBS; on this machine only (port {DEFAULT_PORT})")  # fmt: skip
     beside.add_argument("--osc-port", type=int, metavar="PORT", help="listen for OSC on UDP")
     beside.add_argument("--osc-host", metavar="ADDRESS", help="listen there (default 127.0.0.1)")
     beside.add_argument("--osc-send", metavar="HOST:PORT", help="always send the meters there")
@@ -145,11 +150,13 @@ def read_config(args):
         )
         if value is not None
     }  # fmt: skip
+    page = config.page if args.page is None else PageSettings(args.page)
     engine = {} if args.block_size is None else {"block_size": args.block_size}
     return replace(
         config,
         live=replace(config.live, **live),
         osc=replace(config.osc, **osc),
+        page=page,
         engine=replace(config.engine, **engine),
     )
 

@@ -258,7 +258,7 @@ class LiveControl:
         self.change(changes, "config")
         if new.engine.profile != old.engine.profile:
             self.set_profile(new.engine.profile)
-        for section in ("engine", "live", "osc"):
+        for section in ("engine", "live", "osc", "page"):
             before, after = getattr(old, section), getattr(new, section)
             later = [
                 f.name

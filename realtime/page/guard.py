@@ -71,7 +71,9 @@ def admit(path, headers, token, upgrade):
         raise Refused(403, "other sites may not use this page")
     given, slash, name = path.partition("?")[0].lstrip("/").partition("/")
     if not hmac.compare_digest(given.encode(errors="replace"), token.encode()):
-        raise Refused(403, "the address is not, or no longer, right: gate-live prints the right one")
+        raise Refused(
+            403, "this address is not right, or no longer: gate-live prints the right one"
+        )
     if not slash and not upgrade:
         return None
     if (name not in FILES and name != SOCKET) or upgrade != (name == SOCKET):

@@ -188,8 +188,8 @@ class PageServer:
         except Refused as refused:
             if refused.code == 403:
                 self._complain(str(refused), headers)
-            return _response(refused.code, f"gate-live: {refused}\n".encode(),
-                             response_headers("127.0.0.1", "text/plain; charset=utf-8"))  # fmt: skip
+            plain = response_headers("127.0.0.1", "text/plain; charset=utf-8")
+            return _response(refused.code, f"gate-live: {refused}\n".encode(), plain)
         if upgrade:
             with contextlib.suppress(OSError):  # what is on its way to a page that does not read
                 own = connection.transport.get_extra_info("socket")

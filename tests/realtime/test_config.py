@@ -44,6 +44,8 @@ def test_no_file_and_an_empty_file_are_the_defaults():
         ("gate: !!python/object/apply:os.system [ls]", r"^c.yaml, line 1: not YAML"),
         ("engine: {block_size: 0}", r"^c.yaml: block_size=0 must be from 1 to 65536$"),
         ("osc: {port: 99999}", r"^c.yaml: port=99999"),
+        ("page: {port: 0}", r"^c.yaml: page: port=0 must be from 1 to 65535$"),
+        ("page: {port: true}", r"^c.yaml: page: port=True must be"),
     ],
 )
 def test_bad_files_get_one_line(text, message):
