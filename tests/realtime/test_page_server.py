@@ -38,9 +38,9 @@ def gate():
 
 
 @contextlib.contextmanager
-def served(gate, port=None):
+def served(gate, port=None, token=TOKEN):
     page = PageServer(PageSettings(port or free_port()), gate.state, gate.control,
-                      gate.control.say, TOKEN)  # fmt: skip
+                      gate.control.say, token)  # fmt: skip
     page.port = int(page.address.split(":")[2].split("/")[0])
     page.start()
     try:
