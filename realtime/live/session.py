@@ -105,6 +105,7 @@ class LiveSession:
                 )
                 recorder.start()
                 parts.callback(recorder.stop)
+            page = self._make_page(parts)
             before = _catch_signals(self._end)
             parts.callback(_restore_signals, before)
             parts.callback(self.host.stop)
@@ -133,9 +134,21 @@ class LiveSession:
                 osc = OscServer(self._config.osc, self.host.state, self.control, self.control.say)
                 osc.start()
                 parts.callback(osc.stop)
+            if page is not None:
+                page.start()
             for line in self._early:
                 self._view.say(line)
             self._view.run(self._stop)
+
+    def _make_page(self, parts):
+        """The page, if one is wanted; its port is taken before any sound flows."""
+        if self._config.page.port is None:
+            return None
+        from realtime.page.server import PageServer
+
+        page = PageServer(self._config.page, self.host.state, self.control, self.control.say)
+        parts.callback(page.stop)
+        return page
 
     def _end(self, number):
         self._ended_by = number

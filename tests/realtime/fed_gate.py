@@ -1,4 +1,4 @@
-"""A real gate that is fed a recording by a thread instead of a sound card: for the page's tests."""
+"""A real gate that is fed by a thread instead of a sound card, and taught: for the page's tests."""
 
 import threading
 import time
@@ -6,12 +6,18 @@ from dataclasses import asdict
 
 import numpy as np
 
+from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.config import Config
-from realtime.engine import open_gate
+from realtime.engine import open_detector
+from realtime.learn.profile import load_profile
 from realtime.live.audio_path import AudioPath
 from realtime.live.control import LiveControl
+from realtime.live.heard import HeardDetector, heard_detectors, take_profile
+from realtime.live.hint import LiveHint
 from realtime.live.shared_state import STATUS, SharedState
+from realtime.live.teach_worker import TeachWorker
+from realtime.live.teaching import LiveTeaching
 
 RATE, BLOCK = 16000, 160
 
@@ -22,30 +28,42 @@ class FedGate:
     Parameters
     ----------
     sound : ndarray, shape (n,)
-        16 kHz; repeated for ever.
-    model : str
+        16 kHz; repeated for ever. May be assigned anew while it runs.
+    detector : Detector, optional
+        A plain level gate by default.
     speed : float
-        How many times faster than the clock.
+        How many times faster than the clock; may be assigned, too.
     settings : dict
         Of `GateSettings`.
     """
 
-    def __init__(self, sound, model="none", speed=1.0, **settings):
+    def __init__(self, sound, detector=None, speed=1.0, **settings):
         self.said = []
+        self.sound = sound
         config = Config(gate=GateSettings(**settings))
+        name = "none" if detector is None else detector.info.name
+        detector = detector or open_detector(name)
         self.state = SharedState()
         self.control = LiveControl(config, self, self.said.append)
-        self.gate = open_gate(config.gate, sample_rate=RATE, model=model)
+        self.control.hint = LiveHint(self.state, self.control)
+        self.control.teaching = LiveTeaching(
+            self.state, name, self.control.use_taught, self.control.say,
+            worker=lambda model, answer: _Worker(detector.fork(), answer),
+        )  # fmt: skip
+        self.gate = GateProcessor(
+            config.gate, sample_rate=RATE, detector=HeardDetector(detector)
+        )
         self.path = AudioPath(self.gate, self.state, in_columns=[0], out_columns=[0])
-        self._sound = np.resize(sound, max(len(sound), BLOCK)).astype(np.float32)
-        self._period_s = BLOCK / RATE / speed
+        self.passed = 0.0
+        """Share of the energy of the last second that came through."""
+        self.speed = speed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._feed, daemon=True)
         self.state.sample_rate = RATE
-        info = self.gate.lanes[0].detector.info
+        info = detector.info
         self.control.hear({
             "event": "open", "input": "USB microphone", "output": "gate-live-microphone",
-            "host_api": "fed", "sample_rate": RATE, "channels": 1, "detector": info.name,
+            "host_api": "fed", "sample_rate": RATE, "channels": 1, "detector": name,
             "targets": list(dict.fromkeys([*info.targets, *info.classes])), "profile": None,
         })  # fmt: skip
 
@@ -57,17 +75,25 @@ class FedGate:
         elif do == "mute":
             self.path.muted = what["on"]
         elif do == "profile":
-            self.control.hear({**self.control.stream, "event": "profile", "path": what["path"]})
+            path = what["path"]
+            profile = None if path is None else load_profile(path, with_memory=False)
+            prepared = heard_detectors(self.gate)[0].prepare(profile)
+            self.path.changes.append(lambda gate: take_profile(gate, prepared))
+            self.control.hear({**self.control.stream, "event": "profile", "path": path})
 
     def _feed(self):
         out = np.zeros((BLOCK, 1), np.float32)
         at, due = 0, time.monotonic()
+        energy = np.full((2, 100), 1e-12)
         self.state.status = STATUS.index("running")
         while not self._ending.is_set():
-            block = self._sound[np.arange(at, at + BLOCK) % len(self._sound)][:, None]
+            sound = self.sound
+            block = sound[np.arange(at, at + BLOCK) % len(sound)][:, None]
             self.path.process(block, out)
+            energy[:, at // BLOCK % 100] = np.sum(out**2), np.sum(block**2)
+            self.passed = energy[0].sum() / energy[1].sum()
             at += BLOCK
-            due = max(due + self._period_s, time.monotonic() - 0.5)
+            due = max(due + BLOCK / RATE / self.speed, time.monotonic() - 0.5)
             time.sleep(max(due - time.monotonic(), 0.0))
 
     @property
@@ -77,12 +103,32 @@ class FedGate:
 
     def __enter__(self):
         self._thread.start()
+        self.control.hint.start()
         return self
 
     def __exit__(self, *exc):
+        self.control.hint.stop()
         self._ending.set()
         self._thread.join(5.0)
+        self.control.teaching.close()
         self.state.close()
+
+
+class _Worker:
+    """What teaches, in a thread instead of a process."""
+
+    def __init__(self, detector, on_answer):
+        self._worker, self._on_answer = TeachWorker(detector), on_answer
+
+    def start(self):
+        pass
+
+    def ask(self, *request):
+        work = lambda: self._on_answer(*self._worker.answer(*request))  # noqa: E731
+        threading.Thread(target=work, daemon=True).start()
+
+    def close(self):
+        pass
 
 
 def bursts(seconds=4.0, loud=0.2, quiet=1e-3, seed=0):

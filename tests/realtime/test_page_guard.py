@@ -41,7 +41,7 @@ def test_the_page_its_files_and_its_socket(host):
      "[::1]:4283", "127.0.0.1:4283\n", "user@127.0.0.1:4283", [], ["127.0.0.1", "127.0.0.1"]],
 )  # fmt: skip
 def test_foreign_hosts(host):
-    with pytest.raises(Refused, match="127.0.0.1 and localhost") as refused:
+    with pytest.raises(Refused, match=r"127\.0\.0\.1 and localhost") as refused:
         asked(Host=host)
     assert refused.value.code == 403
 

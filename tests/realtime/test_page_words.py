@@ -204,7 +204,8 @@ def test_events_are_told_once_and_the_last_ones_to_who_comes_later(state, contro
 
 
 def test_what_a_page_may_ask_for(control):
-    assert act(control, '{"do": "change", "settings": {"threshold_db": -33, "bypass": true}}') is None
+    change = {"do": "change", "settings": {"threshold_db": -33, "bypass": True}}
+    assert act(control, json.dumps(change)) is None
     assert control.settings.threshold_db == -33 and control.settings.bypass
     assert act(control, '{"do": "mute", "on": true}') is None and control.muted
 
@@ -212,7 +213,7 @@ def test_what_a_page_may_ask_for(control):
 @pytest.mark.parametrize(
     ("message", "answer"),
     [
-        ({"do": "change", "settings": {"threshold_db": 7}}, "threshold_db=7 must be from -100 to 0"),
+        ({"do": "change", "settings": {"threshold_db": 7}}, "threshold_db=7 must be from"),
         ({"do": "change", "settings": {"thresh": 7}}, "unknown setting 'thresh'"),
         ({"do": "change", "settings": {"target": "hens"}}, "must be one of speech, voice"),
         ({"do": "change"}, "settings=None must be a mapping"),
@@ -234,8 +235,9 @@ def test_what_is_refused_changes_nothing(control, message, answer):
 
 def test_whatever_is_asked_nothing_is_raised(control):
     rng = random.Random(0)
-    values = [None, True, 0, -1, 1e400, 10**400, "", "x", "\x00", "é" * 5000, [], [[]], {}, {"a": {}},
-              {"threshold_db": None}, {"key": {"low_hz": "x"}}, {"target": []}, {"": 1}]  # fmt: skip
+    values = [None, True, 0, -1, 1e400, 10**400, "", "x", "\x00", "é" * 5000, [], [[]], {},
+              {"a": {}}, {"threshold_db": None}, {"key": {"low_hz": "x"}}, {"target": []},
+              {"": 1}]  # fmt: skip
     for _ in range(2000):
         message = {name: rng.choice(values) for name in ("settings", "on", "path", "name")}
         message["do"] = rng.choice([*ACTIONS, "other", *values])

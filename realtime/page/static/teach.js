@@ -1,5 +1,14 @@
 // Teaching by two buttons. What was heard, and what to do next, is gate-live's to say.
 
+const NEXT = {
+  open: "Make the sound that should open the gate for some seconds, then press “This is it”.",
+  shut: "Now make what should stay shut for some seconds, then press “This is not it”.",
+  "more open": "A little more of what should open it: make it again, then press “This is it”.",
+  "more shut": "A little more of what should stay shut, then press “This is not it”.",
+  fitting: "Learning. Go on making sounds, it takes a few seconds.",
+  try: "Try it. Say what was wrong, mark more, or keep it under a name.",
+};
+
 const byId = (id) => document.getElementById(id);
 
 export class Teach {
@@ -26,7 +35,7 @@ export class Teach {
     byId("teach").hidden = n.teach_step === undefined;
     if (n.teach_step === undefined) return;
     const off = n.teach_step === "off";
-    say(byId("teach-next"), n.teach_error ?? n.teach_next ?? "");
+    say(byId("teach-next"), NEXT[n.teach_step] ?? sentence(n.teach_next ?? ""));
     this.mark("open", n.teach_open_s, off);
     this.mark("shut", n.teach_shut_s, off);
     const level = { "too quiet": "That was very quiet", "too loud": "That was too loud" };
@@ -60,6 +69,10 @@ export class Teach {
     const right = n.teach_quality;
     return right == null ? "Taught" : `Taught, right ${Math.round(100 * right)} % of the time`;
   }
+}
+
+function sentence(text) {
+  return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 function say(element, text) {
