@@ -40,6 +40,8 @@ _COMMANDS = {
               "gate-batch killed at random moments and resumed: is every file whole?"),
     "jitter": ("benchmarks.live.jitter", "jitter",
                "gate-live's callbacks on a JACK server of its own"),
+    "page": ("benchmarks.live.page", "page",
+             "gate-live with its page in a browser, with ten that stall, and the page's memory"),
     "soak": ("benchmarks.live.soak", "soak",
              "half an hour of gate-live, every sample compared with the engine"),
 }  # fmt: skip
@@ -85,7 +87,7 @@ def build_parser():
             sub.add_argument("--runs", type=int, default=100, metavar="N",
                              help="1 to 10000 (default 100)")  # fmt: skip
             sub.add_argument("--seed", type=int, default=0, help="of the moments")
-        if name in ("jitter", "soak"):
+        if name in ("jitter", "page", "soak"):
             _add_server(sub, name)
         if name in ("learn", "all"):
             sub.add_argument(
@@ -146,10 +148,13 @@ def _add_server(sub, name):
                        help="samples a block, 16 to 8192 (default 100)")  # fmt: skip
     group.add_argument("--realtime", action="store_true",
                        help="with real-time scheduling, as a studio machine has it")  # fmt: skip
-    if name == "jitter":
+    if name in ("jitter", "page"):
         group.add_argument("--seconds", type=float, default=60.0, metavar="S",
                            help="at the real pace, 1 to 600 (default 60)")  # fmt: skip
-    else:
+    if name == "page":
+        group.add_argument("--minutes", type=float, default=60.0, metavar="MIN",
+                           help="for the memory, at the real pace, 0.1 to 600 (60)")  # fmt: skip
+    if name == "soak":
         group.add_argument("--minutes", type=float, default=30.0, metavar="MIN",
                            help="of sound, faster than real time, 0.1 to 600 (30)")  # fmt: skip
 

@@ -4,6 +4,7 @@ JACK with its dummy driver: no hardware, a clock only. Nothing is asserted: the 
 machine's as much as the program's.
 """
 
+import contextlib
 import time
 
 import numpy as np
@@ -27,22 +28,46 @@ def jitter(args, config, command, say):
 
 def measure(args, model):
     """Run it; returns the figures as a dict."""
-    rate, block_us = args.sample_rate, args.period / args.sample_rate * 1e6
+    with running(args, model) as live:
+        return figures(args, live)
+
+
+@contextlib.contextmanager
+def running(args, model, more=(), **environment):
+    """A `gate-live` through which talk flows.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        ``sample_rate``, ``period``, ``realtime``.
+    model : str or None
+    more : sequence of str
+        Further options.
+    **environment : str
+        Variables for its environment.
+    """
+    rate = args.sample_rate
     with JackServer(rate, args.period, args.realtime) as server:
         peer = Peer(server, talk(rate, 20.0)[:, 0], rate)
         options = ["--model", model or "none", "--threshold-db", "-50"]
-        options += ["--input", "peer", "--output", "peer", "--host-api", "jack"]
+        options += ["--input", "peer", "--output", "peer", "--host-api", "jack", *more]
         try:
-            with Live(*options, env=server.env) as live:
+            with Live(*options, env={**server.env, **environment}) as live:
                 live.wait_for(lambda s: s["status"] == "running", 60)
-                time.sleep(2.0)
-                first = live.statuses[-1]
-                time.sleep(args.seconds)
-                last = live.statuses[-1]
-                window = live.statuses[live.statuses.index(first) + 1 :]
+                yield live
                 live.stop()
         finally:
             peer.close()
+
+
+def figures(args, live):
+    """How steady a running `gate-live` is over ``args.seconds``: a dict."""
+    block_us = args.period / args.sample_rate * 1e6
+    time.sleep(2.0)
+    first = live.statuses[-1]
+    time.sleep(args.seconds)
+    last = live.statuses[-1]
+    window = live.statuses[live.statuses.index(first) + 1 :]
     means = [s["load_mean"] for s in window]
     p99s = [s["load_p99"] for s in window]
     return {

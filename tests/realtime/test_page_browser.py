@@ -10,6 +10,7 @@ from fed_gate import FedGate, bursts
 from teaching import ProjectionDetector
 from test_page_server import free_port, served
 
+from benchmarks.live.browser import Heap
 from realtime.live.status import snapshot
 from realtime.page import feed as page_feed
 from realtime.page import server as page_server
@@ -421,14 +422,7 @@ def test_its_memory_is_flat(browser, monkeypatch):
     monkeypatch.setattr(page_server, "PERIOD_S", 0.004)
     with FedGate(bursts(), speed=5.0, threshold_db=-40.0) as gate, served(gate) as server:
         with looked_at(browser, server) as page:
-            session = page.context.new_cdp_session(page)
-            session.send("Performance.enable")
-
-            def used():
-                session.send("HeapProfiler.collectGarbage")
-                metrics = session.send("Performance.getMetrics")["metrics"]
-                found = {m["name"]: m["value"] for m in metrics}
-                return found["JSHeapUsedSize"], found["Nodes"]
+            held = Heap(page)
 
             def pass_frames(n):
                 for i in range(n // 100):
@@ -439,8 +433,8 @@ def test_its_memory_is_flat(browser, monkeypatch):
 
             pass_frames(300)
             page.wait_for_timeout(200)
-            heap, nodes = used()
+            heap, nodes = held.look()
             pass_frames(900)
-            later, more = used()
+            later, more = held.look()
             assert later - heap < 200_000, (heap, later)
             assert more - nodes < 100, (nodes, more)

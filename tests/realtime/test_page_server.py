@@ -1,10 +1,8 @@
 """The page's server over real sockets: refusals, stalled pages, two pages, its start and end."""
 
-import base64
 import contextlib
 import http.client
 import json
-import os
 import socket
 import sys
 import threading
@@ -13,6 +11,7 @@ import time
 import pytest
 from fed_gate import FedGate, bursts
 
+from benchmarks.live.browser import stalled_page
 from gate.errors import ConfigError
 from realtime.page import server as page_server
 from realtime.page.server import PageServer, read_files
@@ -187,21 +186,6 @@ def test_frames_come_twenty_times_a_second_with_every_hop(gate, page):
         assert n <= 22
 
 
-def stalled_client(page, receive_buffer=2048):
-    """A client that says hello and never reads again."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    client.connect(("127.0.0.1", page.port))
-    host = f"127.0.0.1:{page.port}"
-    key = base64.b64encode(os.urandom(16)).decode()
-    client.sendall(
-        f"GET /{TOKEN}/socket HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n"
-        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-        "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    return client
-
-
 def until(condition, seconds=20.0):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -215,7 +199,7 @@ def test_a_stalled_page_has_a_bounded_queue_and_is_let_go(gate, monkeypatch):
     monkeypatch.setattr(page_server, "PERIOD_S", 0.002)
     with served(gate) as page, joined(page) as reader:
         next_with(reader, "hello")
-        client = stalled_client(page)
+        client = stalled_page(page.address)
         until(lambda: page.n_pages == 2)
         (other,) = [c for c, p in page._pages.items() if c.remote_address == client.getsockname()]
         largest, frames = 0, 0
@@ -281,7 +265,7 @@ def test_only_this_machine_reaches_it(page):
 def test_it_ends_quickly_and_its_port_and_thread_are_free(gate):
     with served(gate) as page, joined(page) as one:
         next_with(one, "hello")
-        stalled = stalled_client(page)
+        stalled = stalled_page(page.address)
         until(lambda: page.n_pages == 2)
         started = time.monotonic()
         page.stop()
