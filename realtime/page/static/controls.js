@@ -34,7 +34,7 @@ export class Controls {
       send({ do: "profile", path: event.target.value || null });
     });
     this.dragLine(byId("line"), byId("plot"));
-    plot.onResize = () => this.placeLine();
+    plot.onDraw = () => this.placeLine();
   }
 
   ranges(ranges) {
@@ -101,7 +101,8 @@ export class Controls {
   }
 
   placeLine() {
-    byId("line").style.top = `${this.plot.y(this.plot.threshold)}px`;
+    const top = `${this.plot.y(this.plot.threshold).toFixed(1)}px`;
+    if (byId("line").style.top !== top) byId("line").style.top = top;
   }
 
   dragLine(line, box) {

@@ -70,7 +70,6 @@ export class Plot {
     this.strip = Math.max(15, Math.min(44, Math.round(clientHeight * 0.1)));
     this.foot = clientHeight > 220 ? FOOT : 0;
     this.box.style.setProperty("--gutter", `${this.gutter}px`);
-    this.onResize?.();
     this.ask();
   }
 
@@ -114,6 +113,7 @@ export class Plot {
 
   draw() {
     const c = this.context;
+    this.onDraw?.();
     c.clearRect(0, 0, this.width, this.height);
     c.font = `11px ${this.font}`;
     this.drawScale(c);
