@@ -125,7 +125,7 @@ def muted():
 class Peer:
     """Plays a sound over and over to JACK and, once told to, records what comes back."""
 
-    def __init__(self, server, sound, n_record):
+    def __init__(self, server, sound, n_record, name="peer"):
         import jack
 
         self.sound = np.asarray(sound, np.float32)
@@ -134,7 +134,7 @@ class Peer:
         self._n_record = n_record
         self._recorded = np.zeros(n_record + server.period, np.float32)
         self._n_recorded = None
-        self.client = jack.Client("peer", no_start_server=True, servername=server.name)
+        self.client = jack.Client(name, no_start_server=True, servername=server.name)
         self.out = self.client.outports.register("out")
         self.into = self.client.inports.register("in")
         self.client.set_process_callback(self._process)
