@@ -38,7 +38,7 @@ def test_the_page_of_a_running_gate_and_of_one_started_anew(tmp_path):
 
                 # Somebody starts a second one on the same port: a clear line, before any sound.
                 command = [sys.executable, "-m", "realtime.live.cli", "--no-ui", *options]
-                second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+                second = subprocess.run(command, env=env, capture_output=True, text=True)
                 assert second.returncode == 2
                 assert second.stderr.startswith(f"gate-live: error: page: port {port} on 127.0.0.1")
                 assert second.stderr.count("\n") == 1, second.stderr
