@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gate.errors import ConfigError
+from gate import checks
 
 DEFAULT_PORT = 4283  # G A T E on a telephone's keys
 
@@ -20,8 +20,5 @@ class PageSettings:
     port: int | None = None
 
     def __post_init__(self):
-        port = self.port
-        if port is None:
-            return
-        if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-            raise ConfigError(f"page: port={port!r} must be from 1 to 65535")
+        if self.port is not None:
+            checks.whole("page: port", self.port, 1, 65535)
