@@ -19,7 +19,7 @@ import training.cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-SETUP = {"python3", "pip", "sudo", "brew", "make", "systemctl", "dask", "cp", ".ci/run"}
+SETUP = {"python3", "pip", "sudo", "brew", "make", "systemctl", "dask", "cp", "ssh", ".ci/run"}
 """Commands of the system, which are not ours to run."""
 RUN = ("gate-batch", "gate-learn")
 """Ours, run for real on files that have the names in the examples; others only have to parse."""
