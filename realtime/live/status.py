@@ -71,6 +71,7 @@ def snapshot(state, control):
         "restarts": state.restarts,
         "record_dropped": state.record_dropped,
         "ears_heard": list(stream.get("ears_heard", [])),
+        "ears_silent": dict(stream.get("ears_silent", {})),
         **connections,
         **hint,
         **teaching,

@@ -117,15 +117,13 @@ def _load(status):
 
 
 def _ears(status):
-    """The second ear: heard, deaf, or not asked for."""
-    heard = status.get("ears_heard")
-    if heard is None:
-        return []
-    if isinstance(heard, bool):
-        heard = ["second ear"] if heard else []
-    if heard:
-        return [_line("Second ear", OK, "heard: " + ", ".join(heard))]
-    return [_line("Second ear", NOTE, "not heard, the gate decides without it")]
+    """The second ears that the detector names: heard, or why not."""
+    heard, silent = status.get("ears_heard"), status.get("ears_silent")
+    lines = [_line("Second ear", OK, f"{', '.join(heard)} is heard")] if heard else []
+    return lines + [
+        _line("Second ear", NOTE, f"{name} is not heard, the gate decides without it: {why}")
+        for name, why in (silent or {}).items()
+    ]
 
 
 def _line(name, level, text, figure=None):

@@ -97,11 +97,12 @@ def test_load_and_the_second_ear(state, control):
         lines, _ = health_of(state, control, health, load_mean=0.05, load_p99=p99)
         assert lines["Load"]["level"] == level
         assert lines["Load"]["figure"] == f"5%, peaks {p99:.0%}"
-    assert "Second ear" not in health_of(state, control, health, ears_heard=None)[0]
+    assert "Second ear" not in health_of(state, control, health)[0], "it has none"
     lines, _ = health_of(state, control, health, ears_heard=["silero"])
     assert lines["Second ear"]["level"] == "ok"
-    lines, _ = health_of(state, control, health, ears_heard=[])
-    assert lines["Second ear"]["level"] == "note" and "not heard" in lines["Second ear"]["text"]
+    lines, summary = health_of(state, control, health, ears_silent={"silero": "not installed"})
+    assert lines["Second ear"]["level"] == "note" and summary == "All is well."
+    assert lines["Second ear"]["text"].endswith("without it: not installed")
 
 
 # The feed

@@ -81,6 +81,7 @@ export class Controls {
   }
 
   put(name, value) {
+    if (typeof value !== "number") return;
     const slider = byId(name);
     const text = `${number(value)} ${slider.dataset.unit}`;
     if (slider.shown === text) return;
