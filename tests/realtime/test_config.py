@@ -22,7 +22,7 @@ def test_the_shipped_file_holds_every_setting_at_its_default():
 def test_every_setting_is_commented():
     text = SHIPPED.read_text()
     for name, kind in SECTIONS.items():
-        section = re.search(rf"^{name}:.*\n((?:\s.*\n|\n)*)", text, re.M)[1]
+        section = re.search(rf"^{name}:.*\n((?:[ \t].*\n|\n)*)", text, re.M)[1]
         for f in fields(kind):
             (line,) = re.findall(rf"^  {f.name}:.*$", section, re.M)
             assert "#" in line, f"{name}: {f.name}"
