@@ -268,7 +268,8 @@ EVERYTHING = {
     "teach_level": "too quiet", "teach_level_dbfs": -71.0, "teach_step": "more open",
     "teach_next": "Make the sound that should open the gate once more.",
     "teach_fitting": False, "teach_fitted": True, "teach_error": None, "teach_quality": 0.94,
-    "teach_marks": 2, "teach_kept": None, "ears_silent": {"silero": "silero-vad is not installed"}, "restarts": 1, "xruns": 4,
+    "teach_marks": 2, "teach_kept": None, "restarts": 1, "xruns": 4,
+    "ears_silent": {"silero": "silero-vad is not installed"},
     "hint": "Speech at −58 dBFS stays below −50.", "hint_threshold_db": -64.0,
     "connection": "The gate hears itself.",
 }  # fmt: skip
