@@ -103,7 +103,7 @@ def _last_frame(file, size, first, fixed):
 def _header(data, lead, fixed):
     """(first sample, samples) of a frame header like `lead`, None where there is none."""
     # Block size may differ at the end, the stereo coding from frame to frame.
-    if len(data) < 6 or (data[2] ^ lead[2]) & 0x0F or (data[3] ^ lead[3]) & 0x0F:
+    if len(data) < 6 or not data[2] >> 4 or (data[2] ^ lead[2]) & 0x0F or (data[3] ^ lead[3]) & 0x0F:
         return None
     number, n = _coded_number(data[4:11])
     if number is None:
@@ -118,7 +118,7 @@ def _header(data, lead, fixed):
     else:
         block = 576 << (code - 2) if code < 6 else 256 << (code - 8)
     at += {12: 1, 13: 2, 14: 2}.get(data[2] & 0x0F, 0)
-    if at >= len(data) or not code or _crc8(data[:at]) != data[at]:
+    if at >= len(data) or _crc8(data[:at]) != data[at]:
         return None
     variable = data[1] & 1
     return (number if variable else number * (fixed or block)), block

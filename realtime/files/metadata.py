@@ -222,8 +222,8 @@ def _replace_blocks(file, comments, pictures, blocks):
     if comments is None and not pictures and not blocks:
         return
     at, last, kept, vendor = 4, False, [], b""
-    while not last:
-        kind, length = struct.unpack(">B3s", read_at(file, at, 4))
+    while not last and len(head := read_at(file, at, 4)) == 4:
+        kind, length = struct.unpack(">B3s", head)
         last, kind, length = bool(kind & 0x80), kind & 0x7F, int.from_bytes(length, "big")
         data = read_at(file, at + 4, length)
         if kind in (_STREAMINFO, _SEEKTABLE) or (kind == _COMMENT and comments is None):

@@ -70,7 +70,7 @@ class AudioWriter:
 
     def __init__(self, path, info, tags=None, quality=None):
         self.path = path
-        self._bits = info.bits
+        self._info, self._bits = info, info.bits
         self._output = Replacement(path)
         self._sink = _Sink(self._output.file)
         size = (info.frames or 0) * info.channels * (self._bits or 32) // 8
@@ -144,6 +144,8 @@ class AudioWriter:
             raise AudioFileError(f"{self.path}: cannot be written ({error})") from None
         self._raise_failure()
         try:
+            if self._info.format == "FLAC" and self._output.file.seek(0, 2) == 0:
+                self._output.file.write(_empty_flac(self._info))
             self._output.file.flush()
             if finish is not None:
                 finish(self._output.file)
@@ -158,6 +160,13 @@ class AudioWriter:
         with contextlib.suppress(soundfile.LibsndfileError):
             self._file.close()
         self._output.discard()
+
+
+def _empty_flac(info):
+    """What libsndfile leaves out where there is no sound: a header."""
+    rate_etc = info.sample_rate << 44 | (info.channels - 1) << 41 | (info.bits - 1) << 36
+    about = (4096).to_bytes(2, "big") * 2 + bytes(6) + rate_etc.to_bytes(8, "big") + bytes(16)
+    return b"fLaC\x80" + len(about).to_bytes(3, "big") + about
 
 
 def _compression(info, quality):
