@@ -189,8 +189,9 @@ class Fuzzer:
             data = sign(data)
         path = self._folder / name
         path.write_bytes(data)
-        signal.signal(signal.SIGALRM, _too_long)
-        signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+        # Of processor time: other programs may have the processor for longer.
+        signal.signal(signal.SIGPROF, _too_long)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
         try:
             read(path, data)
             end = "read"
@@ -198,15 +199,20 @@ class Fuzzer:
             assert "\n" not in str(error), f"{name}: more than one line: {error}"
             end = "refused"
         except BaseException as error:
-            kept = Path(tempfile.gettempdir()) / f"fuzz-{name}"
+            kept = Path(tempfile.gettempdir()) / f"fuzz-{len(self.counts)}-{name}"
             kept.write_bytes(data)
             raise AssertionError(f"{kept}: {type(error).__name__}: {error}") from error
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
         found = sorted(p.name for p in self._folder.iterdir())
         assert found == [name], f"{name}: {found} are there"
         path.unlink()
         self.counts[name, end] = self.counts.get((name, end), 0) + 1
+
+    def tidy(self):
+        """Remove what a fault left."""
+        for path in self._folder.iterdir():
+            path.unlink()
 
     def _sound(self, path, _):
         from realtime.batch.gate_file import BatchJob, gate_file
@@ -293,8 +299,14 @@ def main(argv=None):
     started, begun = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         fuzzer = Fuzzer(Path(folder), args.seed)
+        faults = 0
         for case in range(args.cases):
-            fuzzer.run_one()
+            try:
+                fuzzer.run_one()
+            except AssertionError as error:
+                faults += 1
+                print(f"FAULT: {error}", flush=True)
+                fuzzer.tidy()
             if not args.quiet and case % 1000 == 999:
                 print(f"{case + 1:,} cases, {time.process_time() - begun:.0f} s", flush=True)
     names = sorted({name for name, _ in fuzzer.counts})
@@ -304,9 +316,9 @@ def main(argv=None):
         print(f"| {name} | {read:,} | {refused:,} |")
     print(f"\n{args.cases:,} damaged inputs, seed {args.seed}, "
           f"{(time.process_time() - begun) / 60:.1f} processor minutes, "
-          f"{(time.monotonic() - started) / 60:.1f} minutes: no crash, no traceback, none longer "
-          f"than {LONGEST_S:g} s, nothing written")  # fmt: skip
-    return 0
+          f"{(time.monotonic() - started) / 60:.1f} minutes: {faults} crashes, tracebacks, "
+          f"cases of more than {LONGEST_S:g} s or files where nothing should be")  # fmt: skip
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -103,7 +103,9 @@ def _last_frame(file, size, first, fixed):
 def _header(data, lead, fixed):
     """(first sample, samples) of a frame header like `lead`, None where there is none."""
     # Block size may differ at the end, the stereo coding from frame to frame.
-    if len(data) < 6 or not data[2] >> 4 or (data[2] ^ lead[2]) & 0x0F or (data[3] ^ lead[3]) & 0x0F:
+    if len(data) < 6 or not data[2] >> 4:
+        return None
+    if (data[2] ^ lead[2]) & 0x0F or (data[3] ^ lead[3]) & 0x0F:
         return None
     number, n = _coded_number(data[4:11])
     if number is None:
