@@ -36,6 +36,8 @@ _COMMANDS = {
                "what a block costs in the plugin, the engine and others"),
     "cold-start": ("benchmarks.speed.cold_start", "cold_start",
                    "from a cold process to the first decisions"),
+    "fuzz": ("benchmarks.files.fuzz", "fuzz",
+             "damaged sounds, configurations, profiles, labels and OSC packets"),
     "kills": ("benchmarks.files.kills", "kills",
               "gate-batch killed at random moments and resumed: is every file whole?"),
     "jitter": ("benchmarks.live.jitter", "jitter",
@@ -83,6 +85,10 @@ def build_parser():
         if name == "plugin":
             sub.add_argument("--build", default="build/plugin", metavar="DIR",
                              help="where make plugin built (default build/plugin)")  # fmt: skip
+        if name == "fuzz":
+            sub.add_argument("--cases", type=int, default=100_000, metavar="N",
+                             help="1 to 100000000 (default 100000)")  # fmt: skip
+            sub.add_argument("--seed", type=int, default=0, help="of the damage")
         if name == "kills":
             sub.add_argument("--runs", type=int, default=100, metavar="N",
                              help="1 to 10000 (default 100)")  # fmt: skip
@@ -267,6 +273,7 @@ def _check(args):
         "seconds": (1, 600), "load": (0, 64), "mixtures": (1, 1000), "max_length": (10, 86400),
         "seed": (0, 2**31 - 1), "jobs": (1, 64), "draws": (1, 100), "runs": (1, 10000),
         "minutes": (0.1, 600), "period": (16, 8192), "sample_rate": (8000, 192000),
+        "cases": (1, 10**8),
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(args, name, None)

@@ -20,6 +20,7 @@ SECTIONS = (
     "ballistics",
     "plugin",
     "cold-start",
+    "fuzz",
     "kills",
     "jitter",
     "soak",

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from benchmarks.fuzz import Fuzzer
-from benchmarks.killer import killer_loop
+from benchmarks.files.fuzz import Fuzzer
+from benchmarks.files.kills import killer_loop
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs an alarm")

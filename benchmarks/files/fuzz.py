@@ -5,13 +5,11 @@ refuse, with one line, or read; it may not crash, raise anything else, take long
 seconds, or write where nothing should be.
 """
 
-import argparse
 import io
 import random
 import re
 import signal
 import struct
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +17,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from benchmarks import tables
+from benchmarks.machine import describe
+from benchmarks.part import Part
 from gate.errors import GateError
 from gate.settings import GateSettings
 from realtime.config import Config, EngineSettings
@@ -36,7 +37,7 @@ class _TooLongError(Exception):
 def good_sounds(folder):
     """Small files of every format: name to bytes."""
     rng = np.random.default_rng(0)
-    sound = 0.1 * rng.standard_normal((1600, 1))
+    sound = 0.1 * rng.standard_normal((4800, 1))
     kinds = [
         ("a.wav", "WAV", "PCM_16"), ("b.wav", "WAV", "PCM_24"), ("c.wav", "WAV", "FLOAT"),
         ("d.wav", "WAV", "IMA_ADPCM"), ("e.wav", "WAVEX", "PCM_16"), ("a.rf64", "RF64", "PCM_16"),
@@ -55,7 +56,7 @@ def good_sounds(folder):
 
 def good_texts(folder):
     """A configuration, a profile and label files: name to bytes."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     found = {"config.yaml": (root / "config.yaml").read_bytes()}
     found["labels.csv"] = b"file,start_s,end_s,label\n" + b"a.wav,0.1,0.5,x\nb/c.wav,1,2.5,y\n" * 4
     found["track.txt"] = b"0.5\t1.25\tvoice\n\\\t100\t2000\n3\t4\t\n" * 4
@@ -289,37 +290,51 @@ def _too_long(number, frame):
     raise _TooLongError(f"more than {LONGEST_S:g} s")
 
 
-def main(argv=None):
-    """Entry point."""
-    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quiet", action="store_true")
-    args = parser.parse_args(argv)
-    started, begun = time.monotonic(), time.process_time()
+def fuzz_loop(folder, cases, seed=0, say=print):
+    """Run many cases and go on after a fault.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty one.
+    cases, seed : int
+    say : callable
+        Told of progress and of faults.
+
+    Returns
+    -------
+    (dict, list of str)
+        How many cases of each input ended how; the faults.
+    """
+    fuzzer, faults = Fuzzer(folder, seed), []
+    for case in range(cases):
+        try:
+            fuzzer.run_one()
+        except AssertionError as error:
+            faults.append(str(error))
+            say(f"fault: {error}")
+            fuzzer.tidy()
+        if case % 1000 == 999:
+            say(f"{case + 1:,} of {cases:,} cases")
+    return fuzzer.counts, faults
+
+
+def fuzz(args, config, command, say):
+    """Damaged inputs of all kinds."""
+    cases = 2000 if args.quick else args.cases
+    begun = time.process_time()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        fuzzer = Fuzzer(Path(folder), args.seed)
-        faults = 0
-        for case in range(args.cases):
-            try:
-                fuzzer.run_one()
-            except AssertionError as error:
-                faults += 1
-                print(f"FAULT: {error}", flush=True)
-                fuzzer.tidy()
-            if not args.quiet and case % 1000 == 999:
-                print(f"{case + 1:,} cases, {time.process_time() - begun:.0f} s", flush=True)
-    names = sorted({name for name, _ in fuzzer.counts})
-    print("| input | read | refused in one line |\n|---|--:|--:|")
-    for name in names:
-        read, refused = (fuzzer.counts.get((name, end), 0) for end in ("read", "refused"))
-        print(f"| {name} | {read:,} | {refused:,} |")
-    print(f"\n{args.cases:,} damaged inputs, seed {args.seed}, "
-          f"{(time.process_time() - begun) / 60:.1f} processor minutes, "
-          f"{(time.monotonic() - started) / 60:.1f} minutes: {faults} crashes, tracebacks, "
-          f"cases of more than {LONGEST_S:g} s or files where nothing should be")  # fmt: skip
-    return 1 if faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        counts, faults = fuzz_loop(Path(folder), cases, args.seed, say)
+    minutes = (time.process_time() - begun) / 60
+    rows = [
+        (name, *(f"{counts.get((name, end), 0):,}" for end in ("read", "refused")))
+        for name in sorted({name for name, _ in counts})
+    ]
+    body = tables.table(["damaged input", "read", "refused in one line"], rows)
+    body += (
+        f"\n\n{cases:,} cases, seed {args.seed}, {minutes:.1f} processor minutes: {len(faults)} "
+        f"crashes, tracebacks, cases of more than {LONGEST_S:g} s or files where nothing should "
+        "be.\n"
+    )
+    data = {"meta": describe(command), "cases": cases, "processor_minutes": minutes}
+    return Part("fuzz", "Damaged inputs", body, data, failures=faults[:10])
