@@ -248,6 +248,7 @@ def _health(status):
         ("detector failures", "detector_failures"),
         ("too slow", "detector_overruns"),
         ("dropped", "record_dropped"),
+        ("lost", "record_lost"),
     ):
         health.append(f"{name} {status[key]}   ", "bold red" if status[key] else "")
     return [load, health]

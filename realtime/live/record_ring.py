@@ -36,6 +36,7 @@ class RecordRing:
         """Lay the ring out for rows of `width` samples. Stream side, before sound flows."""
         self._state.record_width = width
         self._state.record_read = self._state.record_written
+        self._state.record_hop_row = self._state.hop_rows
         self._state.record_epoch += 1
         self._layout(width)
 

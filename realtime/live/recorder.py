@@ -1,7 +1,7 @@
 """Writes what the stream puts into the `RecordRing`: dry and gated sound, and the trace."""
 
-import csv
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import AudioFileError
-from realtime.batch.trace import COLUMNS
-from realtime.live.shared_state import hop_to_dict
+from realtime.live.shared_state import HOP_FIELDS
+from realtime.live.take import Take
 
 _PERIOD_S = 0.25
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 5.0, 60.0
+_ROOM_S = 10.0  # of sound that must fit on the disk before another try
 _LONGEST_BYTES = 2_000_000_000  # a WAV header counts to 4 GB
+_TIME = HOP_FIELDS.index("time_s")
+_MOST_WAITING_HOPS = 100_000
 
 
 class Recorder:
@@ -22,7 +26,9 @@ class Recorder:
     The files are closed after every write, so that whatever happens they can be read up to a
     quarter of a second before it. New ones are begun every so many minutes and whenever the
     device is opened again. The disk may be slow: the ring holds some seconds; what does not fit
-    is dropped and counted, and the sound goes on.
+    is dropped and counted, and the sound goes on. A disk that is full ends the files at what fits
+    in all of them; what comes is counted as lost, and new files are tried after 5, 10 ... 60 s once
+    ten seconds of sound would fit.
 
     Parameters
     ----------
@@ -32,6 +38,8 @@ class Recorder:
         `record` is the folder, `record_minutes` the length of a file.
     say : callable
         Called with one line for people.
+    clock : callable
+        Seconds; for tests.
 
     Raises
     ------
@@ -39,17 +47,21 @@ class Recorder:
         If the folder cannot be made or written to.
     """
 
-    def __init__(self, ring, state, live, say):
+    def __init__(self, ring, state, live, say, clock=time.monotonic):
         self._ring = ring
         self._state = state
         self._folder = Path(live.record)
         self._minutes = live.record_minutes
         self._say = say
+        self._clock = clock
         self._take = None
         self._epoch = 0
+        self._seen_frames = 0
         self._hop_row = 0
+        self._hops = np.zeros((0, len(HOP_FIELDS)))
         self._dropped = 0
         self._broken = False
+        self._retry_s, self._retry_at = _FIRST_RETRY_S, 0.0
         self._stopping = threading.Event()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -75,96 +87,97 @@ class Recorder:
         self._empty()
 
     def _empty(self):
-        try:
-            while self._write_some():
-                pass
-            self._write_trace()
-            self._broken = False
-        except OSError as error:
-            self._fail(error.strerror or str(error))
-        except RuntimeError as error:  # libsndfile's
-            self._fail(str(getattr(error, "error_string", error)))
+        while self._take_some():
+            pass
+        self._guarded(self._write_trace)
         dropped = self._state.record_dropped
         if dropped > self._dropped and not self._broken:
             self._say(f"recording: the disk was too slow, {dropped - self._dropped} samples lost")
-            self._dropped = dropped
+        self._dropped = dropped
 
-    def _fail(self, why):
-        """Tell once, go on with new files when it works again."""
-        if not self._broken:
-            self._say(f"recording to {self._folder} failed: {why}; the sound goes on")
-        self._broken = True
-        self._take = None
-
-    def _write_some(self):
+    def _take_some(self):
         rate = max(self._state.sample_rate, 1)
         epoch, rows = self._ring.take(rate)
         if rows is None:
             return False
         if epoch != self._epoch:
-            self._epoch, self._take = epoch, None
-            self._begun_frames = 0
+            begun = self._state.record_hop_row
+            self._guarded(self._write_trace, begun)
+            self._hops, self._hop_row = self._hops[:0], max(begun, 0)
+            self._epoch, self._take, self._seen_frames = epoch, None, 0
+        if not self._guarded(self._write, rows, rate):
+            self._state.record_lost += len(rows)
+        self._seen_frames += len(rows)
+        return True
+
+    def _guarded(self, work, *args):
+        """Whether writing worked; tells once why not, and ends the files where they agree."""
+        if self._broken and self._clock() < self._retry_at:
+            return False
+        try:
+            work(*args)
+        except (OSError, RuntimeError, AssertionError) as error:  # the latter two soundfile's
+            self._fail(error)
+            return False
+        return True
+
+    def _write(self, rows, rate):
         if self._take is not None and self._take.is_full:
+            self._write_trace()
             self._take = None
         if self._take is None:
             n = rows.shape[1] // 2
+            if self._broken and _free_bytes(self._folder) < _ROOM_S * rate * 8 * n:
+                raise OSError(28, "no space left on device")
             limit = min(int(self._minutes * 60 * rate), _LONGEST_BYTES // (4 * n))
-            self._take = _Take(self._folder, rate, n, limit, self._begun_frames)
-            self._say(f"recording: {self._take.stem}-*.wav in {self._folder}")
+            self._take = Take(self._folder, rate, n, limit, self._seen_frames)
         self._take.write(rows)
-        self._begun_frames += len(rows)
-        return True
+        if self._broken or self._take.is_new:
+            self._say(f"recording: {self._take.stem}-*.wav in {self._folder}")
+        if self._broken:
+            self._say(f"recording goes on; {self._state.record_lost} samples are lost in all")
+        self._broken, self._retry_s = False, _FIRST_RETRY_S
 
-    def _write_trace(self):
-        rows, self._hop_row = self._state.hops_since(self._hop_row)
-        if self._take is not None and len(rows):
-            self._take.write_trace(rows)
+    def _fail(self, error):
+        """Tell once; what is in all files stays, and new ones are tried seldom."""
+        if not self._broken:
+            why = self._why(error)
+            self._say(f"recording to {self._folder} stopped: {why}; the sound goes on")
+            self._retry_s = _FIRST_RETRY_S
+        else:
+            self._retry_s = min(2.0 * self._retry_s, _LONGEST_RETRY_S)
+        self._broken = True
+        self._retry_at = self._clock() + self._retry_s
+        take, self._take = self._take, None
+        if take is not None:
+            take.end()
+
+    def _why(self, error):
+        """In plain words: libsndfile says "System error." for most of it."""
+        if not self._folder.is_dir():
+            return "the folder is gone"
+        if getattr(error, "errno", None) == 28 or _free_bytes(self._folder) < 1 << 16:
+            return "no space left on the disk"
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        return "the file cannot be written any more"
+
+    def _write_trace(self, before_row=None):
+        """Write the hops that lie in the files, and keep those that are still to come there."""
+        hops, end = self._state.hops_since(self._hop_row)
+        if before_row is not None:  # from there on they belong to another opening
+            hops = hops[: max(len(hops) - (end - before_row), 0)]
+        self._hop_row = end
+        self._hops = np.concatenate([self._hops, hops])[-_MOST_WAITING_HOPS:]
+        if self._take is None or not len(self._hops):
+            return
+        mine = int(np.searchsorted(self._hops[:, _TIME], self._take.end_s, side="right"))
+        ready, self._hops = self._hops[:mine], self._hops[mine:]
+        self._take.write_trace(ready)
 
 
-class _Take:
-    """The three files of one stretch of time."""
-
-    def __init__(self, folder, sample_rate, channels, limit_frames, begun_frames):
-        import soundfile
-
-        stamp = time.strftime("gate-%Y%m%d-%H%M%S")
-        self.stem, n = stamp, 1
-        while (folder / f"{self.stem}-dry.wav").exists():
-            n += 1
-            self.stem = f"{stamp}-{n}"
-        self._soundfile = soundfile
-        self._channels = channels
-        self._limit = limit_frames
-        self._frames = 0
-        self._start_s = begun_frames / sample_rate
-        self._paths = [folder / f"{self.stem}-{kind}.wav" for kind in ("dry", "gated")]
-        self._trace = folder / f"{self.stem}-trace.csv"
-        for path in self._paths:
-            soundfile.SoundFile(path, "w", sample_rate, channels, "FLOAT", format="WAV").close()
-        with self._trace.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(COLUMNS)
-
-    @property
-    def is_full(self):
-        return self._frames >= self._limit
-
-    def write(self, rows):
-        n = self._channels
-        for path, part in zip(self._paths, (rows[:, :n], rows[:, n:]), strict=True):
-            # Closing is libsndfile's public way to bring the header up to date.
-            with self._soundfile.SoundFile(path, "r+") as file:
-                file.seek(0, self._soundfile.SEEK_END)
-                file.write(np.ascontiguousarray(part))
-        self._frames += len(rows)
-
-    def write_trace(self, rows):
-        """Rows of the hop ring; the time is the file's."""
-        with self._trace.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for row in rows:
-                hop = hop_to_dict(row)
-                time_s = hop["time_s"] - self._start_s
-                if time_s <= 0.0:
-                    continue
-                values = [round(hop[name], 4) for name in COLUMNS[1:-1]]
-                writer.writerow([f"{time_s:.4f}", *values, hop["reason"]])
+def _free_bytes(folder):
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

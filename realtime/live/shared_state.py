@@ -21,7 +21,7 @@ COUNTS = (
     "nonfinite_samples", "hops", "failed_hops", "detector_failures", "detector_overruns",
     "callback_errors", "late_callbacks", "restarts", "hop_rows", "load_rows",
     "record_written", "record_read", "record_width", "record_dropped", "record_epoch",
-    "n_ears",
+    "record_lost", "record_hop_row", "n_ears",
 )  # fmt: skip
 GAUGES = (
     "input_latency_ms", "output_latency_ms", "detector_late_ms", "queue_ms",

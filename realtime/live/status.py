@@ -70,6 +70,7 @@ def snapshot(state, control):
         "callback_errors": state.callback_errors,
         "restarts": state.restarts,
         "record_dropped": state.record_dropped,
+        "record_lost": state.record_lost,
         "ears_heard": list(stream.get("ears_heard", [])),
         "ears_silent": dict(stream.get("ears_silent", {})),
         **connections,

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import soundfile
 from sound_servers import bursts
 
 from gate.detector import NoDetector
@@ -15,8 +14,6 @@ from gate.settings import GateSettings
 from realtime.live.audio_path import AudioPath
 from realtime.live.detector_budget import BudgetedDetector, DetectorTooSlow, budget_seconds
 from realtime.live.record_ring import RING_BYTES, RecordRing
-from realtime.live.recorder import Recorder
-from realtime.live.settings import LiveSettings
 from realtime.live.shared_state import HOP_ROWS, SharedState
 from realtime.live.split_stream import SplitStream
 
@@ -229,54 +226,6 @@ def test_the_record_ring_keeps_order_and_drops_when_full(state):
     _, rows = ring.take(10**9)
     assert len(rows) == 1000 and (rows == 7).all()
     del rows
-    ring.close()
-
-
-def test_recordings_are_cut_and_can_be_read_while_they_grow(state, tmp_path):
-    ring = RecordRing(state)
-    ring.begin(2)
-    state.sample_rate = RATE
-    said = []
-    live = LiveSettings(record=str(tmp_path / "new"), record_minutes=0.01)  # 0.6 s
-    recorder = Recorder(ring, state, live, said.append)
-    recorder.start()
-    path = _path(state, record=ring)
-    sound = bursts(1.5, RATE)
-    _run(path, sound[:RATE], [100])
-    deadline = time.monotonic() + 5
-    while not ring.drained and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.05)
-    early = sorted((tmp_path / "new").glob("*-dry*.wav"))
-    assert sum(soundfile.info(p).frames for p in early) == RATE  # as a crash would find them
-    _run(path, sound[RATE:], [100])
-    recorder.stop()
-
-    def read(kind):
-        paths = sorted((tmp_path / "new").glob(f"*-{kind}.wav"), key=lambda p: p.stat().st_mtime_ns)
-        assert len(paths) >= 2
-        return np.concatenate([soundfile.read(p, dtype="float32")[0] for p in paths])
-
-    assert np.array_equal(read("dry"), sound)
-    assert np.array_equal(read("gated"), _gate().process(sound))
-    traces = list((tmp_path / "new").glob("*-trace.csv"))
-    rows = [line for p in traces for line in p.read_text().splitlines()[1:]]
-    assert 140 <= len(rows) <= 150
-    assert said[0].startswith("recording: gate-")
-    ring.close()
-
-
-def test_a_recorder_whose_folder_goes_away_says_so_once_and_the_ring_only_drops(state, tmp_path):
-    ring = RecordRing(state)
-    ring.begin(2)
-    state.sample_rate = RATE
-    said = []
-    recorder = Recorder(ring, state, LiveSettings(record=str(tmp_path / "r")), said.append)
-    (tmp_path / "r").rmdir()
-    for _ in range(3):
-        ring.put(np.ones((100, 1), np.float32), np.ones((100, 1), np.float32))
-        recorder._empty()
-    assert len(said) == 1 and "failed" in said[0] and "sound goes on" in said[0]
     ring.close()
 
 
