@@ -210,6 +210,8 @@ class OscServer:
         for address, value in messages:
             message = OscMessageBuilder(address)
             for part in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(part, str):  # a path need not be UTF-8
+                    part = part.encode("utf-8", "replace").decode("utf-8")
                 message.add_arg(part)
             bundle.add_content(message.build())
         own = self._server is not None and target != self._settings.destination

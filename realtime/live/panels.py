@@ -6,6 +6,7 @@ from rich.text import Text
 from realtime.live.shared_state import HOP_FIELDS
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
+_PLAIN = str.maketrans("▁▂▃▄▅▆▇█▏▎▍▌▋▊▉·─┃…", "__..oo##.::|||#.-|~")
 _LOW_DB = -80.0
 _HOPS_A_COLUMN = 5
 _KEY, _OPEN, _GAIN = (HOP_FIELDS.index(n) for n in ("key_level_dbfs", "open", "gain_db"))
@@ -66,6 +67,25 @@ def screen(status, stream, hops, hop_row, events, width, height):
         line.no_wrap = True
         line.truncate(width, overflow="ellipsis")
     return Text("\n").join(lines[:height])
+
+
+def in_letters_of(text, encoding):
+    """The text with what a terminal's encoding does not have in plainer letters, as wide as before.
+
+    Parameters
+    ----------
+    text : rich.text.Text
+    encoding : str
+        Of the terminal; names of files may hold what none has.
+    """
+    try:
+        text.plain.encode(encoding)
+        return text
+    except UnicodeEncodeError:
+        pass
+    plain = text.plain.translate(_PLAIN)
+    text.plain = plain.encode(encoding, errors="replace").decode(encoding)
+    return text
 
 
 def _title(status, stream):

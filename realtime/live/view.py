@@ -7,7 +7,7 @@ from collections import deque
 
 from gate.errors import GateError
 from realtime.live.keyboard import Keyboard
-from realtime.live.panels import hops_needed, screen
+from realtime.live.panels import hops_needed, in_letters_of, screen
 from realtime.live.status import snapshot
 
 _PERIOD_S = 0.1
@@ -66,7 +66,8 @@ class ScreenView:
                 Live(console=console, screen=True, auto_refresh=False) as live,
             ):
                 while not stop.is_set():
-                    live.update(self._draw(console.size), refresh=True)
+                    text = in_letters_of(self._draw(console.size), console.encoding)
+                    live.update(text, refresh=True)
                     drawn = time.monotonic()
                     while not stop.is_set() and time.monotonic() < drawn + _PERIOD_S:
                         for key in keyboard.read(0.05):

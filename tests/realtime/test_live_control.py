@@ -24,7 +24,7 @@ from realtime.live.config_watch import ConfigWatch
 from realtime.live.control import LiveControl
 from realtime.live.devices import Device, choose_devices, devices_table, explain, find_device
 from realtime.live.osc import ADDRESSES, OscServer
-from realtime.live.panels import screen
+from realtime.live.panels import in_letters_of, screen
 from realtime.live.settings import LiveSettings, OscSettings
 from realtime.live.shared_state import SharedState
 from realtime.live.status import snapshot
@@ -422,6 +422,26 @@ def test_the_screen_fits_any_terminal(state, control, size, full):
         for word in ("threshold -60", "attack 3.0 ms", "150-4000 Hz", "p99", "xruns 0"):
             assert word in text.plain, word
         assert "█" in text.plain and "─" in text.plain
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp437"])
+def test_any_terminal_gets_letters_that_it_has(state, control, encoding):
+    for number in range(600):
+        state.put_hop(Meters(number / 100, -30.0, -30.0, 0.5, True, -3.0, 3.0, 120.0, 80.0, 150.0,
+                             4000.0, "open"))  # fmt: skip
+    state.status, state.sample_rate, state.block_frames = 1, 48000, 100
+    control.profile = "/home/m\udcfcller/j\u00fcrgen.gate.yaml"
+    stream = {"input": "Mikrof\u00f6n \u8033", "output": "x" * 99, "host_api": "ALSA",
+              "detector": "voice"}  # fmt: skip
+    hops, row = state.hops_since(-600)
+    text = screen(_status(state, control), stream, hops, row, ["\udcff"], 100, 30)
+    width, spans = [len(line) for line in text.plain.split("\n")], len(text.spans)
+    shown = in_letters_of(text, encoding)
+    shown.plain.encode(encoding)
+    assert [len(line) for line in shown.plain.split("\n")] == width
+    assert len(shown.spans) == spans, "colours stay"
+    if encoding == "ascii":
+        assert "####" in shown.plain and "threshold" in shown.plain
 
 
 def test_a_failed_detector_shows_as_such(state, control):

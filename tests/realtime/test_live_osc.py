@@ -122,6 +122,16 @@ def test_damaged_packets_are_told_in_one_line(server, control, data):
     assert address == "/gate/error" and "\n" not in text and "Error" not in text
 
 
+def test_a_profile_whose_name_is_not_utf8_is_sent_all_the_same(control):
+    control.profile = "/home/m\udcfcller.gate.yaml"
+    server = OscServer(OscSettings(send_to="127.0.0.1:9"), None, control, lambda line: None)
+    try:
+        server._take(_message("/gate/get").dgram, ("127.0.0.1", 9))
+        server._send([("/gate/profile", control.profile)], ("127.0.0.1", 9))
+    finally:
+        server._sender.close()
+
+
 def test_nested_bundles_end_somewhere(server):
     inner = _message("/gate/threshold_db", -30.0).dgram
     for _ in range(50):
