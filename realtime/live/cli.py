@@ -49,8 +49,9 @@ def build_parser():
                         help="where they go (default: one channel to 1,2)")  # fmt: skip
     device.add_argument("--key-channels", type=_numbers, metavar="N[,N]",
                         help="input channels that key the gate (default: its own)")  # fmt: skip
-    device.add_argument("--latency", type=_latency, metavar="low|high|MS",
-                        help="what to ask of the device, ms up to 2000 (default low)")  # fmt: skip
+    device.add_argument("--latency", type=_latency, metavar="auto|low|high|MS",
+                        help="what to ask of the device, ms up to 2000 (default auto: "
+                        "low, and 40 ms of PulseAudio or PipeWire)")  # fmt: skip
     device.add_argument("--wait", action="store_true", help="wait for devices not there yet")
     device.add_argument("--virtual-mic", action="store_true",
                         help="Linux: make a microphone that other programs can choose, and "
@@ -204,12 +205,12 @@ def _numbers(text):
 
 
 def _latency(text):
-    if text in ("low", "high"):
+    if text in ("auto", "low", "high"):
         return text
     try:
         return float(text) * 1e-3
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be low, high or ms") from None
+        raise argparse.ArgumentTypeError(f"{text!r} must be auto, low, high or ms") from None
 
 
 def _budget(text):

@@ -27,8 +27,9 @@ class LiveSettings:
         Where they go; None: one channel goes to the first two, several go one to one.
     key_channels : tuple of int or None
         Channels of the input device that key the gate instead of its own audio.
-    latency : "low", "high" or float
-        What to ask of the device; a number is in seconds, 0..2.
+    latency : "auto", "low", "high" or float
+        What to ask of the device; a number is in seconds, 0..2; auto is low, and 40 ms of a sound
+        server's ALSA plug-in, which stutters at its low.
     realtime_priority : bool
         Ask the system for real-time scheduling of the audio thread, where it may be had.
     detector_budget_ms : "auto", "off" or float
@@ -52,7 +53,7 @@ class LiveSettings:
     input_channels: tuple = (1,)
     output_channels: tuple | None = None
     key_channels: tuple | None = None
-    latency: str | float = "low"
+    latency: str | float = "auto"
     realtime_priority: bool = True
     detector_budget_ms: str | float = "auto"
     profiles: tuple = ()
@@ -80,8 +81,9 @@ class LiveSettings:
                 f"output_channels={_listed(outputs)} must be as many as "
                 f"input_channels={_listed(self.input_channels)}, or that must be one"
             )
-        if self.latency not in ("low", "high"):
-            self._set("latency", checks.number("latency", self.latency, 0.0, 2.0, ", low, high"))
+        if self.latency not in ("auto", "low", "high"):
+            latency = checks.number("latency", self.latency, 0.0, 2.0, ", auto, low, high")
+            self._set("latency", latency)
         if not isinstance(self.save, bool | str) or self.save == "":
             raise ConfigError(f"save={self.save!r} must be true, false, or a name or path")
         checks.switch("realtime_priority", self.realtime_priority)

@@ -31,6 +31,7 @@ from realtime.live.split_stream import SplitStream
 
 EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
 _SILENT_DEVICE_S = 3.0
+_SERVER_LATENCY_S = 0.04
 _SWITCH_INTERVAL_S = 1e-4
 _KINDS = {ConfigError: "config", ModelError: "model", DeviceError: "device"}
 
@@ -149,7 +150,8 @@ class StreamProcess:
         try:
             if apart:
                 return SplitStream(
-                    sd, source, sink, rate, block_size, channels, live.latency, self._callback,
+                    sd, source, sink, rate, block_size, channels,
+                    _latency(live, source, sink), self._callback,
                     self._state,
                 )  # fmt: skip
             return sd.Stream(
@@ -159,7 +161,7 @@ class StreamProcess:
                 blocksize=0 if self._is_jack else block_size,
                 channels=channels,
                 dtype="float32",
-                latency=live.latency,
+                latency=_latency(live, source, sink),
                 callback=self._callback,
                 clip_off=True,
                 dither_off=True,
@@ -376,6 +378,13 @@ def _knows(info):
         for name in targets
     }
     return {"detector": info.name, "targets": targets, "presence": presence}
+
+
+def _latency(live, source, sink):
+    """What to ask of PortAudio: low, high or seconds."""
+    if live.latency != "auto":
+        return live.latency
+    return _SERVER_LATENCY_S if source.is_plugin or sink.is_plugin else "low"
 
 
 def _in_columns(live, source, route):

@@ -68,6 +68,25 @@ def test_channels_are_chosen_and_spread(state):
     assert not heard[:, [0, 2]].any()
 
 
+@pytest.mark.parametrize("channels", [
+    lambda tone: (tone, -tone), lambda tone: (tone, 0 * tone), lambda tone: (0 * tone, -tone),
+])  # fmt: skip
+def test_linked_channels_in_opposite_phase_or_idle_open_the_gate(state, channels):
+    tone = (0.1 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
+    sound = np.stack(channels(tone), axis=1)
+    path = _path(state, _gate(2), in_columns=[0, 1], out_columns=[0, 1])
+    heard = _run(path, sound, [100], 2)
+    half = slice(RATE // 2, None)
+    assert np.sum(heard[half] ** 2) > 0.99 * np.sum(sound[half] ** 2)
+    assert state.last_hop()["open"]
+
+
+def test_bypass_is_exact_from_the_first_sample(state):
+    path = _path(state, _gate(settings=replace(SETTINGS, bypass=True, threshold_db=0.0)))
+    sound = bursts(0.5, RATE)
+    assert np.array_equal(_run(path, sound, [100])[:, 0], sound)
+
+
 def test_a_key_channel_of_its_own_opens_the_gate(state):
     quiet, loud = np.full(RATE, 1e-4, np.float32), bursts(1.0, RATE)
     device = np.stack([quiet, loud], axis=1)
