@@ -1,11 +1,18 @@
 """What a gate shows: the state of its last hop, and what it survived."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+
+
+def _traced(form, **options):
+    """A field that stands in traces, and how it is written there."""
+    return field(metadata={"format": form}, **options)
 
 
 @dataclass(frozen=True)
 class Meters:
     """What a lane knew and did on its last hop.
+
+    Traces, shared memory, OSC and JSON take the names from here.
 
     Attributes
     ----------
@@ -32,22 +39,22 @@ class Meters:
         Second ears that were heard.
     """
 
-    time_s: float
-    input_dbfs: float
-    key_level_dbfs: float
-    presence: float
-    open: bool
-    gain_db: float
-    attack_ms: float
-    hold_ms: float
-    release_ms: float
-    key_low_hz: float
-    key_high_hz: float
-    reason: str
-    evidence: float = 0.0
-    evidence_low: float = 0.0
-    evidence_high: float = 0.0
-    ears: int = 0
+    time_s: float = _traced("%.4f")
+    input_dbfs: float = _traced("%.2f")
+    key_level_dbfs: float = _traced("%.2f")
+    presence: float = _traced("%.4f")
+    evidence: float = _traced("%.3f", default=0.0, kw_only=True)
+    evidence_low: float = field(default=0.0, kw_only=True)
+    evidence_high: float = field(default=0.0, kw_only=True)
+    open: bool = _traced("%d")
+    gain_db: float = _traced("%.2f")
+    attack_ms: float = _traced("%.2f")
+    hold_ms: float = _traced("%.1f")
+    release_ms: float = _traced("%.1f")
+    key_low_hz: float = _traced("%.0f")
+    key_high_hz: float = _traced("%.0f")
+    ears: int = field(default=0, kw_only=True)
+    reason: str = _traced("%s")
 
 
 @dataclass

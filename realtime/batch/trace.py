@@ -1,18 +1,19 @@
 """The trace: one CSV row a hop, as the gate decided."""
 
 import csv
+from dataclasses import fields
 
+from gate.meters import Meters
 from realtime.outputs import Replacement
 
-COLUMNS = (
-    "time_s", "input_dbfs", "key_level_dbfs", "presence", "evidence", "open", "gain_db",
-    "attack_ms", "hold_ms", "release_ms", "key_low_hz", "key_high_hz", "reason",
-)  # fmt: skip
-_FORMATS = (
-    "%.4f", "%.2f", "%.2f", "%.4f", "%.3f", "%d", "%.2f",
-    "%.2f", "%.1f", "%.1f", "%.0f", "%.0f",
-)  # fmt: skip
-_ROW = ",".join(_FORMATS) + ",%s\n"
+_FORMATS = {f.name: f.metadata["format"] for f in fields(Meters) if f.metadata}
+COLUMNS = tuple(_FORMATS)
+_ROW = ",".join(_FORMATS.values()) + "\n"
+
+
+def trace_row(values):
+    """A line of the trace; `values` maps every name of `COLUMNS`."""
+    return _ROW % tuple(values[name] for name in COLUMNS)
 
 
 class TraceWriter:
@@ -34,7 +35,7 @@ class TraceWriter:
 
     def __call__(self, lane, meters):
         """One row; has the form of `GateProcessor.on_hop`."""
-        row = _ROW % tuple(getattr(meters, name) for name in COLUMNS)
+        row = trace_row(vars(meters))
         try:
             self._file.write(f"{lane + 1},{row}" if self._lanes > 1 else row)
         except OSError as error:

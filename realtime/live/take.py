@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from realtime.batch.trace import COLUMNS
+from realtime.batch.trace import COLUMNS, trace_row
 from realtime.live.shared_state import hop_to_dict
 
 
@@ -90,14 +90,11 @@ class Take:
     def write_trace(self, rows):
         """Append rows of the hop ring; the time is the files'."""
         with self._trace.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
             for row in rows:
                 hop = hop_to_dict(row)
                 hop["time_s"] -= self._start_s
-                if hop["time_s"] <= 0.0:
-                    continue
-                values = (hop[name] for name in COLUMNS)
-                writer.writerow([v if isinstance(v, str) else round(v, 4) for v in values])
+                if hop["time_s"] > 0.0:
+                    file.write(trace_row(hop))
 
     def end(self):
         """After a failure: both files as long as the shorter, and none where there is no sound."""
