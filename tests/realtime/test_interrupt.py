@@ -1,0 +1,96 @@
+"""A signal ends the commands as Ctrl-C does: nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from realtime.interrupt import Interrupted, Interrupts, check_interrupt
+from realtime.options import run
+from realtime.outputs import Replacement
+
+SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_the_first_signal_ends_the_work_and_clears_up(tmp_path, capsys, name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def work():
+        output = Replacement(tmp_path / "a.wav")  # nobody holds it in a context
+        output.file.write(b"half")
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), number)  # impatience does not stop the clearing up
+            time.sleep(0.01)
+
+    assert run("gate-test", work) == 128 + number
+    assert capsys.readouterr().err == "gate-test: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_a_library_swallowed_is_raised_again():
+    with Interrupts():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        except Interrupted:
+            pass  # as a callback of C would
+        with pytest.raises(Interrupted):
+            check_interrupt()
+    check_interrupt()
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts():
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+            check_interrupt()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_no_file_and_no_worker_is_left(tmp_path, jobs, name):
+    from benchmarks.files.kills import descendants
+
+    sound = 0.1 * np.random.default_rng(0).standard_normal(16000 * 20)
+    (tmp_path / "in").mkdir()
+    for k in range(2):  # the same sound again and again: long, and quickly made
+        with soundfile.SoundFile(tmp_path / "in" / f"{k}.wav", "w", 16000, 1) as file:
+            for _ in range(120):
+                file.write(sound)
+    mark = f"interrupt-{tmp_path.name}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime.batch.cli", str(tmp_path / "in"), "-o",
+         str(tmp_path / "out"), "--model", "none", "--quiet", "--jobs", str(jobs)],
+        env=os.environ | {"KILLER_MARK": mark}, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not list((tmp_path / "out").glob(".*.partial")):
+        time.sleep(0.02)
+    assert list((tmp_path / "out").glob(".*.partial")), "was not under way in a minute"
+    process.send_signal(getattr(signal, name))
+    said = process.communicate(timeout=60)[1]
+    assert b"Traceback" not in said, said
+    until = time.monotonic() + 30
+    while descendants(mark) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert descendants(mark) == []
+    if name == "SIGTERM":
+        assert process.returncode == 143 and said.endswith(b"gate-batch: interrupted\n")
+        assert [p.name for p in (tmp_path / "out").iterdir()] == []
