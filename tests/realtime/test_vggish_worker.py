@@ -25,7 +25,7 @@ def files(tmp_path_factory):
     network = vggish.Vggish((2, 2, 4, 4, 4, 4), 8)
     model = vggish.VggishToBytes(network, 40 * torch.eye(128), torch.zeros(128))
     vggish.export_vggish(model, folder / "vggish.onnx")
-    net = HeadNet(HeadSettings(width=8, n_classes=1)).eval()
+    net = HeadNet(HeadSettings(8, 4, 4)).eval()
     # An untrained head says nearly the same of everything: make its answers spread.
     with torch.no_grad():
         net.row.weight.mul_(30)

@@ -22,6 +22,7 @@ from training.audioset.best_net import BestNetSettings  # noqa: E402
 from training.audioset.best_train import BestSettings  # noqa: E402
 from training.audioset.export import Head, export_head, reference_input, run_head  # noqa: E402
 from training.audioset.head_net import HeadNet, HeadSettings  # noqa: E402
+from training.audioset.layers import round_to_bytes  # noqa: E402
 from training.audioset.settings import RunSettings  # noqa: E402
 
 SHIPPED = Path(__file__).parents[2] / "models" / "audioset-speech.onnx"
@@ -31,8 +32,8 @@ META = {"target": "Speech", "presence_threshold": 0.4, "presence_hysteresis": 0.
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     torch.manual_seed(0)
-    net = HeadNet(HeadSettings(width=16, convs=2)).eval()
-    net.slim()
+    net = HeadNet(HeadSettings(16, 8, 8)).eval()
+    round_to_bytes(net)
     path = tmp_path_factory.mktemp("models") / "head.onnx"
     export_head(net, path, META)
     return net, path
@@ -53,11 +54,11 @@ def test_onnx_equals_torch_for_any_shape(exported, n, rows):
 
 def test_matrices_take_a_byte_a_weight_and_others_stay(tmp_path):
     torch.manual_seed(0)
-    net = HeadNet(HeadSettings(width=64, n_classes=1)).eval()
+    net = HeadNet(HeadSettings(64, 32, 32)).eval()
     export_head(net, tmp_path / "whole.onnx", META)
     plain = (tmp_path / "whole.onnx").stat().st_size
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
-    net.slim()
+    round_to_bytes(net)
     for name, p in net.named_parameters():
         step = before[name].abs().amax(-1, keepdim=True) / 127
         assert ((p - before[name]).abs() <= 0.5001 * step).all()
@@ -129,10 +130,11 @@ def small_recipe(fast):
     tiny = BestNetSettings(width=16, n_classes=4)
     seconds = dataclasses.replace(audioset_best.SECONDS_NET, width=16, heads=2, n_classes=4)
     nets = {
-        "teachers": tiny, "students": dataclasses.replace(tiny, n_classes=1), "seconds": seconds,
-        "head": HeadSettings(width=16, n_classes=4),
+        "teachers": tiny, "students": tiny, "seconds": seconds,
+        "head": HeadSettings(16, 8, 8),
     }  # fmt: skip
     extra = {"seconds": {"rows_weight": 0.3, "crop": 0.5, "average": 0.9}}
+    extra["head"] = {"others_weight": 0.0, "rows_weight": 1.0}
     return {
         name: [BestSettings(net, epochs=1, batch_size=32, **extra.get(name, {}))]
         for name, net in nets.items()

@@ -105,7 +105,7 @@ def test_linear_softmax_lies_between_mean_and_maximum():
 NETS = {
     "teacher": lambda: BestNet(BestNetSettings(width=16, convs=2, n_classes=3)),
     "seconds": lambda: BestNet(BestNetSettings(width=16, convs=0, pool="features", n_classes=3)),
-    "head": lambda: HeadNet(HeadSettings(width=16, convs=2, n_classes=3)),
+    "head": lambda: HeadNet(HeadSettings(16, 6, 5)),
 }
 
 
@@ -115,7 +115,7 @@ def test_best_nets_take_any_length_and_ignore_padding(name):
     net = NETS[name]().eval()
     x, mask = batch()
     clip, rows = net(x, mask)
-    assert clip.shape == (4, 3) and rows.shape == (4, 10)
+    assert clip.shape == (4, net.settings.n_classes) and rows.shape == (4, 10)
     for index, length in enumerate([10, 7, 1, 10]):
         alone, alone_rows = net(x[index : index + 1, :length], mask[index : index + 1, :length])
         # The same sums in another order.

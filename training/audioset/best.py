@@ -7,8 +7,9 @@ choice):
 1. Teachers are trained on the labels and say what they hear in clips without labels.
 2. Students are trained on both. Networks for the seconds, smaller and held back more, are trained
    on four of five folds of the labelled clips each.
-3. The head learns what the mean of the students says of a clip, and what the mean of the networks
-   for the seconds says of a row. It alone is exported.
+3. The head begins as the first student with thin matrices and learns what the mean of the students
+   says of a clip, and what the mean of the networks for the seconds says of a row. It alone is
+   exported.
 
 Of the eval part, no label takes part in any of this; the clips without labels are its, but for
 those with human labels a second. So those are unheard when the seconds are scored.
@@ -25,10 +26,10 @@ import numpy as np
 import torch
 
 from training.audioset import data as audioset_data
-from training.audioset.best_net import BestNetSettings
-from training.audioset.best_train import BestSettings, make_net, pool_rows, predict_net, train_net
-from training.audioset.head_net import HeadSettings
-from training.audioset.layers import row_mask, scale_bytes
+from training.audioset.best_net import BestNet, BestNetSettings
+from training.audioset.best_train import BestSettings, pool_rows, predict_net, train_net
+from training.audioset.head_net import HeadNet, HeadSettings, begin_as
+from training.audioset.layers import round_to_bytes, row_mask, scale_bytes
 from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc
 
 N_FOLDS = 5
@@ -63,7 +64,18 @@ def recipe(fast=False):
             replace(far, seed=13, others_weight=0.5),
         ],
         "seconds": [replace(seconds, seed=fold) for fold in range(N_FOLDS)],
-        "head": [BestSettings(HeadSettings(), persistence=2.0, smoothing=0.0, rows_weight=1.0)],
+        "head": [
+            BestSettings(
+                HeadSettings(),
+                epochs=4,
+                learning_rate=3e-4,
+                weight_decay=0.01,
+                smoothing=0.0,
+                others_weight=0.0,
+                rows_weight=1.0,
+                average=0.99,
+            )
+        ],
     }
     if fast:
         found = {
@@ -121,8 +133,10 @@ def save_net(path, net, seconds=0.0):
 def load_net(path):
     """A network kept by `save_net`, in eval mode."""
     kept = torch.load(path, weights_only=True)
-    kind = BestNetSettings if "pool" in kept["settings"] else HeadSettings
-    net = make_net(kind(**kept["settings"]))
+    if "pool" in kept["settings"]:
+        net = BestNet(BestNetSettings(**kept["settings"]))
+    else:
+        net = HeadNet(HeadSettings(**kept["settings"]))
     net.load_state_dict(kept["weights"])
     return net.eval()
 
@@ -186,18 +200,17 @@ def teach(part, index, clips, targets, unlabelled, folder, settings, jobs=1):
     -------
     joined : ClipSet
         Those of `index`, then the unlabelled ones.
-    classes : ndarray, shape (len(joined), n_classes)
-        The target as the mean of the students says. Other classes as labelled; without labels, as
-        the teachers say.
+    clip : ndarray, shape (len(joined), 1)
+        Probability of the target as the mean of the students says.
     rows : ndarray, shape (len(joined), 10)
+        That of each row, as the mean of the networks for the seconds says.
     """
     seen = clips.take(index)
     joined = seen.joined(unlabelled)
     path = folder / f"{part}-answers.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as kept:
-            clip, rows, others = kept["clip"], kept["rows"], kept["others"]
-        return joined, np.concatenate([clip[:, None], others], 1).astype(np.float32), rows
+            return joined, kept["clip"], kept["rows"]
 
     def train(kind, *arrays):
         tasks = [(folder / f"{part}-{kind}{i}.pt", s, *arrays)
@@ -206,17 +219,27 @@ def teach(part, index, clips, targets, unlabelled, folder, settings, jobs=1):
 
     soft, _ = soft_labels(train("teachers", seen, targets[index]), unlabelled)
     both = np.concatenate([targets[index], soft])
-    clip = soft_labels(train("students", joined, both), joined)[0][:, 0]
+    clip, _ = soft_labels(train("students", joined, both), joined)
     fold, tasks = fold_of(len(clips))[index], []
     for k, own in enumerate(settings["seconds"]):
         kept = index[fold != k]
         tasks.append((folder / f"{part}-seconds{k}.pt", own, clips.take(kept), targets[kept]))
     _, rows = soft_labels(train_members(tasks, jobs), joined)
-    both = np.concatenate([clip[:, None], both[:, 1:]], 1)
     partial = path.with_name(f"{part}.partial.npz")
-    np.savez_compressed(partial, clip=clip, rows=rows, others=both[:, 1:].astype(np.float16))
+    np.savez(partial, clip=clip[:, :1], rows=rows)
     partial.replace(path)
-    return joined, both, rows
+    return joined, clip[:, :1], rows
+
+
+def train_head(part, taught, folder, settings):
+    """The head of one of `PARTS`, from what `teach` gave; nothing if it is there."""
+    path = folder / f"{part}-head0.pt"
+    if not path.exists():
+        joined, _, rows = taught
+        some = np.random.default_rng(0).permutation(len(joined))[:3000]
+        student = load_net(folder / f"{part}-students0.pt")
+        start = begin_as(student, settings.net, joined.take(some), rows[some])
+        train_member(path, settings, *taught, start)
 
 
 def train_best(args, target="Speech"):
@@ -251,7 +274,7 @@ def train_best(args, target="Speech"):
     train, validation = audioset_data.split_clips(len(clips))
     for part, index in zip(PARTS, (train, np.arange(len(clips))), strict=True):
         taught = teach(part, index, clips, targets, unlabelled, folder, settings, args.jobs)
-        train_member(folder / f"{part}-head0.pt", settings["head"][0], *taught)
+        train_head(part, taught, folder, settings["head"][0])
 
     held_out, truth = clips.take(validation), targets[validation, 0]
     record = {"target": target, "n_unlabelled": len(unlabelled)}
@@ -275,9 +298,9 @@ def read_best(args):
 
 
 def load_head(folder, part="final"):
-    """The head as it is exported: a byte a weight, the target's output only."""
+    """The head as it is exported: a byte a weight."""
     net = load_net(Path(folder) / f"{part}-head0.pt")
-    net.slim()
+    round_to_bytes(net)
     return net
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.head_net import HeadNet, HeadSettings
+from training.audioset.head_net import HeadSettings
 from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes
 from training.audioset.loop import train_epochs
 
@@ -133,7 +133,7 @@ def _taught_loss(rows, mask, target):
     return (loss * mask).sum() / mask.sum()
 
 
-def train_net(settings, clips, targets, rows=None, progress=None):
+def train_net(settings, clips, targets, rows=None, net=None, progress=None):
     """Train one network.
 
     Parameters
@@ -144,6 +144,8 @@ def train_net(settings, clips, targets, rows=None, progress=None):
         The target first; 0 or 1, or what a teacher says.
     rows : ndarray, shape (n, 10), float32, or None
         What a teacher says of the target in each row.
+    net : BestNet, HeadNet or None
+        Where to begin, changed in place; None begins at random.
     progress : callable or None
         Called with ``(epoch, mean loss)``.
 
@@ -154,10 +156,11 @@ def train_net(settings, clips, targets, rows=None, progress=None):
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    net = make_net(settings.net)
-    if settings.persistence:
-        scale = persistence_scale(clips, settings.persistence)
-        net.input_scale.copy_(torch.from_numpy(scale))
+    if net is None:
+        net = BestNet(settings.net)
+        if settings.persistence:
+            scale = persistence_scale(clips, settings.persistence)
+            net.input_scale.copy_(torch.from_numpy(scale))
     optimiser = torch.optim.AdamW(
         net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
@@ -197,11 +200,6 @@ def train_net(settings, clips, targets, rows=None, progress=None):
         schedule=schedule, clip_norm=5.0, average=settings.average, after_epoch=progress,
     )  # fmt: skip
     return net.eval()
-
-
-def make_net(settings):
-    """The network of its settings' kind."""
-    return (HeadNet if isinstance(settings, HeadSettings) else BestNet)(settings)
 
 
 @torch.no_grad()

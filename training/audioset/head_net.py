@@ -1,13 +1,16 @@
 """The one small network that is shipped: a clip's answer and its seconds' from the same weights.
 
-Each row goes through layers of its own. There a row decides for its second, having met no other,
+Each row goes through two layers of its own. There it decides for its second, having met no other,
 because what a row knows of its neighbours makes it worse at that. For the clip, rows then meet
-their neighbours in residual convolutions, decide again, and are weighted by attention. There are
+their neighbours in a residual convolution, decide again, and are weighted by attention. There are
 no positions and no fixed length.
+
+It does not begin at random but as a student: batch normalisation folded into the layers, and the
+two large matrices as products of two thin ones, which keep the directions in which their outputs
+vary most.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import nn
@@ -15,10 +18,10 @@ from torch import nn
 from training.audioset.layers import (
     N_DIMS,
     ByteDropout,
-    RowNorm,
     attention_pool,
     neighbours,
-    round_to_bytes,
+    row_mask,
+    scale_bytes,
     to_logit,
 )
 
@@ -30,69 +33,119 @@ class HeadSettings:
     Attributes
     ----------
     width : int
-        Channels of every layer.
-    depth : int
-        Layers before a row decides for its second.
-    convs : int
-        Residual convolutions over three neighbouring rows, each a tap a channel and then a matrix:
-        a third of the weights of a whole one.
+        Channels, those of the student it begins as.
+    row_rank, near_rank : int
+        Inner widths of the second layer and of the convolution.
     dropout : float
     n_classes : int
-        Classes a clip; the first is the target, the rest only help in training.
+        1: the target alone.
     """
 
-    width: int = 768
-    depth: int = 2
-    convs: int = 1
-    dropout: float = 0.3
-    n_classes: int = 527
+    width: int = 1024
+    row_rank: int = 224
+    near_rank: int = 216
+    dropout: float = 0.1
+    n_classes: int = 1
 
 
 class HeadNet(nn.Module):
     """See the module's docstring.
 
     ``forward(x, mask)`` takes rows scaled to -1..1 (N, T, 128) and the mask of real rows (N, T),
-    and gives float32 logits: clip (N, n_classes) and the target's, a row, (N, T). Each dimension is
-    first multiplied by ``input_scale`` (128,).
+    and gives float32 logits: clip (N, 1) and of each row (N, T). Each dimension is first multiplied
+    by ``input_scale`` (128,).
     """
 
     def __init__(self, settings=HeadSettings()):
         super().__init__()
-        width = settings.width
         self.settings = settings
         self.register_buffer("input_scale", torch.ones(N_DIMS))
-        sizes = [N_DIMS] + [width] * settings.depth
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
-        self.norms = nn.ModuleList(RowNorm(width) for _ in self.layers)
-        self.row = nn.Linear(width, 1)
-        taps = torch.full((settings.convs, 3, width), 1 / 3)
-        self.taps = nn.Parameter(taps + 0.2 * torch.randn(taps.shape))
-        self.convs = nn.ModuleList(nn.Linear(width, width) for _ in range(settings.convs))
-        self.conv_norms = nn.ModuleList(RowNorm(width) for _ in self.convs)
+        width = settings.width
+        self.first = nn.Linear(N_DIMS, width)
+        self.second = _thin(width, settings.row_rank, width)
+        self.near = _thin(3 * width, settings.near_rank, width)
+        self.row, self.decide, self.attend = (nn.Linear(width, 1) for _ in range(3))
         self.dropout = ByteDropout(settings.dropout)
-        self.decide = nn.Linear(width, settings.n_classes)
-        # One weight a row for the target, one for all other classes.
-        self.attend = nn.Linear(width, min(settings.n_classes, 2))
 
-    @torch.no_grad()
-    def slim(self):
-        """Drop the outputs that only helped in training and round matrices to a byte a weight."""
-        for layer in (self.decide, self.attend):
-            layer.weight = nn.Parameter(layer.weight[:1].clone())
-            layer.bias = nn.Parameter(layer.bias[:1].clone())
-        round_to_bytes(self)
+    def alone(self, x, mask):
+        """Features of each row alone, (N, T, width)."""
+        h = self.dropout(torch.relu(self.first(x * self.input_scale * mask[..., None])))
+        return self.dropout(torch.relu(self.second(h)))
 
     def forward(self, x, mask):  # noqa: D102
-        real = mask[..., None]
-        h = x * self.input_scale * real
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            h = self.dropout(torch.relu(norm(layer(h))))
-        second, h = self.row(h)[..., 0], h * real
-        for taps, conv, norm in zip(self.taps, self.convs, self.conv_norms, strict=True):
-            before, after = neighbours(h, mask, self.training)
-            near = before * taps[0] + h * taps[1] + after * taps[2]
-            h = (h + self.dropout(torch.relu(norm(conv(near))))) * real
-        rows, weight = torch.sigmoid(self.decide(h).float()), self.attend(h).float()
-        if weight.shape[-1] == 2:
-            weight = torch.cat([weight[..., :1], weight[..., 1:].expand_as(rows[..., 1:])], -1)
-        return to_logit(attention_pool(rows, weight, mask)), second.float()
+        h = self.alone(x, mask)
+        second, h = self.row(h)[..., 0], h * mask[..., None]
+        before, after = neighbours(h, mask, self.training)
+        h = h + self.dropout(torch.relu(self.near(torch.cat([before, h, after], -1))))
+        rows = torch.sigmoid(self.decide(h).float())
+        return to_logit(attention_pool(rows, self.attend(h).float(), mask)), second.float()
+
+
+def _thin(before, rank, after):
+    return nn.Sequential(nn.Linear(before, rank, bias=False), nn.Linear(rank, after))
+
+
+def _folded(layer, norm):
+    """Weight and bias of a linear layer with the `RowNorm` behind it."""
+    norm = norm.norm
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return layer.weight * scale[:, None], (layer.bias - norm.running_mean) * scale + norm.bias
+
+
+def _fill_thin(thin, weight, bias, inputs):
+    """Keep the directions of `weight`'s outputs in which they vary most on `inputs`."""
+    outputs = inputs @ weight.T
+    mean = outputs.mean(0)
+    _, directions = torch.linalg.eigh((outputs - mean).T @ (outputs - mean))
+    kept = directions[:, -thin[0].out_features :]
+    thin[0].weight.copy_(kept.T @ weight)
+    thin[1].weight.copy_(kept)
+    thin[1].bias.copy_(bias + mean - kept @ (kept.T @ mean))
+
+
+@torch.no_grad()
+def begin_as(student, settings, clips, rows, n_clips=3000):
+    """A head that says nearly what a student says.
+
+    Parameters
+    ----------
+    student : BestNet
+        Of two layers, one convolution and batch normalisation.
+    settings : HeadSettings
+    clips : ClipSet
+    rows : ndarray, shape (n, 10), float32
+        Probability of the target in each row, for the rows' own answer.
+    n_clips : int
+        Of so many clips the directions are taken.
+
+    Returns
+    -------
+    head : HeadNet
+    """
+    head = HeadNet(settings).eval()
+    x = scale_bytes(torch.from_numpy(clips.embeddings[:n_clips]))
+    mask = row_mask(torch.from_numpy(clips.lengths[:n_clips]))
+    head.input_scale.copy_(student.input_scale)
+    weight, bias = _folded(student.layers[0], student.norms[0])
+    head.first.weight.copy_(weight)
+    head.first.bias.copy_(bias)
+    h = torch.relu(head.first(x * head.input_scale * mask[..., None]))
+    _fill_thin(head.second, *_folded(student.layers[1], student.norms[1]), h[mask])
+    h = head.alone(x, mask)
+    # The rows' answer: least squares on logits.
+    told = to_logit(torch.from_numpy(rows[:n_clips])[mask].clamp(0.002, 0.998))
+    features = torch.cat([h[mask], torch.ones(len(told), 1)], 1)
+    gram = features.T @ features
+    gram.diagonal().add_(1e-3 * gram.diagonal().mean())
+    answer = torch.linalg.solve(gram, features.T @ told)
+    head.row.weight.copy_(answer[None, :-1])
+    head.row.bias.copy_(answer[-1:])
+    h = h * mask[..., None]
+    before, after = neighbours(h, mask, False)
+    near = torch.cat([before, h, after], -1)[mask]
+    _fill_thin(head.near, *_folded(student.convs[0], student.conv_norms[0]), near)
+    for name in ("decide", "attend"):
+        mine, theirs = getattr(head, name), getattr(student, name)
+        mine.weight.copy_(theirs.weight[:1])
+        mine.bias.copy_(theirs.bias[:1])
+    return head

@@ -93,11 +93,12 @@ def paper_table(name, runs):
     """One of the paper's tables, its figures and ours side by side."""
     rows, n_missing = grids.paper_rows(name), 0
     with_f1 = name in grids.SCORED
-    changing = [k for k in ("optimiser", "loss", "batch_size", "learning_rate")
-                if len({getattr(s, k) for s, _ in rows}) > 1]  # fmt: skip
-    options = [k for s, _ in rows for k in s.options]
-    options = [k for k in dict.fromkeys(options) if name != "others"]
-    header = [*(["model"] if name == "others" else []), *changing, *options]
+    first, shown = name == "others", ("optimiser", "loss", "batch_size", "learning_rate")
+    varied = [k for k in shown if len({getattr(s, k) for s, _ in rows}) > 1]
+    if not first:
+        varied += [k for k in shown[2:] if k not in varied]
+    options = [] if first else list(dict.fromkeys(k for s, _ in rows for k in s.options))
+    header = ["model"] * first + [k.replace("_", " ") for k in varied + options]
     losses = any("val_loss" in paper for _, paper in rows)
     header += ["paper's val loss", "ours", "difference"] if losses else ["val loss"]
     header += ["paper's F1", "ours (eval accuracy)", "difference"] if with_f1 else []
@@ -105,8 +106,10 @@ def paper_table(name, runs):
     for settings, paper in rows:
         figures = runs.store.load(settings) or {}
         n_missing += not figures
-        cells = [f"{TITLES[settings.arch]}: {settings.options_text}"] if name == "others" else []
-        cells += [getattr(settings, k) for k in changing] + [settings.options[k] for k in options]
+        cells = [f"{TITLES[settings.arch]}: {settings.options_text}"] * first
+        values = [getattr(settings, k) for k in varied] + [settings.options[k] for k in options]
+        # 0.00001, not 1e-05.
+        cells += [f"{v:.5f}".rstrip("0") if isinstance(v, float) else v for v in values]
         pairs = [("val_loss", "val_loss", 4)] + [("f1", "eval_accuracy", 3)] * with_f1
         for theirs, ours, digits in pairs:
             their, our = paper.get(theirs), figures.get(ours)
@@ -115,7 +118,8 @@ def paper_table(name, runs):
                 cells.append(own)
                 continue
             both = their is not None and our is not None
-            cells += [their, own, f"{our - their:+.{digits}f}" if both else None]
+            their_text = None if their is None else f"{their:.4f}"
+            cells += [their_text, own, f"{our - their:+.{digits}f}" if both else None]
         lines.append(cells)
     note = f"\n\n{n_missing} of {len(rows)} rows are still to be run." if n_missing else ""
     return table(header, lines) + note

@@ -88,12 +88,11 @@ class RunStore:
             for figure, value in record.get(part, {}).items():
                 row[f"{part}_{figure}"] = f"{value:.4f}"
         if name in grids.PAPER:
-            lines = [{name: line[name] for name in _CURVE_COLUMNS} for line in _read(self.curves)]
-            lines += [
-                {"run": self.label(settings)}
-                | {k: v if k == "epoch" else f"{v:.4f}" for k, v in epoch.items()}
-                for epoch in record["history"]
-            ]
+            label = self.label(settings)
+            lines = [line for line in _read(self.curves) if line["run"] != label]
+            for epoch in record["history"]:
+                cells = {k: v if k == "epoch" else f"{v:.4f}" for k, v in epoch.items()}
+                lines.append({"run": label} | cells)
             _write(self.curves, _CURVE_COLUMNS, lines)
         row = {name: str(value) for name, value in row.items()}
         self._found[self._key(row)] = row
