@@ -243,6 +243,19 @@ class Replacement:
         self.file = io.TextIOWrapper(self.file, "utf-8", "surrogateescape", newline="")
         return self.file
 
+    def write(self, data):
+        """Append bytes.
+
+        Raises
+        ------
+        AudioFileError
+        """
+        try:
+            self.file.write(data)
+            self.file.flush()
+        except OSError as error:
+            raise self.failure(error) from None
+
     def commit(self):
         """Close it and give it its name.
 
@@ -290,11 +303,7 @@ def write_bytes(path, data):
         If that is not possible; what was there is still there.
     """
     with Replacement(path) as output:
-        try:
-            output.file.write(data)
-            output.file.flush()
-        except OSError as error:
-            raise output.failure(error) from None
+        output.write(data)
         output.commit()
 
 

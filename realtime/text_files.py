@@ -1,11 +1,13 @@
 """Reads text and YAML that someone else wrote: bounded, and every fault is one line."""
 
+import re
 from pathlib import Path
 
 from realtime.outputs import why
 
 MAX_BYTES = 4_000_000
 _MAX_NODES = 200_000
+_NO_TEXT = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class TextError(ValueError):
@@ -65,6 +67,8 @@ def parse_yaml(text):
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if _NO_TEXT.search(text):  # a file's name that is no text, which libyaml refuses
+        loader = yaml.SafeLoader
     try:
         tree = yaml.load(text, loader)
     except yaml.YAMLError as error:

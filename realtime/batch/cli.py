@@ -5,6 +5,7 @@ import realtime.one_thread  # noqa: F401  # isort: skip  # before numpy
 import json
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gate.errors import AudioFileError, ConfigError
 from realtime.files.formats import TARGET_NAMES
 from realtime.files.pipes import PIPE, SAMPLE_FORMATS
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
-from realtime.outputs import printable
+from realtime.outputs import Replacement, printable
 
 PROG = "gate-batch"
 
@@ -108,10 +109,13 @@ def _main(args):
         if len(jobs) < planned and not args.quiet:
             print(f"{planned - len(jobs)} of {planned} files were finished before")
     started = time.perf_counter()
-    reports, failures = _run_all(jobs, config, args, journal) if jobs else ([], [])
-    failures = plan.failures + failures
-    if args.report:
-        _write_report(Path(args.report), config, reports, failures)
+    with ExitStack() as stack:
+        # What is wrong with the report's name is told before the work, not after.
+        report = stack.enter_context(Replacement(args.report)) if args.report else None
+        reports, failures = _run_all(jobs, config, args, journal) if jobs else ([], [])
+        failures = plan.failures + failures
+        if report is not None:
+            _write_report(report, config, reports, failures)
     if not args.quiet and len(jobs) > 1:
         seconds = sum(report["seconds"] for report in reports)
         elapsed = time.perf_counter() - started
@@ -222,9 +226,8 @@ def _line(job, report):
     )
 
 
-def _write_report(path, config, reports, failures):
+def _write_report(report, config, reports, failures):
     from gate import __version__
-    from realtime.outputs import write_text
 
     tree = {
         "exemplar_gate": __version__,
@@ -233,7 +236,8 @@ def _write_report(path, config, reports, failures):
         "files": reports,
         "failed": failures,
     }
-    write_text(path, json.dumps(tree, indent=2) + "\n")
+    report.write((json.dumps(tree, indent=2) + "\n").encode())
+    report.commit()
 
 
 if __name__ == "__main__":

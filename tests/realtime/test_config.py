@@ -60,3 +60,38 @@ def test_unreadable_files(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_config(tmp_path / "binary.yaml")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "references unfold too far"),
+        ("a: &a [*a]", "references unfold too far"),
+        ("[" * 20000, "nest|deep"),
+        ("a: 2020-13-45", "cannot be read|not YAML|unknown setting"),
+        ("a: " + "9" * 5000, "not YAML that can be read|unknown setting"),
+        ("? [1]\n: 2", "not YAML|mapping"),
+        ("a: \0", "not YAML"),
+        ("x" * 5_000_000, "more than 4 MB"),
+    ],
+)
+def test_texts_that_would_take_for_ever(tmp_path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        load_config(tmp_path / "c.yaml")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 6000
+
+
+def test_names_that_are_no_text_survive_yaml():
+    import yaml
+
+    from realtime.text_files import parse_yaml
+
+    tree = {"name": "x\udcff", "other": "ü"}
+    assert parse_yaml(yaml.safe_dump(tree)) == tree

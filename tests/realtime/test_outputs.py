@@ -250,3 +250,12 @@ def test_any_name_on_any_terminal(tmp_path, environment):
     report = json.loads((tmp_path / "r.json").read_bytes())
     found = {os.fsencode(file["file"]).rpartition(b"/")[2]: file for file in report["files"]}
     assert set(found) == set(names) and "measures" in found[b"bad\xff.wav"]
+
+
+def test_a_report_that_cannot_be_written_is_told_first(folder, capsys):
+    assert run("a.wav", "-o", "x.wav", "--report", "b.wav/r.json") == 1
+    assert "b.wav: " in capsys.readouterr().err
+    assert not (folder / "x.wav").exists()
+    if os.path.exists("/dev/full"):
+        assert run("a.wav", "-o", "x.wav", "--report", "/dev/full") == 1
+        assert "/dev/full: cannot be written (no space left on device)" in capsys.readouterr().err
