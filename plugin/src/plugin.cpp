@@ -34,7 +34,7 @@ class GatePlugin : public Plugin {
   }
   const char* getMaker() const override { return "Exemplar Gate"; }
   const char* getLicense() const override { return "MIT"; }
-  uint32_t getVersion() const override { return d_version(0, 1, 0); }
+  uint32_t getVersion() const override { return d_version(GATE_VERSION); }
   int64_t getUniqueId() const override {
     return d_cconst('X', 'g', GATE_SIDECHAIN ? 's' : 'a', '0' + GATE_CHANNELS);
   }
