@@ -20,18 +20,23 @@ from realtime.engine import NO_MODEL, open_detector, open_gate
 from realtime.learn.profile import load_profile
 from realtime.live.audio_path import AudioPath
 from realtime.live.detector_budget import BudgetedDetector, budget_seconds
-from realtime.live.device_probe import probe_devices
 from realtime.live.devices import choose_devices, explain, load_portaudio, query_devices
 from realtime.live.heard import HeardDetector, heard_detectors, take_profile
+from realtime.live.opening import (
+    at_fault,
+    input_columns,
+    latency_for,
+    looks_complete,
+    output_columns,
+    output_of,
+)
 from realtime.live.record_ring import RecordRing
-from realtime.live.server_route import PLUGINS
 from realtime.live.settings import LiveSettings
 from realtime.live.shared_state import STATUS, SharedState
 from realtime.live.split_stream import SplitStream
 
 EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
 _SILENT_DEVICE_S = 3.0
-_SERVER_LATENCY_S = 0.04
 _SWITCH_INTERVAL_S = 1e-4
 _KINDS = {ConfigError: "config", ModelError: "model", DeviceError: "device"}
 
@@ -120,8 +125,8 @@ class StreamProcess:
 
     def _open(self, source, sink):
         live = self._live
-        in_columns, key_columns, n_inputs = _in_columns(live, source, self._job["route"])
-        out_columns = _out_columns(live, sink)
+        in_columns, key_columns, n_inputs = input_columns(live, source, self._job["route"])
+        out_columns = output_columns(live, sink)
         for name, columns, device, kind in (
             ("input_channels", in_columns, source, "input"),
             ("key_channels", key_columns or [0], source, "input"),
@@ -151,7 +156,7 @@ class StreamProcess:
             if apart:
                 return SplitStream(
                     sd, source, sink, rate, block_size, channels,
-                    _latency(live, source, sink), self._callback,
+                    latency_for(live, source, sink), self._callback,
                     self._state,
                 )  # fmt: skip
             return sd.Stream(
@@ -161,13 +166,13 @@ class StreamProcess:
                 blocksize=0 if self._is_jack else block_size,
                 channels=channels,
                 dtype="float32",
-                latency=_latency(live, source, sink),
+                latency=latency_for(live, source, sink),
                 callback=self._callback,
                 clip_off=True,
                 dither_off=True,
             )
         except Exception as error:
-            raise self._at_fault(sd, error, source, sink, channels, rate) from None
+            raise at_fault(sd, error, source, sink, channels, rate) from None
 
     def _make_gate(self, rate, channels, block_size):
         detector, overruns = self._load_detector(rate, block_size)
@@ -195,19 +200,6 @@ class StreamProcess:
         while not self._ring.drained and time.monotonic() < until:
             time.sleep(0.01)
         self._ring.begin(width)
-
-    def _at_fault(self, sd, error, source, sink, channels, rate):
-        """The error as one line about the device that it is about."""
-        for kind, device, n, check in (
-            ("input", source, channels[0], sd.check_input_settings),
-            ("output", sink, channels[1], sd.check_output_settings),
-        ):
-            try:
-                check(device=device.index, channels=n, dtype="float32", samplerate=rate)
-            except Exception as found:
-                return explain(found, f"{kind} {device.name!r}", rate, device.sample_rate)
-        names = f"input {source.name!r}, output {sink.name!r}"
-        return explain(error, names, rate, source.sample_rate)
 
     def _callback(self, indata, outdata, frames, time_info, status):
         if self._first_callback:
@@ -287,8 +279,8 @@ class StreamProcess:
         live = self._live
         sd = load_portaudio()
         try:
-            _, sink = _output_of(query_devices(), live)
-            out_columns = _out_columns(live, sink)
+            _, sink = output_of(query_devices(), live)
+            out_columns = output_columns(live, sink)
             stream = sd.OutputStream(
                 device=sink.index, samplerate=live.sample_rate or sink.sample_rate,
                 channels=max(out_columns) + 1, dtype="float32",
@@ -307,7 +299,7 @@ class StreamProcess:
             if not stream.active:
                 return EXIT_FAILED
             if time.monotonic() >= next_look:
-                if _looks_complete(live):
+                if looks_complete(live):
                     return EXIT_LOST
                 wait_s = min(2.0 * wait_s, 5.0)
                 next_look = time.monotonic() + wait_s
@@ -378,54 +370,6 @@ def _knows(info):
         for name in targets
     }
     return {"detector": info.name, "targets": targets, "presence": presence}
-
-
-def _latency(live, source, sink):
-    """What to ask of PortAudio: low, high or seconds."""
-    if live.latency != "auto":
-        return live.latency
-    return _SERVER_LATENCY_S if source.is_plugin or sink.is_plugin else "low"
-
-
-def _in_columns(live, source, route):
-    """Columns to gate, columns of the key or None, and how many to open.
-
-    Of a sound server's source all channels are opened, or those that were picked out for us: the
-    server would mix them else.
-    """
-    key = live.key_channels
-    if route is not None and source.name in PLUGINS:
-        column = route["columns"]
-        key = key and [column[c] for c in key]
-        return [column[c] for c in live.input_channels], key, route["channels"]
-    columns = [c - 1 for c in live.input_channels]
-    key = key and [c - 1 for c in key]
-    return columns, key, max([*columns, *(key or [])]) + 1
-
-
-def _out_columns(live, sink):
-    """Columns of the output, from 0."""
-    if live.output_channels is not None:
-        return [c - 1 for c in live.output_channels]
-    n = len(live.input_channels)
-    return list(range(min(2, max(sink.outputs, 1)))) if n == 1 else list(range(n))
-
-
-def _output_of(devices, live):
-    """As `choose_devices`, for the output alone."""
-    from dataclasses import replace
-
-    return choose_devices(
-        [replace(d, inputs=max(d.inputs, 1)) for d in devices], replace(live, input=live.output)
-    )
-
-
-def _looks_complete(live):
-    try:
-        choose_devices(probe_devices(), live)
-    except GateError:
-        return False
-    return True
 
 
 def _abort(stream):

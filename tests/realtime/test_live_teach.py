@@ -1,34 +1,22 @@
-"""Teaching a running gate: marks, the worker's answers, going over without a click, keeping."""
+"""Teaching a running gate: marks, the worker's answers, undoing, keeping."""
 
 import threading
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from teaching import RATE, ProjectionDetector, bursts, examples
+from teaching import ProjectionDetector, bursts, examples
+from teaching_rig import Gate, InlineWorker, enough
 
 from gate.errors import ConfigError, GateError
-from gate.meters import Meters
-from gate.processor import GateProcessor
-from gate.settings import GateSettings
-from gate.signal_metrics import weighted_energy
 from realtime.config import Config
-from realtime.learn.examples import Analyser
 from realtime.learn.profile import load_profile, save_profile
-from realtime.learn.profile_detector import ProfileDetector
-from realtime.learn.recording import OPEN, SHUT, pack_ears, unpack_energy, unpack_log_mel
+from realtime.learn.recording import OPEN, SHUT
 from realtime.learn.remarks import TeachingNotes
 from realtime.learn.teach import teach
-from realtime.live.audio_path import AudioPath
 from realtime.live.control import LiveControl
-from realtime.live.detector_budget import BudgetedDetector
-from realtime.live.heard import WINDOW_HOPS, HeardDetector, heard_detectors, take_profile
-from realtime.live.marks import Mark, correction_of, energy_of, mark_of
-from realtime.live.panels import screen
+from realtime.live.marks import Mark, correction_of
 from realtime.live.shared_state import SharedState
-from realtime.live.status import snapshot
-from realtime.live.teach_worker import TeachWorker
 from realtime.live.teaching import LiveTeaching
 
 
@@ -43,101 +31,6 @@ def state():
     state = SharedState()
     yield state
     state.close()
-
-
-class _Worker(TeachWorker):
-    """Fits nothing where a profile is given: only the examples are those that were marked."""
-
-    def __init__(self, ready=None):
-        super().__init__(ProjectionDetector())
-        self._ready = ready
-
-    def _teach(self, base, marks, notes):
-        if self._ready is None or not marks:
-            return super()._teach(base, marks, notes)
-        known = () if base is None else self._base(base).memory
-        return replace(self._ready, memory=(*known, *(mark.recording for mark in marks)))
-
-
-class _InlineWorker:
-    """Teaches when told to, in the test's own thread."""
-
-    def __init__(self, ready, on_answer):
-        self._worker, self._on_answer = _Worker(ready), on_answer
-        self.requests, self.closed = [], False
-
-    def start(self):
-        pass
-
-    def ask(self, *request):
-        self.requests.append(request)
-
-    def work(self):
-        requests, self.requests = self.requests, []
-        for request in requests:
-            self._on_answer(*self._worker.answer(*request))
-
-    def close(self):
-        self.closed = True
-
-
-class Gate:
-    """A gate over `ProjectionDetector` with all that teaches it, and no device."""
-
-    def __init__(self, state, ready=None, base=None, save=False):
-        self.said = []
-        detector = ProjectionDetector()
-        if base is not None:
-            detector = ProfileDetector(detector, load_profile(base))
-        settings = GateSettings(threshold_db=-60.0)
-        detector = BudgetedDetector(HeardDetector(detector), 10.0)
-        self.gate = GateProcessor(settings, sample_rate=RATE, detector=detector)
-        self.path = AudioPath(self.gate, state, in_columns=[0], out_columns=[0])
-        self.state = state
-        config = Config()
-        config = replace(config, engine=replace(config.engine, profile=base))
-        self.control = LiveControl(config, self, self.said.append)
-        self.control.teaching = self.teaching = LiveTeaching(
-            state, "projection", self.control.use_taught, self.control.say, base, save,
-            lambda model, on_answer: _InlineWorker(ready, on_answer),
-        )  # fmt: skip
-        self.worker = self.teaching._worker
-        info = self.gate.lanes[0].detector.info
-        self.control.hear({"event": "open", "input": "a", "output": "b", "host_api": "none",
-                           "sample_rate": RATE, "detector": info.name, "profile": base,
-                           "targets": list(info.targets)})  # fmt: skip
-        state.status, state.sample_rate = 1, RATE
-
-    def send(self, do, path=None, **what):
-        """As the stream does with a message."""
-        if do != "profile":
-            return
-        profile = None if path is None else load_profile(path, with_memory=False)
-        prepared = heard_detectors(self.gate)[0].prepare(profile)
-        self.path.changes.append(lambda gate: take_profile(gate, prepared))
-        self.control.hear({"event": "profile", "path": path, "targets": ["speech"]})
-
-    def play(self, sound):
-        """Energy that comes out over the energy that went in."""
-        heard = np.zeros((len(sound), 1), np.float32)
-        for at in range(0, len(sound), 100):
-            part = slice(at, at + 100)
-            self.path.process(np.ascontiguousarray(sound[part, None]), heard[part])
-        return float(np.sum(heard**2) / max(np.sum(sound**2), 1e-12))
-
-    @property
-    def status(self):
-        return snapshot(self.state, self.control)
-
-
-def _enough(gate):
-    """Marks until there are five seconds of sound of each side, and the fit."""
-    for kind, mark in (("low", gate.control.mark_open), ("high", gate.control.mark_shut)):
-        for seed in range(3):
-            gate.play(bursts(kind, 5.0, 10 + seed))
-            mark()
-    gate.worker.work()
-
 
 def test_from_untaught_to_taught_in_thirty_seconds_of_sound(state):
     gate = Gate(state)
@@ -173,7 +66,7 @@ def test_undo_goes_back_step_by_step_and_the_same_seconds_can_be_marked_otherwis
         gate.control.undo_mark()
     with pytest.raises(GateError, match="nothing has been heard yet"):
         gate.control.mark_open()
-    _enough(gate)
+    enough(gate)
     assert gate.status["teach_fitted"]
     with pytest.raises(GateError, match="nothing new has been heard"):
         gate.control.mark_shut()
@@ -196,7 +89,7 @@ def test_undo_goes_back_step_by_step_and_the_same_seconds_can_be_marked_otherwis
 
 def test_an_answer_that_was_overtaken_is_not_used(state, profile):
     gate = Gate(state, profile)
-    _enough(gate)
+    enough(gate)
     gate.play(bursts("high", 5.0, 30))
     gate.control.mark_open()
     gate.control.undo_mark()
@@ -315,7 +208,7 @@ def test_marks_add_to_a_profile_with_examples(state, profile, tmp_path):
 def test_another_profile_begins_anew(state, profile, tmp_path):
     save_profile(profile, tmp_path / "low.gate.yaml")
     gate = Gate(state, profile)
-    _enough(gate)
+    enough(gate)
     taught = gate.control.profile
     gate.control.set_profile(str(tmp_path / "low.gate.yaml"))
     assert gate.status["teach_marks"] == 0 and not gate.status["teach_fitted"]
@@ -332,7 +225,7 @@ def test_what_was_taught_is_kept_and_never_replaces(state, profile, tmp_path, mo
     gate = Gate(state, replace(profile, name="taught"))
     with pytest.raises(GateError, match="nothing has been taught yet"):
         gate.control.keep("hen")
-    _enough(gate)
+    enough(gate)
     assert gate.teaching.unsaved
     path = gate.control.keep("hen")
     assert path == str(tmp_path / "exemplar-gate" / "profiles" / "hen.gate.yaml")
@@ -343,7 +236,7 @@ def test_what_was_taught_is_kept_and_never_replaces(state, profile, tmp_path, mo
         gate.control.keep("../hen")
     assert path in [p["path"] for p in gate.control.profiles()]
     other = Gate(state, profile)
-    _enough(other)
+    enough(other)
     with pytest.raises(ConfigError, match="is there already"):
         other.control.keep("hen")
     elsewhere = str(tmp_path / "other.gate.yaml")
@@ -353,7 +246,7 @@ def test_what_was_taught_is_kept_and_never_replaces(state, profile, tmp_path, mo
 def test_save_keeps_after_every_fit(state, profile, tmp_path):
     target = tmp_path / "mine.gate.yaml"
     gate = Gate(state, profile, save=str(target))
-    _enough(gate)
+    enough(gate)
     assert len(load_profile(target).memory) == 6
     gate.play(bursts("low", 2.0, 50))
     gate.control.wrong()
@@ -376,152 +269,7 @@ def test_a_gate_without_a_detector_says_that_it_cannot_be_taught(state):
     control = LiveControl(Config(), None, print)
     with pytest.raises(GateError, match="cannot be taught"):
         control.mark_open()
-    control.teaching = LiveTeaching(state, "none", None, print, worker=_InlineWorker)
+    control.teaching = LiveTeaching(state, "none", None, print, worker=InlineWorker)
     with pytest.raises(GateError, match="no detector"):
         control.wrong()
     assert control.teaching.status(None)["teach_step"] == "off"
-
-
-def test_a_swap_does_not_click(profile):
-    """Between two blocks of a steady sound the gain goes on from where it is."""
-    heard = HeardDetector(ProfileDetector(ProjectionDetector(), profile))
-    settings = GateSettings(attack_ms=5.0, release_ms=50.0)
-    gate = GateProcessor(settings, sample_rate=RATE, detector=heard)
-    never = replace(profile, bias=profile.bias - 100.0)
-    gains = []
-    gate.on_gains = lambda lane, gain: gains.append(gain.copy())
-    t = np.arange(RATE) / RATE
-    tone = sum(np.sin(2 * np.pi * 300 * k * t) / k for k in (1, 2, 3)).astype(np.float32) * 0.1
-    gate.process_many(tone[:8000, None])
-    take_profile(gate, heard_detectors(gate)[0].prepare(never))
-    gate.process_many(tone[8000:, None])
-    gain = np.concatenate(gains)
-    assert gain[7999] > 0.9 and gain[-1] < 0.01
-    # The steepest step of a 50 ms release from 1 is 1 - exp(-1 / (0.05 * 16000)) = 0.00125.
-    assert np.abs(np.diff(gain[7000:])).max() < 0.0013
-
-
-def test_a_swapped_head_has_heard_the_last_two_seconds(profile):
-    rng = np.random.default_rng(0)
-    features = rng.uniform(-9, 0, (WINDOW_HOPS + 75, 64)).astype(np.float32)
-    heard = HeardDetector(ProjectionDetector())
-    for i in range(50):
-        heard.process(features[i : i + 1])
-    np.testing.assert_array_equal(heard.recent()[0], features[:50])
-    heard.process(features[50:230])
-    for i in range(230, len(features)):
-        heard.process(features[i : i + 1])
-    np.testing.assert_array_equal(heard.recent()[0], features[-WINDOW_HOPS:])
-    heard.swap(heard.prepare(profile))
-    always = ProfileDetector(ProjectionDetector(), profile)
-    always.process(features)
-    following = rng.uniform(-9, 0, (20, 64)).astype(np.float32)
-    # Means of 0.2 s have forgotten what was before the two seconds: exp(-10) is 5e-5.
-    np.testing.assert_allclose(
-        heard.process(following).presence, always.process(following).presence, atol=1e-3
-    )
-
-
-def test_independent_channels_are_taught_together(profile):
-    settings = GateSettings(stereo_link="independent")
-    detector = BudgetedDetector(HeardDetector(ProjectionDetector()), 10.0)
-    gate = GateProcessor(settings, sample_rate=RATE, channels=2, detector=detector)
-    gate.process(np.zeros((400, 2), np.float32))
-    take_profile(gate, heard_detectors(gate)[0].prepare(profile))
-    sound = np.stack([bursts("low", 2.0, 1), bursts("high", 2.0, 2)], axis=1)
-    heard = gate.process(sound)
-    share = np.sum(heard**2, axis=0) / np.sum(sound**2, axis=0)
-    assert share[0] > 0.5 and share[1] < 0.2
-    assert len({id(d) for d in heard_detectors(gate)}) == 2
-
-
-def test_a_mark_takes_the_last_five_seconds_and_none_twice(state):
-    gate = Gate(state)
-    gate.play(bursts("low", 8.0, 1))
-    mark, row = mark_of(state, OPEN, 0, 1)
-    assert len(mark.recording.label) == 500 and row == state.hop_rows
-    gate.play(bursts("low", 2.0, 2))
-    mark, _ = mark_of(state, OPEN, row, 2)
-    assert len(mark.recording.label) == state.hop_rows - row
-    analyser = Analyser(RATE)
-    analyser.push(np.concatenate([bursts("low", 8.0, 1), bursts("low", 2.0, 2)]))
-    log_mel, _ = analyser.finish()
-    # What the stream heard is what a file would have been reduced to, within a step of 8 bits.
-    theirs = log_mel[-len(mark.recording.label) - 5 :].astype(int)
-    mine = mark.recording.log_mel.astype(int)
-    distance = [np.abs(theirs[i : i + len(mine)] - mine).max() for i in range(6)]
-    assert min(distance) <= 1
-
-
-def test_a_mark_keeps_what_the_second_ears_said(state):
-    about = Meters(0.0, -30.0, -30.0, 0.5, False, 0.0, 1.0, 1.0, 1.0, 100.0, 900.0, "open")
-    rng = np.random.default_rng(0)
-    said = rng.uniform(-2.0, 2.0, (300, 2)).astype(np.float32)
-    for row in said:
-        state.put_hop(about, rng.uniform(-9, 0, 64), row)
-    mark, _ = mark_of(state, OPEN, 0, 1)
-    np.testing.assert_array_equal(mark.recording.ears, pack_ears(said))
-    assert state.heard_since(290)[2].shape == (10, 2)
-
-
-@pytest.mark.parametrize(
-    ("gain_db", "level"), [(-60.0, "too quiet"), (0.0, "ok"), (18.0, "too loud")]
-)
-def test_the_level_is_checked(state, gain_db, level):
-    gate = Gate(state)
-    gate.play(bursts("low", 5.0, 1) * np.float32(10 ** (gain_db / 20)))
-    gate.control.mark_open()
-    assert gate.status["teach_level"] == level
-    assert any(level in line for line in gate.said) == (level != "ok")
-
-
-def test_the_energy_of_log_mel_is_about_the_weighted_energy():
-    rng = np.random.default_rng(0)
-    noise = 0.1 * rng.standard_normal(10 * RATE).astype(np.float32)
-    sound = bursts("low", 10.0, 1)
-    for samples, tolerance_db in ((noise, 1.0), (sound, 1.5)):
-        analyser = Analyser(RATE)
-        analyser.push(samples)
-        log_mel, energy = analyser.finish()
-        mine = energy_of(unpack_log_mel(log_mel))
-        theirs = unpack_energy(energy)
-        assert len(mine) == len(theirs)
-        ratio_db = 10 * np.log10(mine.mean() / theirs.mean())
-        assert abs(ratio_db) < tolerance_db
-    assert np.isfinite(energy_of(np.full((3, 64), np.log(1e-5), np.float32))).all()
-    assert weighted_energy(noise, RATE).mean() == pytest.approx(unpack_energy(
-        pack(noise)).mean(), rel=0.1)  # fmt: skip
-
-
-def pack(samples):
-    """The 8-bit energy of samples."""
-    analyser = Analyser(RATE)
-    analyser.push(samples)
-    return analyser.finish()[1]
-
-
-def test_the_screen_shows_what_to_do_next(state, profile):
-    gate = Gate(state, profile)
-
-    def shown():
-        hops, row = state.hops_since(-500)
-        return screen(gate.status, gate.control.stream, hops, row, [], 160, 40).plain
-
-    assert "mark it as open" in shown() and "o opens  s stays shut" in shown()
-    _enough(gate)
-    text = shown()
-    assert "taught, about" in text and "level ok" in text and "try it" in text
-
-
-def test_events_can_be_followed_by_several():
-    said = []
-    control = LiveControl(Config(), None, said.append)
-    control.say("one")
-    events, number = control.events_since(0)
-    assert [e["text"] for e in events] == ["one"] == said
-    assert abs(events[0]["time"] - time.time()) < 60
-    for turn in range(300):
-        control.say(f"line {turn}")
-    assert len(control.events_since(0)[0]) == 200
-    later, _ = control.events_since(number + 298)
-    assert [e["text"] for e in later] == ["line 298", "line 299"]

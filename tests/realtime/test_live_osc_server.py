@@ -1,0 +1,174 @@
+"""Settings and meters over Open Sound Control, with sockets."""
+
+import json
+import random
+import socket
+import time
+
+import pytest
+from pythonosc.osc_message_builder import OscMessageBuilder
+from pythonosc.osc_packet import OscPacket
+
+from gate.key import KeyBand
+from gate.lane import Meters
+from gate.settings import GateSettings
+from realtime.config import Config
+from realtime.live.control import LiveControl
+from realtime.live.osc import ADDRESSES, OscServer
+from realtime.live.settings import OscSettings
+from realtime.live.shared_state import SharedState
+
+
+class _Host:
+    """Keeps what would go to the stream."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, do, **what):
+        self.sent.append((do, what))
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def control(said):
+    control = LiveControl(Config(), _Host(), said.append)
+    control.targets = ["speech", "voice"]
+    return control
+
+
+@pytest.fixture
+def state():
+    state = SharedState()
+    yield state
+    state.close()
+
+
+class _Client(socket.socket):
+    """Knows its server."""
+
+    server = None
+
+
+@pytest.fixture
+def osc(control, said, state):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = OscServer(OscSettings(port=port, meter_rate_hz=100.0), state, control, said.append)
+    server.start()
+    client = _Client(socket.AF_INET, socket.SOCK_DGRAM)
+    client.bind(("127.0.0.1", 0))
+    client.settimeout(2.0)
+    client.server = ("127.0.0.1", port)
+    yield client
+    client.close()
+    server.stop()
+
+
+def _send(client, address, *arguments):
+    message = OscMessageBuilder(address)
+    for argument in arguments:
+        message.add_arg(argument)
+    client.sendto(message.build().dgram, client.server)
+
+
+def _receive(client):
+    data, _ = client.recvfrom(65536)
+    return {m.message.address: m.message.params for m in OscPacket(data).messages}
+
+
+def _until(condition, seconds=3.0):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+def test_osc_sets_every_kind_of_setting(osc, control):
+    _send(osc, "/gate/threshold_db", -42.5)
+    _send(osc, "/gate/hold_ms", "learned")
+    _send(osc, "/gate/attack_ms", 5)
+    _send(osc, "/gate/mode", "duck")
+    _send(osc, "/gate/bypass", 1)
+    _send(osc, "/gate/key_listen", True)
+    _send(osc, "/gate/target", "voice")
+    _send(osc, "/gate/key", 200.0, 3000.0)
+    _send(osc, "/gate/muted", 1)
+    _until(lambda: control.muted)
+    expected = GateSettings(
+        threshold_db=-42.5, attack_ms=5.0, mode="duck", bypass=True, key_listen=True,
+        target="voice", key=KeyBand(200.0, 3000.0),
+    )  # fmt: skip
+    assert control.settings == expected
+    _send(osc, "/gate/get")
+    answers = {}
+    while "/gate/profile" not in answers:
+        answers |= _receive(osc)
+    assert answers["/gate/threshold_db"] == [-42.5] and answers["/gate/key"] == [200.0, 3000.0]
+
+
+def test_osc_sends_meters_to_who_subscribed(osc, state):
+    meters = Meters(1.0, -30.0, -33.0, 0.9, True, -0.5, 3.0, 120.0, 80.0, 150.0, 4000.0, "open")
+    state.put_hop(meters)
+    _send(osc, "/gate/subscribe")
+    found = _receive(osc)
+    assert found["/gate/meter/key_level_dbfs"] == [pytest.approx(-33.0)]
+    assert found["/gate/meter/open"] == [1] and found["/gate/meter/status"] == ["starting"]
+    _send(osc, "/gate/unsubscribe")
+    time.sleep(0.1)
+    osc.settimeout(0.15)
+    with pytest.raises(TimeoutError):
+        while True:
+            _receive(osc)
+
+
+@pytest.mark.parametrize(
+    ("address", "arguments", "error"),
+    [
+        ("/gate/threshold_db", [50.0], "threshold_db=50 must be from -100 to 0"),
+        ("/gate/threshold_db", [float("nan")], "must be a number"),
+        ("/gate/threshold_db", [], "one argument"),
+        ("/gate/threshold_db", ["loud"], "must be a number"),
+        ("/gate/bypass", [7], "bypass=7 must be 0 or 1"),
+        ("/gate/mode", ["reverse"], "mode='reverse' must be one of gate, duck"),
+        ("/gate/treshold", [1], "unknown address"),
+    ],
+)
+def test_osc_answers_what_is_wrong(osc, control, address, arguments, error):
+    _send(osc, address, *arguments)
+    assert error in _receive(osc)["/gate/error"][0]
+    assert control.settings == GateSettings() and control.host.sent == []
+
+
+def test_osc_survives_a_fuzzer(osc, control):
+    rng = random.Random(5)
+    values = [0, 1, -50, 2**31 - 1, 1e30, float("inf"), float("nan"), "", "learned", "x" * 300,
+              b"\x00\x01", True, False, None]  # fmt: skip
+    for turn in range(600):
+        if turn % 3 == 0:
+            osc.sendto(rng.randbytes(rng.randrange(1, 200)), osc.server)
+            continue
+        message = OscMessageBuilder(rng.choice([*ADDRESSES, "/gate/", "/", "/gate/meter/open"]))
+        for _ in range(rng.randrange(0, 4)):
+            message.add_arg(rng.choice(values))
+        data = bytearray(message.build().dgram)
+        if turn % 3 == 1:
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        osc.sendto(bytes(data), osc.server)
+        if turn % 50 == 0:
+            time.sleep(0.02)  # else the system drops most of them
+    _until(lambda: _answers(osc, control), 10.0)
+    for do, what in control.host.sent:
+        if do == "settings":
+            GateSettings.from_mapping(json.loads(json.dumps(what["gate"])))
+
+
+def _answers(osc, control):
+    _send(osc, "/gate/threshold_db", -12.25)
+    time.sleep(0.02)
+    return control.settings.threshold_db == -12.25
