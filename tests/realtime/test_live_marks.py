@@ -11,9 +11,8 @@ from teaching_rig import Gate, enough
 from gate.meters import Meters
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
-from gate.signal_metrics import weighted_energy
 from realtime.config import Config
-from realtime.learn.examples import Analyser
+from realtime.learn.examples import from_samples
 from realtime.learn.profile_detector import ProfileDetector
 from realtime.learn.recording import OPEN, pack_ears, unpack_energy, unpack_log_mel
 from realtime.learn.remarks import TeachingNotes
@@ -100,9 +99,8 @@ def test_a_mark_takes_the_last_five_seconds_and_none_twice(state):
     gate.play(bursts("low", 2.0, 2))
     mark, _ = mark_of(state, OPEN, row, 2)
     assert len(mark.recording.label) == state.hop_rows - row
-    analyser = Analyser(RATE)
-    analyser.push(np.concatenate([bursts("low", 8.0, 1), bursts("low", 2.0, 2)]))
-    log_mel, _ = analyser.finish()
+    sound = np.concatenate([bursts("low", 8.0, 1), bursts("low", 2.0, 2)])
+    log_mel = from_samples(sound, RATE, OPEN).log_mel
     # What the stream heard is what a file would have been reduced to, within a step of 8 bits.
     theirs = log_mel[-len(mark.recording.label) - 5 :].astype(int)
     mine = mark.recording.log_mel.astype(int)
@@ -137,24 +135,13 @@ def test_the_energy_of_log_mel_is_about_the_weighted_energy():
     noise = 0.1 * rng.standard_normal(10 * RATE).astype(np.float32)
     sound = bursts("low", 10.0, 1)
     for samples, tolerance_db in ((noise, 1.0), (sound, 1.5)):
-        analyser = Analyser(RATE)
-        analyser.push(samples)
-        log_mel, energy = analyser.finish()
-        mine = energy_of(unpack_log_mel(log_mel))
-        theirs = unpack_energy(energy)
+        recording = from_samples(samples, RATE, OPEN)
+        mine = energy_of(unpack_log_mel(recording.log_mel))
+        theirs = unpack_energy(recording.energy)
         assert len(mine) == len(theirs)
         ratio_db = 10 * np.log10(mine.mean() / theirs.mean())
         assert abs(ratio_db) < tolerance_db
     assert np.isfinite(energy_of(np.full((3, 64), np.log(1e-5), np.float32))).all()
-    assert weighted_energy(noise, RATE).mean() == pytest.approx(unpack_energy(
-        pack(noise)).mean(), rel=0.1)  # fmt: skip
-
-
-def pack(samples):
-    """The 8-bit energy of samples."""
-    analyser = Analyser(RATE)
-    analyser.push(samples)
-    return analyser.finish()[1]
 
 
 def test_the_screen_shows_what_to_do_next(state, profile):
