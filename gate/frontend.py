@@ -109,6 +109,9 @@ class Frontend:
         """Append samples (n,), or (n, channels) for two or more, n at most `needed`."""
         n = len(samples)
         self.position += n
+        if samples.ndim == 1 and self._mix is None:
+            self.decimator.push(samples)
+            return
         self._fit(samples)
         if self._mix is None:
             self.decimator.push(samples)

@@ -77,10 +77,15 @@ class Lane:
             rule,
             0 if settings.lookahead_ms == FILE else lag_hops(settings.lookahead_ms, hop_ms),
         )
-        self._pinned = [
-            None if value == LEARNED else value * 1e-3
-            for value in (settings.attack_ms, settings.hold_ms, settings.release_ms)
-        ]
+        # A pinned time is a range of one value.
+        self._bounds = 1e-3 * np.array(
+            [
+                RANGES[name] if value == LEARNED else (value, value)
+                for name in ("attack_ms", "hold_ms", "release_ms")
+                for value in (getattr(settings, name),)
+            ]
+        )
+        self._limits = self._bounds.tolist()
         self.key_level = KeyLevel(settings.key, info.mel)
         reduced = db_to_gain(settings.range_db)
         duck = settings.mode == "duck"
@@ -240,6 +245,7 @@ class Lane:
             readings = np.column_stack([level, presence, found.ballistics])
             if not np.isfinite(readings).all():
                 raise FloatingPointError("the detector returned what is not finite")
+            np.clip(readings[:, 2:], *self._bounds.T, out=readings[:, 2:])
         except Exception:
             self.detector = unchanged  # fail open hop by hop, as the stream does
             return None, None
@@ -261,14 +267,18 @@ class Lane:
             presence = float(presence if np.ndim(presence) == 0 else presence.max())
             self.key_weights = found.key[0]
             level = self.key_level.process(power, self.key_weights)
-            reading = (level, presence, *found.ballistics[0].tolist())
-            if not math.isfinite(sum(reading)):
+            times = found.ballistics[0].tolist()
+            if not math.isfinite(level + presence + sum(times)):
                 raise FloatingPointError("the detector returned what is not finite")
         except Exception:
             self._fail()
             return None
         self._retry_hops = 1
-        return reading
+        bounded = [
+            low if time < low else high if time > high else time
+            for time, (low, high) in zip(times, self._limits, strict=True)
+        ]
+        return (level, presence, *bounded)
 
     def _fail(self):
         """Count, forget the detector's state, and wait before it is asked again."""
@@ -302,9 +312,6 @@ class Lane:
             return
         level, presence, attack_s, hold_s, release_s = reading
         self._level_dbfs, self._presence = level, presence
-        attack_s = self._bounded(0, "attack_ms", attack_s)
-        hold_s = self._bounded(1, "hold_ms", hold_s)
-        release_s = self._bounded(2, "release_ms", release_s)
         self._ballistics = (attack_s, hold_s, release_s)
         hold_samples = round(hold_s * self.sample_rate)
         was_shut = not self._opened
@@ -320,16 +327,12 @@ class Lane:
             control.reason = Reason.BYPASS
             envelope.process(curve, 1.0, _CLICK_FREE_S)
             return
-        envelope.process(curve[:n_open], self._open_gain, attack_s)
+        if n_open == length:
+            envelope.process(curve, self._open_gain, attack_s)
+            return
+        if n_open:
+            envelope.process(curve[:n_open], self._open_gain, attack_s)
         envelope.process(curve[n_open:], self._shut_gain, release_s)
-
-    def _bounded(self, index, name, learned):
-        """Seconds: the pinned value, or the learned one within the setting's range."""
-        pinned = self._pinned[index]
-        if pinned is not None:
-            return pinned
-        low, high = RANGES[name]
-        return min(max(learned, low * 1e-3), high * 1e-3)
 
     @property
     def bin_weights(self):

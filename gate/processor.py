@@ -18,6 +18,7 @@ from gate.settings import FILE, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
 _LISTEN_FADE_SECONDS = 0.010
+_FLOAT32 = np.dtype(np.float32)
 
 
 class GateProcessor:
@@ -258,8 +259,36 @@ class GateProcessor:
         result = np.empty((n, self.channels), np.float32) if out is None else out.reshape(n, -1)
         keys = self._keys(audio, key_input)
         delayed = self._delay.process(audio)
-        lanes = self._lanes
-        done = 0
+        listening = self._settings.key_listen or self._listen_mix > 0.0
+        if len(self._lanes) == 1 and not listening:
+            self._stream_one(self._lanes[0], keys[0], delayed, result)
+        else:
+            self._stream_lanes(keys, delayed, result)
+        return result[:, 0] if flat and out is None else (result if out is None else out)
+
+    def _stream_one(self, lane, key, delayed, result):
+        """Gate a block by one lane: `_stream_lanes` in its commonest case."""
+        n, done, push = len(delayed), 0, lane.frontend.push
+        while done < n:
+            needed, curve = lane.needed, lane.curve
+            end = min(n, done + needed)
+            cursor = len(curve) - needed
+            gains = curve[cursor : cursor + end - done, None]
+            if end - done == n:
+                push(key)
+                np.multiply(delayed, gains, out=result)
+            else:
+                push(key[done:end])
+                np.multiply(delayed[done:end], gains, out=result[done:end])
+            if end - done == needed:
+                lane.end_hop()
+                if self.on_hop is not None:
+                    self._report(0, lane)
+            done = end
+
+    def _stream_lanes(self, keys, delayed, result):
+        """Gate a block; all lanes' hops end together."""
+        lanes, n, done = self._lanes, len(delayed), 0
         while done < n:
             needed = lanes[0].needed
             step = min(n - done, needed)
@@ -281,7 +310,6 @@ class GateProcessor:
                     lane.end_hop()
                     if self.on_hop is not None:
                         self._report(index, lane)
-        return result[:, 0] if flat and out is None else (result if out is None else out)
 
     def process_many(self, audio: Samples, key_input: Samples | None = None) -> Samples:
         """Gate a long stretch at once, vectorised over hops: the way for files.
@@ -378,6 +406,8 @@ def as_floats(block):
     ConfigError
         One line that names the factor.
     """
+    if type(block) is np.ndarray and block.dtype is _FLOAT32:
+        return block
     block = np.asarray(block)
     if block.dtype.kind != "f":
         bits = 8 * block.dtype.itemsize if block.dtype.kind == "i" else 16
