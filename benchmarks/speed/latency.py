@@ -1,11 +1,13 @@
 """What a block costs and how late the gate is."""
 
+import functools
 import gc
+import os
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,6 +37,13 @@ class Run:
         Time of each block.
     late_us : ndarray
         At the real pace, how long after its due time each block was done; else empty.
+    computed_late : ndarray of bool
+        Where a block was late because computing took too long, its own or the one before's;
+        else waking up did.
+    floor_us : ndarray
+        What `floor_work` took in the gate's place, in seconds in turn with it; else empty.
+    fifo : bool
+        Whether the system scheduled it in real time (``SCHED_FIFO``).
     """
 
     sample_rate: int
@@ -44,6 +53,9 @@ class Run:
     loaded: bool
     block_us: np.ndarray
     late_us: np.ndarray
+    computed_late: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    floor_us: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    fifo: bool = False
 
     @property
     def deadline_us(self):
@@ -55,6 +67,21 @@ class Run:
         """Blocks that were not done before the next was due."""
         measured = self.late_us if self.paced else self.block_us
         return int(np.sum(measured > self.deadline_us))
+
+    @property
+    def misses_by_computing(self):
+        """Those that no sooner waking would have helped."""
+        if not self.paced:
+            return self.misses
+        return int(np.sum(self.computed_late & (self.late_us > self.deadline_us)))
+
+    @property
+    def over_floor(self):
+        """The percentiles over those of the floor in the same run, or None."""
+        if not len(self.floor_us):
+            return None
+        floor = [*np.percentile(self.floor_us, [50, 99, 99.9]), float(self.floor_us.max())]
+        return [ours / theirs for ours, theirs in zip(self.percentiles(), floor, strict=True)]
 
     @property
     def share(self):
@@ -79,7 +106,34 @@ def busy_neighbours(count):
             process.wait()
 
 
-def run_blocks(config, sample_rate, block_size, seconds, paced=False, gc_on=True, load=0):
+@contextmanager
+def real_time(wanted):
+    """Scheduling in real time where the system allows it; yields whether it does."""
+    if not wanted or not hasattr(os, "sched_setscheduler"):
+        yield False
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.sched_setscheduler(0, *before)
+
+
+def floor_work(block, out):
+    """Three small numpy calls: what any gate in Python costs a block, and the least it can."""
+    np.multiply(block, 0.5, out=out)
+    np.add(out, block, out=out)
+    return float(np.dot(block[:, 0], out[:, 0]))
+
+
+def run_blocks(
+    config, sample_rate, block_size, seconds, paced=False, gc_on=True, load=0, fifo=False
+):
     """Stream the sample talk through the gate and time every block.
 
     Parameters
@@ -94,6 +148,11 @@ def run_blocks(config, sample_rate, block_size, seconds, paced=False, gc_on=True
         Leave Python's garbage collector on.
     load : int
         Busy neighbour processes.
+    fifo : bool
+        Ask for scheduling in real time.
+
+    At the real pace seconds of the gate and seconds of `floor_work` take turns, so that both
+    meet the same machine.
 
     Returns
     -------
@@ -107,29 +166,63 @@ def run_blocks(config, sample_rate, block_size, seconds, paced=False, gc_on=True
     for block in blocks[:warm]:
         gate.process(block, out=out)
     blocks = blocks[warm:]
-    took, late = np.zeros(len(blocks)), np.zeros(len(blocks) if paced else 0)
-    clock, period = time.perf_counter, block_size / sample_rate
+    work, floor = functools.partial(_gate_block, gate, out), functools.partial(floor_work, out=out)
     was_on = gc.isenabled()
     gc.collect()
     (gc.enable if gc_on else gc.disable)()
     try:
-        with busy_neighbours(load):
-            start = clock()
-            for k, block in enumerate(blocks):
-                if paced:
-                    due = start + k * period
-                    wait = due - clock()
-                    if wait > 0:
-                        time.sleep(wait)
-                begin = clock()
-                gate.process(block, out=out)
-                end = clock()
-                took[k] = end - begin
-                if paced:
-                    late[k] = end - due
+        with busy_neighbours(load), real_time(fifo) as in_real_time:
+            if not paced:
+                took = _times(work, blocks)
+                return Run(sample_rate, block_size, False, gc_on, load > 0, took, np.zeros(0))
+            period, a_second = block_size / sample_rate, max(1, sample_rate // block_size)
+            ours, floors = [], []
+            for first in range(0, len(blocks), a_second):
+                part = blocks[first : first + a_second]
+                ours.append(_paced_times(work, part, period))
+                floors.append(_paced_times(floor, part, period)[0])
     finally:
         (gc.enable if was_on else gc.disable)()
-    return Run(sample_rate, block_size, paced, gc_on, load > 0, 1e6 * took, 1e6 * late)
+    took, late, computed = (np.concatenate(column) for column in zip(*ours, strict=True))
+    return Run(
+        sample_rate, block_size, True, gc_on, load > 0, took, late, computed,
+        np.concatenate(floors), in_real_time,
+    )  # fmt: skip
+
+
+def _gate_block(gate, out, block):
+    gate.process(block, out=out)
+
+
+def _times(work, blocks):
+    """Microseconds of each block, back to back."""
+    clock, took = time.perf_counter, np.zeros(len(blocks))
+    for k, block in enumerate(blocks):
+        begin = clock()
+        work(block)
+        took[k] = clock() - begin
+    return 1e6 * took
+
+
+def _paced_times(work, blocks, period):
+    """Of each block at the real pace: its µs, µs after it was due, whether computing was late."""
+    clock = time.perf_counter
+    took, late = np.zeros(len(blocks)), np.zeros(len(blocks))
+    computed = np.zeros(len(blocks), bool)
+    behind = False  # the block before computed into this one's time
+    start = clock() + period
+    for k, block in enumerate(blocks):
+        due = start + k * period
+        wait = due - clock()
+        if wait > 0:
+            time.sleep(wait)
+            behind = False
+        begin = clock()
+        work(block)
+        end = clock()
+        took[k], late[k] = end - begin, end - due
+        behind = computed[k] = behind or end - begin > period
+    return 1e6 * took, 1e6 * late, computed
 
 
 def _gate(config, sample_rate, settings=None):

@@ -191,3 +191,24 @@ def test_the_configuration_says_where_the_recordings_are(tmp_path, capsys):
     message = capsys.readouterr().err
     assert f"data={tmp_path}/here must be a folder with a MANIFEST.csv" in message
     assert message.count("\n") == 1
+
+
+def test_misses_are_told_apart_and_set_against_the_floor():
+    import time
+
+    from benchmarks.speed.latency import Run, _paced_times
+
+    late = np.array([50.0, 600.0, 700.0, 80.0])
+    run = Run(
+        192000, 100, True, True, False, np.array([40.0, 60.0, 650.0, 60.0]), late,
+        np.array([False, False, True, False]), np.array([10.0, 10.0, 10.0, 10.0]),
+    )  # fmt: skip
+    assert (run.misses, run.misses_by_computing) == (2, 1)
+    assert run.over_floor[0] == pytest.approx(6.0)
+    # One block takes two periods and a half: it and what has to wait for it are late by computing.
+    period, slow = 0.05, iter([0.0, 0.0, 0.125, 0.0, 0.0, 0.0, 0.0, 0.0])
+    _, late, computed = _paced_times(lambda block: time.sleep(next(slow)), [None] * 8, period)
+    assert not computed[:2].any()
+    assert computed[2:4].all()
+    assert (late[2:4] > 1e6 * period).any()
+    assert not computed[6:].any()
