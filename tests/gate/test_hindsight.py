@@ -6,9 +6,9 @@ import itertools
 import numpy as np
 import pytest
 from fakes import FailingDetector, FakeDetector, speech_and_noise
+from gates import QUICK, RULE, WEAK, Believer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_processor import QUICK, RULE, WEAK, Believer
 
 from gate.decision import EvidenceRule, evidence, open_hops, present_hops
 from gate.errors import ConfigError
