@@ -7,6 +7,7 @@ import pytest
 from fakes import FailingDetector, speech_and_noise
 from gates import gains, gate, in_blocks
 
+from gate.detector import NoDetector
 from gate.settings import GateSettings
 
 RATES = [8000, 11025, 22050, 44100, 48000, 96000, 192000]
