@@ -49,11 +49,11 @@ class Generator:
         self.places = {value.name: value.name for value in self.graph.input}
         if not {"features", "state"} <= set(self.places) <= {"features", "ears", "state"}:
             raise UnsupportedError(f"inputs {', '.join(self.places)} are not known")
-        self.arrays, self.steps = CppArrays(), []
+        self.arrays, self.early, self.steps = CppArrays(), [], []
         self.work_size = 0
 
     def translate(self):
-        """Fill `arrays` (definitions) and `steps` (statements)."""
+        """Fill `arrays` (definitions), `steps` (statements) and `early` (those without sound)."""
         for node in self.graph.node:
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             handler = getattr(self, f"_{node.op_type.lower()}", None)
@@ -181,12 +181,16 @@ class Generator:
 
     def _gru(self, node, attributes):
         w, r, b, n, x, h, out = self._recurrent(node, attributes, {"linear_before_reset": 1})
-        stack = -(-3 * n // TILE) * TILE
-        packed = [self.arrays.packed(w), self.arrays.padded(b[: 3 * n])]
-        packed += [self.arrays.packed(r), self.arrays.padded(b[3 * n :])]
-        scratch = self._take(2 * stack)
+        n_in = w.shape[1]
+        scratch, recurrent = self._take(3 * n), self._take(3 * n)
+        w, r = self.arrays.packed(w), self.arrays.packed(r)
+        b = [self.arrays.padded(half) for half in (b[: 3 * n], b[3 * n :])]
+        if h == "state" or h.startswith("state + "):
+            self.early.append(f"dense({r}, {b[1]}, {h}, {n}, {3 * n}, {recurrent});")
+        else:
+            raise UnsupportedError("GRU must start from the state")
         self.steps.append(
-            f"gru_step({', '.join(packed)}, {x}, {w.shape[1]}, {h}, {n}, {scratch}, {out});"
+            f"gru_step({w}, {b[0]}, {recurrent}, {x}, {n_in}, {h}, {n}, {scratch}, {out});"
         )
 
     def _rnn(self, node, attributes):
@@ -263,6 +267,9 @@ def generate(path):
             f"    {_text(hashlib.sha256(path.read_bytes()).hexdigest())},",
             f"    {float(meta['log_offset'])!r}, {', '.join(map(str, numbers))}, targets,",
             f"    {', '.join(map(str, places))}}};",
+            "void detector_prepare(const float* state, float* work) {",
+            *(f"  {step}" for step in generator.early),
+            "}",
             "void detector_step(const float* features, [[maybe_unused]] const float* ears,",
             "                   const float* state, float* work) {",
             *(f"  {step}" for step in generator.steps),

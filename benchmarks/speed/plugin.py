@@ -38,17 +38,28 @@ def summary(times_us, sample_rate):
             "core_share": share}  # fmt: skip
 
 
-def time_plugin(build, sample_rate, seconds):
-    """Each call of the CLAP's process, in its own host."""
+def time_plugin(build, sample_rate, seconds, second_ear=True):
+    """Each call of the CLAP's process, in its own host.
+
+    None where it is asked for without the second ear and hears with none in any case.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder) / "in.raw", Path(folder) / "times.raw"
         talk(sample_rate, seconds).tofile(source)
         plugin = build / "dist" / "clap" / "exemplar-gate-mono.clap"
         command = [build / "clap_host", plugin, source, result]
         options = ["--rate", str(sample_rate), "--time", str(BLOCK)]
-        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
+        if not second_ear:
+            if "parameter Second ears now = 1" not in _printed([*command, *options]):
+                return None
+            options.append("Second ear=0")
+        _printed([*command, *options])
         times = np.fromfile(result, np.float32)
     return summary(times[len(times) // 10 :], sample_rate)
+
+
+def _printed(command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def time_engine(sample_rate, seconds):
@@ -122,6 +133,8 @@ def measure(build, seconds, say):
 
     for rate in RATES:
         add("plugin, CLAP", rate, lambda rate=rate: time_plugin(build, rate, seconds))
+        add("plugin, CLAP, second ear off", rate,
+            lambda rate=rate: time_plugin(build, rate, seconds, second_ear=False))  # fmt: skip
         add("Python engine", rate, lambda rate=rate: time_engine(rate, seconds))
     for name, uri in LV2_PLUGINS.items():
         add(name, 48000, lambda uri=uri: time_lv2(build, uri, seconds))

@@ -26,8 +26,9 @@ struct DetectorInfo {
   int work_size, embedding_at, presence_at, key_at, ballistics_at, state_out_at;
 };
 
-// Both are defined in the generated file.
+// All are defined in the generated file.
 extern const DetectorInfo detector_info;
+void detector_prepare(const float* state, float* work);
 void detector_step(const float* features, const float* ears, const float* state, float* work);
 
 struct Detection {
@@ -45,11 +46,22 @@ class Detector {
     reset();
   }
 
-  void reset() { std::fill(state_.begin(), state_.end(), 0.0f); }
+  void reset() {
+    std::fill(state_.begin(), state_.end(), 0.0f);
+    prepared_ = false;
+  }
+
+  // What can be done of the next hop before its sound has come: so no block has to do it all.
+  void prepare() {
+    if (!prepared_) detector_prepare(state_.data(), work_.data());
+    prepared_ = true;
+  }
 
   // Classify the next hop: log-mel (n_mels), what the other ears say (n_ears). The result holds
   // until the next call.
   Detection process(const float* log_mel, const float* ears) {
+    prepare();
+    prepared_ = false;
     float* work = work_.data();
     detector_step(log_mel, ears, state_.data(), work);
     std::copy(work + info.state_out_at, work + info.state_out_at + info.state_size,
@@ -60,6 +72,7 @@ class Detector {
 
  private:
   std::vector<float> work_, state_;
+  bool prepared_ = false;
 };
 
 }  // namespace gate

@@ -11,18 +11,15 @@ inline void dense_rows(const float* w, const float* b, const float* x, int n_in,
   for (int o = 0; o < n_out; ++o) y[o] = b[o] + dot(w + o * n_in, x, n_in);
 }
 
-// ONNX GRU, linear_before_reset = 1, gates in the order update, reset, new. `input` and
-// `recurrent` are packed for dense(); `scratch` holds two stacks of the three gates.
-inline void gru_step(const float* input, const float* input_bias, const float* recurrent,
-                     const float* recurrent_bias, const float* x, int n_in, const float* h, int n,
-                     float* scratch, float* y) {
-  const int stack = (3 * n + dense_tile - 1) / dense_tile * dense_tile;
-  float *a = scratch, *b = scratch + stack;
-  dense(input, input_bias, x, n_in, 3 * n, a);
-  dense(recurrent, recurrent_bias, h, n, 3 * n, b);
-  for (int i = 0; i < 2 * n; ++i) a[i] += b[i];
+// ONNX GRU, linear_before_reset = 1, gates in the order update, reset, new. `input` is packed for
+// dense(), `recurrent` is what the state adds to the three gates, `scratch` holds the gates.
+inline void gru_step(const float* input, const float* bias, const float* recurrent, const float* x,
+                     int n_in, const float* h, int n, float* scratch, float* y) {
+  float* a = scratch;
+  dense(input, bias, x, n_in, 3 * n, a);
+  for (int i = 0; i < 2 * n; ++i) a[i] += recurrent[i];
   sigmoid_many(a, 2 * n, a);
-  for (int i = 0; i < n; ++i) a[2 * n + i] += a[n + i] * b[2 * n + i];
+  for (int i = 0; i < n; ++i) a[2 * n + i] += a[n + i] * recurrent[2 * n + i];
   tanh_many(a + 2 * n, n, a + 2 * n);
   for (int i = 0; i < n; ++i) y[i] = a[2 * n + i] + a[i] * (h[i] - a[2 * n + i]);
 }

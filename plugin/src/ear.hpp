@@ -47,17 +47,18 @@ class SpeechEar {
     fill_ = context_;
     level_ = level_weight_ = 0.0;
     value_ = 0.0f;
-    recurrent_known_ = false;
+    prepared_ = false;
+  }
+
+  // What can be done of the next chunk before its sound has come: the gates' recurrent part.
+  void prepare() {
+    if (prepared_) return;
+    dense(speech_ear.lstm_state, speech_ear.lstm_bias, h_.data(), wide_, 4 * wide_, gates_.data());
+    prepared_ = true;
   }
 
   // Hear the next n samples at 16 kHz.
   void process(const float* samples, int n) {
-    // The gates' recurrent part needs no sound: it is not left to the hop that ends the chunk.
-    if (!recurrent_known_) {
-      dense(speech_ear.lstm_state, speech_ear.lstm_bias, h_.data(), wide_, 4 * wide_,
-            gates_.data());
-      recurrent_known_ = true;
-    }
     while (n > 0) {
       const int step = std::min(n, context_ + chunk_ - fill_);
       std::copy(samples, samples + step, samples_.begin() + fill_);
@@ -75,7 +76,7 @@ class SpeechEar {
   static constexpr int wide_ = 128, narrow_ = 64;  // units of the layers
 
   void hear() {
-    if (!recurrent_known_) process(nullptr, 0);
+    prepare();
     take_level();
     transform();
     // Three taps a convolution: with a column of zeros before the first (and after the last), the
@@ -140,7 +141,7 @@ class SpeechEar {
     for (int i = 0; i < n; ++i) c_[i] = gates[n + i] * c_[i] + gates[i] * gates[2 * n + i];
     tanh_many(c_.data(), n, h_.data());
     for (int i = 0; i < n; ++i) h_[i] *= gates[3 * n + i];
-    recurrent_known_ = false;
+    prepared_ = false;
   }
 
   static void rectify(float* x, int n) {
@@ -153,7 +154,7 @@ class SpeechEar {
   std::vector<float> magnitude_, layer_0_, layer_1_, layer_2_, layer_3_, gates_, h_, c_;
   int fill_ = context_;
   double level_ = 0.0, level_weight_ = 0.0;
-  bool recurrent_known_ = false;
+  bool prepared_ = false;
   float value_ = 0.0f;
 };
 

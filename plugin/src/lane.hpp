@@ -102,6 +102,8 @@ class Lane {
   // Append n key samples of one or two channels, at most needed().
   void push(const float* const* channels, int n_channels, int n) {
     frontend_.push(channels, n_channels, n);
+    detector_.prepare();
+    if (hears()) ear_.prepare();
   }
 
   // Decide: call when needed() is 0. Afterwards curve() holds the gains that follow.
