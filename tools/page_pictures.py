@@ -15,12 +15,12 @@ import soundfile
 from PIL import Image
 
 from benchmarks.live.browser import chromium
-from benchmarks.live.rig import JackServer, Live, Peer
+from benchmarks.live.rig import JackServer, Live, Peer, end_servers_on_sigterm
 from benchmarks.signals import talk
 from training.corpus.decode import resample
 
 ROOT = Path(__file__).parents[1]
-RATE, PERIOD = 48000, 256
+RATE, PERIOD = 48000, 1024
 SIZES = {"dock": (300, 600), "window": (1200, 800)}
 PORT = 4283
 
@@ -64,10 +64,14 @@ def main():
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=ROOT / "docs")
-    folder = parser.parse_args().folder
+    parser.add_argument("--realtime", action="store_true",
+                        help="with real-time scheduling, for a busy machine")  # fmt: skip
+    args = parser.parse_args()
+    end_servers_on_sigterm()
+    folder = args.folder
     options = ["--threshold-db", "-50", "--page", str(PORT), "--host-api", "jack"]
     options += ["--input", "usb-mic", "--output", "system"]
-    with chromium() as browser, JackServer(RATE, PERIOD) as server, \
+    with chromium() as browser, JackServer(RATE, PERIOD, args.realtime) as server, \
             tempfile.TemporaryDirectory() as home:  # fmt: skip
         peer = Peer(server, talk(RATE, 20.0)[:, 0], RATE, "usb-mic")
         env = {**server.env, "XDG_STATE_HOME": home, "XDG_DATA_HOME": home}

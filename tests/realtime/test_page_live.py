@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 from browser import chromium
+from page_rig import PATIENCE_MS, drag_line, shows, until
 from sound_servers import JackServer, Live, Peer, bursts
-from test_page_browser import PATIENCE_MS, drag_line, shows, until
 from test_page_server import free_port
 
 RATE = 48000

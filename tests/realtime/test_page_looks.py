@@ -1,0 +1,130 @@
+"""How the page looks and reads: widths, contrast, the meter, screen readers, themes."""
+
+import pytest
+from page_rig import looked_at, shows, until
+from test_page_server import served
+
+from realtime.page import feed as page_feed
+
+pytest_plugins = ["page_fixtures"]
+
+
+def pixels(page, colour):
+    """How many pixels of the canvas are about a colour of the style sheet."""
+    return page.evaluate(
+        """(name) => {
+          const probe = document.createElement("i");
+          probe.style.color = getComputedStyle(document.documentElement).getPropertyValue(name);
+          document.body.append(probe);
+          const [r, g, b] = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+          probe.remove();
+          const c = document.querySelector("canvas");
+          const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+          let n = 0;
+          for (let i = 0; i < data.length; i += 4) {
+            const off = [r, g, b].map((v, k) => Math.abs(data[i + k] - v));
+            if (data[i + 3] > 200 && Math.max(...off) < 5) n++;
+          }
+          return n;
+        }""",
+        colour,
+    )
+
+
+def test_the_meter_shows_levels_and_where_it_was_open(gate, page):
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # the meter takes the other colours over
+        until(lambda: len(page.text_content("[data-reading=key_level_dbfs] b")) > 1)
+        until(lambda: pixels(page, "--open") > 100)
+    gate.control.change({"threshold_db": 0.0})
+    shows(page, "#state-word", "Shut")
+    now = pixels(page, "--open")
+    until(lambda: pixels(page, "--open") < now, "the open part leaves to the left")
+
+
+CONTRAST = """() => {
+  const parse = (c) => (c.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] > 0) return c;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.offsetParent || e.disabled || e.closest("noscript")) continue;
+    const pair = [light(parse(getComputedStyle(e).color)), light(behind(e))];
+    const [a, b] = pair.sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) poor.push(`${e.id || e.tagName} ${e.textContent.trim()} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+EVERYTHING = {
+    "teach_open_s": 3.2, "teach_shut_s": 6.4, "teach_need_s": 5, "teach_good_s": 10,
+    "teach_level": "too quiet", "teach_level_dbfs": -71.0, "teach_step": "more open",
+    "teach_next": "Make the sound that should open the gate once more.",
+    "teach_fitting": False, "teach_fitted": True, "teach_error": None, "teach_quality": 0.94,
+    "teach_marks": 2, "teach_kept": None, "restarts": 1, "xruns": 4,
+    "ears_silent": {"silero": "silero-vad is not installed"},
+    "hint": "Speech at −58 dBFS stays below −50.", "hint_threshold_db": -64.0,
+    "connection": "The gate hears itself.",
+}  # fmt: skip
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    """Every field that there may be, at once."""
+    plain = page_feed.snapshot
+    monkeypatch.setattr(page_feed, "snapshot", lambda *what: {**plain(*what), **EVERYTHING})
+
+
+def test_it_fits_and_can_be_read_at_every_width(browser, gate, everything):
+    with served(gate) as server, looked_at(browser, server) as page:
+        gate.control.change({"bypass": True})
+        shows(page, "#health", "not heard")
+        page.evaluate("document.querySelector('details').open = true")
+        for width in (300, 420, 640, 900, 1200, 1920):
+            page.set_viewport_size({"width": width, "height": 700})
+            for scheme in ("dark", "light") if width in (300, 1200) else ():
+                page.emulate_media(color_scheme=scheme)
+                assert page.evaluate(CONTRAST) == []
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{wide} of {width}"
+        cut = page.evaluate(
+            "[...document.querySelectorAll('button, label, dt, dd, output, p')].filter(e =>"
+            "e.offsetParent && e.scrollWidth > e.clientWidth + 1 && !e.matches('.where, .hidden'))"
+            ".map(e => e.id || e.textContent)"
+        )
+        assert cut == []
+
+
+def test_a_screen_reader_finds_names_roles_and_news(browser, gate, everything):
+    with served(gate) as server, looked_at(browser, server) as page:
+        page.wait_for_selector("#teach")
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('button, input, select, canvas')].filter(e =>"
+            "e.offsetParent && !(e.labels?.length || e.textContent.trim() ||"
+            "e.getAttribute('aria-label'))).map(e => e.id)"
+        )
+        assert unnamed == []
+        for name in ("Threshold", "Range", "Lookahead"):
+            assert page.get_by_role("slider", name=name).count() == 1
+        for name in ("Bypass", "Mute", "Hear key"):
+            assert page.get_by_role("switch", name=name).count() == 1
+        assert page.get_by_role("button", name="This is it").count() == 1
+        assert page.get_by_role("img").count() == 1
+        assert page.get_attribute("#summary", "role") == "status"
+        assert "hears itself" in page.text_content("#summary")
+        assert page.locator("h1").text_content() == "gate-live"
+
+
+def test_the_theme_can_be_forced(browser, shared_server):
+    with looked_at(browser, shared_server, scheme="light", query="?theme=dark") as page:
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
