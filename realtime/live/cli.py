@@ -93,7 +93,12 @@ def _main(args):
     if args.log_every is not None:
         checks.number("log_every", args.log_every, 0.1, 3600)
     config = read_config(args)
+    from realtime.batch.threshold import check_auto
     from realtime.live.server_route import ServerRoute, has_server
+    from realtime.live.teaching import own_file
+
+    check_auto(config)
+    own_file(config.live.save, config.engine.profile)  # refuses before anything is opened
     from realtime.live.session import LiveSession
 
     read = config

@@ -28,6 +28,35 @@ _NEXT = {
 }
 
 
+def own_file(save, base):
+    """The file that may be written anew after every fit: the profile that runs, or None.
+
+    Parameters
+    ----------
+    save : bool or str
+        As for `LiveTeaching`.
+    base : str or None
+        Profile that the stream starts with.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is no name, or that is taken by another profile.
+    """
+    from realtime.learn.profile_folder import profile_path
+
+    if save is True and base is not None:
+        return Path(base)
+    if not isinstance(save, str):
+        return None
+    path = profile_path(save)
+    if base is not None and path.resolve() == Path(base).resolve():
+        return path
+    if path.exists():
+        raise ConfigError(f"save={save}: {path} is there already; choose another name")
+    return None
+
+
 class LiveTeaching:
     """Marks, the worker, and what the view shows of both. Methods return at once.
 
@@ -69,7 +98,7 @@ class LiveTeaching:
         self._folder = None
         self._worker = (worker or TeachProcess)(self._model, self.take)
         self._quality = self._error = None
-        self._own = None  # the file that is written anew after every fit
+        self._own = own_file(save, base)
         self.path = self.kept = None
 
     @property
@@ -206,13 +235,8 @@ class LiveTeaching:
         try:
             if self._own is not None:
                 self._write(self._own)
-            elif isinstance(self._save, str):
-                self.keep(self._save)
-            elif self._base is not None:
-                self._own = Path(self._base)
-                self._write(self._own)
             else:
-                self.keep(None)
+                self.keep(self._save if isinstance(self._save, str) else None)
         except GateError as error:
             self._say(str(error))
 

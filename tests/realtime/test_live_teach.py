@@ -17,7 +17,7 @@ from realtime.learn.teach import teach
 from realtime.live.control import LiveControl
 from realtime.live.marks import Mark, correction_of
 from realtime.live.shared_state import SharedState
-from realtime.live.teaching import LiveTeaching
+from realtime.live.teaching import LiveTeaching, own_file
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +263,20 @@ def test_save_keeps_after_every_fit(state, profile, tmp_path):
     gate.control.wrong()
     gate.worker.work()
     assert len(load_profile(base).memory) == len(profile.memory) + 1
+
+
+def test_a_name_that_is_taken_is_refused_at_the_start(tmp_path):
+    taken = tmp_path / "mine.gate.yaml"
+    assert own_file(str(taken), None) is None, "free"
+    taken.write_text("")
+    with pytest.raises(ConfigError, match=r"mine\.gate\.yaml is there already"):
+        own_file(str(taken), None)
+    with pytest.raises(ConfigError, match="is there already"):
+        own_file(str(taken), str(tmp_path / "other.gate.yaml"))
+    assert own_file(str(taken), str(taken)) == taken, "the profile that runs"
+    assert own_file(True, str(taken)) == taken and own_file(True, None) is None
+    with pytest.raises(ConfigError, match="must be a name"):
+        own_file("a/b", None)
 
 
 def test_a_gate_without_a_detector_says_that_it_cannot_be_taught(state):
