@@ -102,6 +102,8 @@ def _piped(args, config):
     for name in ("resume", "plot", *(("trace",) if piped_out else ())):
         if getattr(args, name):
             raise ConfigError(f"--{name} needs a file, not {PIPE}")
+    if args.backend == "dask":
+        raise ConfigError(f"backend=dask needs files, not {PIPE}")
     if piped_in and config.gate.lookahead_ms == FILE:
         raise ConfigError(f"lookahead_ms={FILE} needs a file, not {PIPE}")
     if args.format and piped_out:
@@ -169,5 +171,3 @@ def _is_report(path):
             return file.read(32).startswith(b'{\n  "exemplar_gate"')
     except OSError:
         return False
-
-

@@ -288,9 +288,7 @@ def decode(data, info):
         samples = (np.frombuffer(data, np.uint8).astype(np.float32) - 128.0) / np.float32(128.0)
     else:
         kind, bits = {"PCM_16": ("<i2", 15), "PCM_32": ("<i4", 31)}[info.subtype]
-        samples = np.multiply(
-            np.frombuffer(data, kind), np.float32(2.0**-bits), dtype=np.float32
-        )
+        samples = np.multiply(np.frombuffer(data, kind), np.float32(2.0**-bits), dtype=np.float32)
     return samples.reshape(-1, info.channels)
 
 

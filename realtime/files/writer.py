@@ -211,5 +211,3 @@ def _vorbis_kbps(sample_rate, channels, level):
         file.write(np.zeros((1, channels), np.float32))
     at = data.getvalue().find(b"\x01vorbis")
     return int.from_bytes(data.getvalue()[at + 20 : at + 24], "little", signed=True) / 1000.0
-
-

@@ -127,6 +127,7 @@ USAGE = [
     (["-", "-o", "b.wav", "--resume"], "--resume needs a file"),
     (["a.wav", "-o", "b.wav", "--raw", "48000,1,u8"], "is for pipes"),
     (["-", "-o", "-", "--format", "flac"], "standard output is WAV"),
+    (["-", "-o", "-", "--lookahead-ms", "file"], "lookahead_ms=file needs a file, not -"),
 ]
 
 

@@ -214,9 +214,7 @@ def test_flac_of_unknown_length(tmp_path, subtype):
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_all_links_of_a_chain(tmp_path, subtype):
     parts = [SOUND[:9000], SOUND[9000:17000], SOUND[17000:]]
-    paths = [
-        write(tmp_path / f"{k}.ogg", "OGG", subtype, part) for k, part in enumerate(parts)
-    ]
+    paths = [write(tmp_path / f"{k}.ogg", "OGG", subtype, part) for k, part in enumerate(parts)]
     chain = tmp_path / "chain.ogg"
     chain.write_bytes(b"".join(path.read_bytes() for path in paths))
     got, notes = read(chain)
