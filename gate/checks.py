@@ -1,10 +1,14 @@
-"""What a value must be, said in one line: name, value, rule. Everyone's settings ask here."""
+"""What a value or a block must be, said in one line: name, value, rule. Everyone asks here."""
 
 import difflib
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from gate.errors import ConfigError
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 def number(name, value, low=-math.inf, high=math.inf, also=""):
@@ -71,3 +75,23 @@ def keys(mapping, known, where):
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
             raise ConfigError(f"{where}: unknown setting {name!r}{hint}")
+
+
+def as_floats(block):
+    """A block as float32; whole numbers are refused, since 32768 would be taken for +90 dBFS.
+
+    Raises
+    ------
+    ConfigError
+        One line that names the factor.
+    """
+    if type(block) is np.ndarray and block.dtype is _FLOAT32:
+        return block
+    block = np.asarray(block)
+    if block.dtype.kind != "f":
+        bits = 8 * block.dtype.itemsize if block.dtype.kind == "i" else 16
+        raise ConfigError(
+            f"block of {block.dtype} must be floating point within -1..1: divide samples of "
+            f"{bits} bits by {2 ** (bits - 1)}"
+        )
+    return block.astype(np.float32, copy=False)

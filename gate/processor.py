@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gate.checks import as_floats
 from gate.delay import DelayLine
 from gate.detector import Detector, Samples
 from gate.ears import Ear
@@ -18,7 +19,6 @@ from gate.settings import FILE, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
 _LISTEN_FADE_SECONDS = 0.010
-_FLOAT32 = np.dtype(np.float32)
 
 
 class GateProcessor:
@@ -396,23 +396,3 @@ class GateProcessor:
             columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
             part = result[done:end, columns]
             part += mix * (heard - part)
-
-
-def as_floats(block):
-    """A block as float32; whole numbers are refused, since 32768 would be taken for +90 dBFS.
-
-    Raises
-    ------
-    ConfigError
-        One line that names the factor.
-    """
-    if type(block) is np.ndarray and block.dtype is _FLOAT32:
-        return block
-    block = np.asarray(block)
-    if block.dtype.kind != "f":
-        bits = 8 * block.dtype.itemsize if block.dtype.kind == "i" else 16
-        raise ConfigError(
-            f"block of {block.dtype} must be floating point within -1..1: divide samples of "
-            f"{bits} bits by {2 ** (bits - 1)}"
-        )
-    return block.astype(np.float32, copy=False)

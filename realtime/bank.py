@@ -3,13 +3,13 @@
 import numpy as np
 
 from gate import checks
+from gate.checks import as_floats
 from gate.delay import DelayLine
 from gate.detector import Detection
 from gate.ears import Ears
 from gate.errors import ConfigError
 from gate.lane import Lane
 from gate.meters import Counters
-from gate.processor import as_floats
 from gate.settings import FILE, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 from realtime.batched_detector import BatchedDetector
