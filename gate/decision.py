@@ -167,6 +167,7 @@ def add_up(logits, rule):
     """`evidence` from what every hop says, `hop_logits`: for a search over many rules."""
     low, high = -rule.open_cost, rule.shut_cost
     if logits.ndim == 1:
+
         def step(before, logit):
             return (low if before < low else high if before > high else before) + logit
 

@@ -250,4 +250,3 @@ class _Backlog:
             at += length
             on_hop()
         return gains
-

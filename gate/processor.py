@@ -88,9 +88,7 @@ class GateProcessor:
             ears = getattr(detector, "ears", ())
         self._linked = self._settings.stereo_link == "linked"
         n_lanes = 1 if self._linked else channels
-        self._lanes = [
-            self._lane(*self._of(index, detector, ears)) for index in range(n_lanes)
-        ]
+        self._lanes = [self._lane(*self._of(index, detector, ears)) for index in range(n_lanes)]
         self._delay = DelayLine(
             sample_rate,
             channels,

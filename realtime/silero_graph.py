@@ -146,9 +146,9 @@ def _values(weights):
         "bias3": biases[3],
         "w": _gates(of("decoder.rnn.weight_ih"))[None],
         "r": _gates(of("decoder.rnn.weight_hh"))[None],
-        "b": np.concatenate(
-            [_gates(of("decoder.rnn.bias_ih")), _gates(of("decoder.rnn.bias_hh"))]
-        )[None],
+        "b": np.concatenate([_gates(of("decoder.rnn.bias_ih")), _gates(of("decoder.rnn.bias_hh"))])[
+            None
+        ],
         "weight4": of("decoder.decoder.2.weight")[:, :, 0],
         "bias4": of("decoder.decoder.2.bias"),
     }

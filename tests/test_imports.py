@@ -135,7 +135,7 @@ def test_commands_take_one_thread_and_programs_keep_theirs(command):
 
 def test_a_folder_of_the_user_s_called_models_is_not_taken_for_ours(tmp_path):
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "__init__.py").write_text("raise RuntimeError('the user\'s')")
+    (tmp_path / "models" / "__init__.py").write_text("raise RuntimeError('the user's')")
     code = "import realtime; print(realtime.open_gate(sample_rate=48000).detector.info.name)"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
@@ -149,3 +149,13 @@ def test_onnx_files_are_opened_in_one_place():
         for path in modules(package):
             opens = "InferenceSession(" in path.read_text(encoding="utf-8")
             assert opens == (path.name == "onnx_session.py"), path
+
+
+def test_no_file_is_over_400_lines():
+    folders = (*PACKAGES, "plugin", "tests", "tools", "examples")
+    found = [
+        p for f in folders for p in (ROOT / f).rglob("*") if p.suffix in (".py", ".cpp", ".hpp")
+    ]
+    assert len(found) > 200
+    long = {p.relative_to(ROOT).as_posix(): len(p.read_text().splitlines()) for p in found}
+    assert not {name: lines for name, lines in long.items() if lines > 400}

@@ -41,9 +41,7 @@ def take(page, path):
 def looked_at(browser, address, size, scheme):
     """A page that is connected."""
     width, height = size
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme
-    )
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(address)

@@ -105,7 +105,10 @@ def centroid_profile(profile, recordings, detector):
     coefficients = np.zeros_like(profile.coefficients)
     coefficients[: len(weights)] = weights
     return replace(
-        profile, coefficients=coefficients.astype(np.float32), bias=bias, presence_threshold=0.5,
+        profile,
+        coefficients=coefficients.astype(np.float32),
+        bias=bias,
+        presence_threshold=0.5,
         rule=EvidenceRule(),
     )
 

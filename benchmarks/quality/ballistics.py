@@ -179,9 +179,7 @@ def search_fixed(material):
         return min(candidates, key=lambda way: where.run(way)[:, 0].mean())
 
     grid = itertools.product(PRESENCES, HYSTERESES, HOLDS_S, ATTACKS_S, RELEASES_S)
-    best = best_of(
-        [Way(ClassicRule(p, min(h, p)), hold, a, r) for p, h, hold, a, r in grid], few
-    )
+    best = best_of([Way(ClassicRule(p, min(h, p)), hold, a, r) for p, h, hold, a, r in grid], few)
     for _ in range(2):
         for name in ("hold_s", "attack_s", "release_s"):
             value = getattr(best, name) or 0.01

@@ -47,7 +47,7 @@ def profile_path(name):
     good = text and text[0] != "." and not set(text) & set('/\\:*?"<>|') and text.isprintable()
     if not good or len(os.fsencode(text)) > 200:
         raise ConfigError(
-            f"profile {str(name)!r} must be a name of up to 200 bytes without / \\ : * ? \" < > |, "
+            f'profile {str(name)!r} must be a name of up to 200 bytes without / \\ : * ? " < > |, '
             f"or a path that ends with {SUFFIX}"
         )
     return profile_folder() / f"{text}{SUFFIX}"

@@ -111,9 +111,7 @@ class ConnectionWatch:
             in_silence = name == f"{SILENCE}.monitor"
             if in_silence or self._returned(graph, name):
                 better = next(self._candidates(graph, inp["sink"]), None)
-                if better is not None and self._move(
-                    "move-source-output", output["index"], better
-                ):
+                if better is not None and self._move("move-source-output", output["index"], better):
                     self._settled(better, f"the input is back on {better}")
                     self._drop_silence()
                 return

@@ -51,9 +51,7 @@ class LiveSession:
         self._microphone, self._route = microphone, route
         self.host = StreamHost(self._job, self.control.hear, record=config.live.record is not None)
         self.control.host = self.host
-        self.control.hint = LiveHint(
-            self.host.state, self.control, config.engine.auto_threshold
-        )
+        self.control.hint = LiveHint(self.host.state, self.control, config.engine.auto_threshold)
         self.control.teaching = LiveTeaching(
             self.host.state, config.engine.model, self.control.use_taught, self.control.say,
             config.engine.profile, config.live.save,

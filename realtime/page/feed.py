@@ -112,9 +112,7 @@ class Feed:
         for name in ("callbacks", "frames"):  # these change all the time and nobody reads them
             status.pop(name, None)
         stream = {k: v for k, v in self._control.stream.items() if k != "event"}
-        profiles = [
-            {"name": p["name"], "path": p["path"]} for p in self._control.profiles()
-        ]
+        profiles = [{"name": p["name"], "path": p["path"]} for p in self._control.profiles()]
         return {**status, "stream": stream, "health": lines, "summary": summary,
                 "profiles": profiles}  # fmt: skip
 

@@ -148,9 +148,7 @@ def test_nothing_in_nothing_out():
 
 def test_a_stream_refuses_to_look_to_the_end():
     with pytest.raises(ConfigError, match="lookahead_ms='file' is for files"):
-        GateProcessor(
-            GateSettings(lookahead_ms="file"), sample_rate=RATE, detector=FakeDetector()
-        )
+        GateProcessor(GateSettings(lookahead_ms="file"), sample_rate=RATE, detector=FakeDetector())
     gate = GateProcessor(sample_rate=RATE, detector=FakeDetector())
     with pytest.raises(ConfigError, match="takes a number of ms"):
         gate.settings = GateSettings(lookahead_ms="file")

@@ -50,9 +50,7 @@ class FedGate:
             self.state, name, self.control.use_taught, self.control.say,
             worker=lambda model, answer: _Worker(detector.fork(), answer),
         )  # fmt: skip
-        self.gate = GateProcessor(
-            config.gate, sample_rate=RATE, detector=HeardDetector(detector)
-        )
+        self.gate = GateProcessor(config.gate, sample_rate=RATE, detector=HeardDetector(detector))
         self.path = AudioPath(self.gate, self.state, in_columns=[0], out_columns=[0])
         self.passed = 0.0
         """Share of the energy of the last second that came through."""

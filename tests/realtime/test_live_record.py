@@ -133,9 +133,7 @@ def test_a_folder_that_goes_away_is_told_once_and_the_sound_goes_on(rig):
 @pytest.mark.parametrize("error", [
     OSError(28, "No space left on device"), AssertionError(), RuntimeError("System error."),
 ])  # fmt: skip
-def test_a_full_disk_ends_the_files_where_they_agree_and_is_tried_seldom(
-    rig, monkeypatch, error
-):
+def test_a_full_disk_ends_the_files_where_they_agree_and_is_tried_seldom(rig, monkeypatch, error):
     sound = bursts(1.0, RATE)
     rig.recorder._minutes = 10.0
     rig.play(sound[:24000])

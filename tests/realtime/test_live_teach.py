@@ -32,6 +32,7 @@ def state():
     yield state
     state.close()
 
+
 def test_from_untaught_to_taught_in_thirty_seconds_of_sound(state):
     gate = Gate(state)
     assert gate.status["teach_step"] == "open" and not gate.status["teach_fitted"]

@@ -137,6 +137,7 @@ def test_it_is_taught_by_two_buttons_and_the_gate_goes_over(browser, tmp_path, m
         served(gate) as server,
         looked_at(browser, server) as page,
     ):
+
         def hear(sound, seconds=6.0):
             gate.sound, gate.speed = sound, 10.0
             row = gate.state.hop_rows

@@ -1,6 +1,5 @@
 """A profile survives its file, refuses what it should, and streams what it gives at once."""
 
-
 from dataclasses import replace
 
 import numpy as np

@@ -159,9 +159,7 @@ def collect(net, batches, settings, columns=(0,), seed=0, unwanted=False):
         user = draw_user_settings(batch["s_band_power"], batch["band_power"], generator)
         opened = decided(presence, level, user.threshold_db, settings)
         own_level = band_level_db(batch["s_band_power"])
-        kept.append(
-            (embedding.half(), opened, own_level, batch["s_fine"], batch["n_fine"], *user)
-        )
+        kept.append((embedding.half(), opened, own_level, batch["s_fine"], batch["n_fine"], *user))
     *parts, threshold, range_db = (torch.cat(values) for values in zip(*kept, strict=True))
     return Answers(*parts, UserSettings(threshold, range_db))
 

@@ -110,6 +110,7 @@ class GateChoice:
             lookahead_ms=self.lookahead_ms,
         )
 
+
 def _analyse(samples, sample_rate, ears=()):
     hops = Frontend(sample_rate).process(np.asarray(samples, dtype=np.float32))
     said = [ear(hops.samples.reshape(1, -1))[0] for ear in ears]

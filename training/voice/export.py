@@ -224,9 +224,7 @@ def check_session(session, net, inputs):
     second["state"] = channels[-1][:, 1:]
     return {
         "ONNX against torch": largest_difference(sequence, run_torch(net, inputs)),
-        "stream against sequence": largest_difference(
-            run_stream(session, inputs, state), sequence
-        ),
+        "stream against sequence": largest_difference(run_stream(session, inputs, state), sequence),
         "one of two channels against alone": largest_difference(second, sequence),
     }
 

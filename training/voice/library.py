@@ -22,8 +22,14 @@ _HOP = 160
 # Single words in clean files that the teacher overhears; the others need its word for a stretch.
 _TRUSTED = frozenset(
     {
-        "klettres", "arabic_sc", "ktuberling", "tuxpaint_stamps", "ptdb_tug", "asterisk_g722",
-        "kerstin_de", "mfa_tests",
+        "klettres",
+        "arabic_sc",
+        "ktuberling",
+        "tuxpaint_stamps",
+        "ptdb_tug",
+        "asterisk_g722",
+        "kerstin_de",
+        "mfa_tests",
     }
 )
 _HUMAN_CLASSES = ("sneeze", "baby cry")

@@ -192,9 +192,7 @@ def calibrate(recipe, print_line=print):
         "table": table,
     }
     checkpoints.save_calibrated(net, report, recipe.calibrated)
-    plot_reliability(
-        Path(recipe.run) / "reliability.png", presence["before"], presence["after"]
-    )
+    plot_reliability(Path(recipe.run) / "reliability.png", presence["before"], presence["after"])
 
 
 def fit(net, recipe, rule):
