@@ -1,4 +1,4 @@
-"""A detector from an ONNX file (contract: DESIGN §4), on onnxruntime with one thread."""
+"""A detector from an ONNX file (contract: docs/design.md), on onnxruntime with one thread."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Makes the tests' helpers importable as `fakes`."""
+"""Makes what tests share importable, such as `fakes`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN, "layout")."""
+"""Who may import whom (docs/design.md, "Layout")."""
 
 import ast
 import os

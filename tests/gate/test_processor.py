@@ -1,4 +1,4 @@
-"""The rules of the gate, each held by a test (DESIGN, "the signal path")."""
+"""The rules of the gate, each held by a test (docs/design.md, "The signal path")."""
 
 import itertools
 
