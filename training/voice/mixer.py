@@ -55,7 +55,7 @@ class MixSettings:
     onset_hops: int = 8
     onset_weight: float = 3.5
     offset_hops: int = 20
-    offset_weight: float = 3.0
+    offset_weight: float = 1.5
     disguise: DisguiseSettings = field(default_factory=DisguiseSettings)
 
 
