@@ -271,6 +271,12 @@ def classic_hops(key_level_dbfs, presence, rule, threshold_db, hysteresis_db, ho
     stays = levels > threshold_db - hysteresis_db
     stays &= presence >= rule.threshold - rule.hysteresis
     holds = np.broadcast_to(hold, opens.shape)
+    rows = [row.reshape(-1, opens.shape[-1]) for row in (opens, stays, holds)]
+    return np.array([_classic_row(*row) for row in zip(*rows, strict=True)]).reshape(opens.shape)
+
+
+def _classic_row(opens, stays, holds):
+    """`classic_hops` of one recording, its conditions met or not."""
     result = np.zeros(len(opens), dtype=bool)
     if not len(opens):
         return result

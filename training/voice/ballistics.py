@@ -61,7 +61,7 @@ class BallisticsSettings:
 
     gate: GateLossSettings = field(default_factory=GateLossSettings)
     attack_s: tuple = (0.0005, 0.05)
-    release_s: tuple = (0.002, 0.1)
+    release_s: tuple = (0.005, 0.1)
     grid_s: tuple = START_GRID_S
     steps: int = 800
     batch_size: int = 32
