@@ -111,12 +111,14 @@ def _parallel(pairs, config, detailed, n_jobs):
         n_jobs, backend="loky", return_as="generator_unordered", batch_size=1,
         pre_dispatch="2*n_jobs",
     )  # fmt: skip
-    owner = os.getpid()
-    yield from parallel(delayed(_task)(job, what, config, detailed, owner) for job, what in pairs)
+    place = (os.getpid(), os.getcwd())
+    yield from parallel(delayed(_task)(job, what, config, detailed, place) for job, what in pairs)
 
 
-def _task(job, what, config, detailed, owner):
+def _task(job, what, config, detailed, place):
+    owner, folder = place
     _live_as_long_as(owner)
+    os.chdir(folder)  # a process of an earlier pool may stand elsewhere
     return job, what if isinstance(what, str) else gate_one(what, config, detailed)
 
 

@@ -60,7 +60,7 @@ def outputs(folder):
 def killing(out, name, times):
     """Kill the processes that gate files of a name; yields the list of those killed."""
     killed, stop = [], threading.Event()
-    partial = re.compile(rf"\.{name}\.(\d+)-\w+\.partial")
+    partial = re.compile(rf"\.{name}\.[0-9a-f]{{12}}\.(\d+)-\w+\.partial")
 
     def watch():
         seen = set()
