@@ -31,6 +31,7 @@ from training.audioset.best_train import BestSettings, pool_rows, predict_net, t
 from training.audioset.head_net import HeadNet, HeadSettings, begin_as
 from training.audioset.layers import round_to_bytes, row_mask, scale_bytes
 from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc
+from training.audioset.runner import open_store
 
 N_FOLDS = 5
 PARTS = ("check", "final")
@@ -245,12 +246,13 @@ def train_head(part, taught, folder, settings):
 def train_best(args, target="Speech"):
     """Train the head and all its teachers, choose thresholds, then score eval, once.
 
-    Everything is kept under ``RUNS/best``; what is there is not made again.
+    Networks are kept under ``RUNS/best``, the record beside the report; what is there is not made
+    again.
 
     Parameters
     ----------
     args : argparse.Namespace
-        ``data``, ``runs``, ``jobs`` and ``fast`` of `gate-train audioset`.
+        ``data``, ``runs``, ``out``, ``jobs`` and ``fast`` of `gate-train audioset`.
     target : str
 
     Returns
@@ -260,10 +262,9 @@ def train_best(args, target="Speech"):
         ``eval``, ``seconds`` (processor time of all training).
     """
     torch.set_num_threads(1)
-    found = read_best(args)
-    if found:
+    found, folder, cache = read_best(args), best_folder(args), Path(args.runs) / "cache"
+    if found and (folder / "final-head0.pt").exists():
         return found
-    folder, cache = best_folder(args), Path(args.runs) / "cache"
     clips = audioset_data.load_part(args.data, "bal_train", cache)
     unlabelled = load_unlabelled(args.data, cache)
     classes = audioset_data.ClassList.load(args.data)
@@ -282,7 +283,9 @@ def train_best(args, target="Speech"):
     record["eval"] = score_best(args, load_head(folder), record["thresholds"], classes, target)
     kept = (torch.load(path, weights_only=True) for path in folder.glob("*.pt"))
     record["seconds"] = round(sum(net["seconds"] for net in kept), 1)
-    (folder / "best.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    path = _record_path(args)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
 
 
@@ -291,10 +294,14 @@ def best_folder(args):
     return Path(args.runs) / ("best-fast" if args.fast else "best")
 
 
+def _record_path(args):
+    return open_store(args).runs.with_name("best.json")
+
+
 def read_best(args):
-    """The record that `train_best` left, or None."""
-    summary = best_folder(args) / "best.json"
-    return json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else None
+    """The record that `train_best` left beside the finished runs, or None."""
+    path = _record_path(args)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def load_head(folder, part="final"):

@@ -28,6 +28,7 @@ def write_card(path, onnx_path, net, record):
         "row": " | ".join(
             f"{record['eval'][name]:.4f}" for name in _EVAL if name in record["eval"]
         ),
+        "note": record.get("note", ""),
         **{name: record[name] for name in ("thresholds", "check", "n_unlabelled")},
     }
     Path(path).write_text(text.format(**values), encoding="utf-8")

@@ -133,7 +133,7 @@ def export_best(args):
     from training.audioset.card import write_card
 
     record = read_best(args)
-    if not record:
+    if not record or not best_folder(args).is_dir():
         raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
     net = load_head(best_folder(args))
     path = Path(args.models) / f"{NAME}.onnx"

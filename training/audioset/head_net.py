@@ -42,8 +42,8 @@ class HeadSettings:
     """
 
     width: int = 1024
-    row_rank: int = 224
-    near_rank: int = 216
+    row_rank: int = 64
+    near_rank: int = 64
     dropout: float = 0.1
     n_classes: int = 1
 

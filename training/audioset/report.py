@@ -300,7 +300,7 @@ def make_report(args):
 
     With ``--no-run`` the report is made of what is finished.
     """
-    from training.audioset.best import read_best, train_best
+    from training.audioset.best import best_folder, read_best, train_best
     from training.audioset.export import export_best
     from training.audioset.raw_frontends import run_frontends
 
@@ -308,7 +308,7 @@ def make_report(args):
     store = open_store(args) if args.no_run else run_sweeps(grids.SWEEPS, args)
     folder = store.runs.parent
     folder.mkdir(parents=True, exist_ok=True)
-    best = read_best(args) if args.no_run else train_best(args)
+    best = read_best(args) or (None if args.no_run else train_best(args))
     raw_path = folder / "raw.json"
     raw = None
     if raw_path.exists() or not args.no_run:
@@ -328,6 +328,6 @@ def make_report(args):
     text = (Path(__file__).parent / "report.md").read_text(encoding="utf-8").format(**parts)
     report = folder.parent / "audioset.md"
     report.write_text(text, encoding="utf-8")
-    if best:
+    if best and (best_folder(args) / "final-head0.pt").exists():
         export_best(args)
     print(f"{report} written in {(time.perf_counter() - started) / 60:.1f} minutes")
