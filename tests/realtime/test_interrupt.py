@@ -19,9 +19,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_the_first_signal_ends_the_work_and_clears_up(tmp_path, capsys, name):
+def test_the_first_signal_ends_the_work_and_clears_up(tmp_path, capsys, request, name):
     number = getattr(signal, name)
-    before = signal.getsignal(number)
+    before = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    started = signal.signal(number, before)  # nohup, say, has it ignored
+    request.addfinalizer(lambda: signal.signal(number, started))
 
     def work():
         output = Replacement(tmp_path / "a.wav")  # nobody holds it in a context
