@@ -11,37 +11,7 @@ from realtime.config import Config, parse_config
 from realtime.live.config_watch import ConfigWatch
 from realtime.live.control import LiveControl
 from realtime.live.settings import LiveSettings
-from realtime.live.shared_state import SharedState
 from realtime.live.view import ScreenView
-
-
-class _Host:
-    """Keeps what would go to the stream."""
-
-    def __init__(self):
-        self.sent = []
-
-    def send(self, do, **what):
-        self.sent.append((do, what))
-
-
-@pytest.fixture
-def said():
-    return []
-
-
-@pytest.fixture
-def control(said):
-    control = LiveControl(Config(), _Host(), said.append)
-    control.targets = ["speech", "voice"]
-    return control
-
-
-@pytest.fixture
-def state():
-    state = SharedState()
-    yield state
-    state.close()
 
 
 def test_keys_change_settings_within_their_range(control, state):
@@ -59,9 +29,9 @@ def test_keys_change_settings_within_their_range(control, state):
     assert GateSettings.from_mapping(sent[-1]) == control.settings
 
 
-def test_profiles_are_walked_through(said):
+def test_profiles_are_walked_through(said, host):
     config = Config(live=LiveSettings(profiles=("a.yaml", "b.yaml")))
-    control = LiveControl(config, _Host(), said.append)
+    control = LiveControl(config, host, said.append)
     for path in ("a.yaml", "b.yaml", None):
         control.next_profile()
         assert control.host.sent[-1] == ("profile", {"path": path})

@@ -12,40 +12,8 @@ from pythonosc.osc_packet import OscPacket
 from gate.key import KeyBand
 from gate.lane import Meters
 from gate.settings import GateSettings
-from realtime.config import Config
-from realtime.live.control import LiveControl
 from realtime.live.osc import ADDRESSES, OscServer
 from realtime.live.settings import OscSettings
-from realtime.live.shared_state import SharedState
-
-
-class _Host:
-    """Keeps what would go to the stream."""
-
-    def __init__(self):
-        self.sent = []
-
-    def send(self, do, **what):
-        self.sent.append((do, what))
-
-
-@pytest.fixture
-def said():
-    return []
-
-
-@pytest.fixture
-def control(said):
-    control = LiveControl(Config(), _Host(), said.append)
-    control.targets = ["speech", "voice"]
-    return control
-
-
-@pytest.fixture
-def state():
-    state = SharedState()
-    yield state
-    state.close()
 
 
 class _Client(socket.socket):

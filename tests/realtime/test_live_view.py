@@ -6,40 +6,8 @@ import numpy as np
 import pytest
 
 from gate.lane import Meters
-from realtime.config import Config
-from realtime.live.control import LiveControl
 from realtime.live.panels import in_letters_of, screen
-from realtime.live.shared_state import SharedState
 from realtime.live.status import snapshot
-
-
-class _Host:
-    """Keeps what would go to the stream."""
-
-    def __init__(self):
-        self.sent = []
-
-    def send(self, do, **what):
-        self.sent.append((do, what))
-
-
-@pytest.fixture
-def said():
-    return []
-
-
-@pytest.fixture
-def control(said):
-    control = LiveControl(Config(), _Host(), said.append)
-    control.targets = ["speech", "voice"]
-    return control
-
-
-@pytest.fixture
-def state():
-    state = SharedState()
-    yield state
-    state.close()
 
 
 def _status(state, control, **changes):
