@@ -43,7 +43,9 @@ _COMMANDS = {
     "jitter": ("benchmarks.live.jitter", "jitter",
                "gate-live's callbacks on a JACK server of its own"),
     "page": ("benchmarks.live.page", "page",
-             "gate-live with its page in a browser, with ten that stall, and the page's memory"),
+             "what the page costs: in a browser, with ten that are idle, with ten that stall"),
+    "page-memory": ("benchmarks.live.page_memory", "page_memory",
+                    "an hour of the page in a browser: does anything grow?"),
     "soak": ("benchmarks.live.soak", "soak",
              "half an hour of gate-live, every sample compared with the engine"),
 }  # fmt: skip
@@ -93,7 +95,7 @@ def build_parser():
             sub.add_argument("--runs", type=int, default=100, metavar="N",
                              help="1 to 10000 (default 100)")  # fmt: skip
             sub.add_argument("--seed", type=int, default=0, help="of the moments")
-        if name in ("jitter", "page", "soak"):
+        if name in ("jitter", "page", "page-memory", "soak"):
             _add_server(sub, name)
         if name in ("learn", "all"):
             sub.add_argument(
@@ -154,12 +156,15 @@ def _add_server(sub, name):
                        help="samples a block, 16 to 8192 (default 100)")  # fmt: skip
     group.add_argument("--realtime", action="store_true",
                        help="with real-time scheduling, as a studio machine has it")  # fmt: skip
-    if name in ("jitter", "page"):
+    if name == "jitter":
         group.add_argument("--seconds", type=float, default=60.0, metavar="S",
                            help="at the real pace, 1 to 600 (default 60)")  # fmt: skip
     if name == "page":
+        group.add_argument("--rounds", type=int, default=6, metavar="N",
+                           help="of four turns of 8 s each, 2 to 100 (default 6)")  # fmt: skip
+    if name == "page-memory":
         group.add_argument("--minutes", type=float, default=60.0, metavar="MIN",
-                           help="for the memory, at the real pace, 0.1 to 600 (60)")  # fmt: skip
+                           help="at the real pace, 1 to 600 (default 60)")  # fmt: skip
     if name == "soak":
         group.add_argument("--minutes", type=float, default=30.0, metavar="MIN",
                            help="of sound, faster than real time, 0.1 to 600 (30)")  # fmt: skip
@@ -273,7 +278,7 @@ def _check(args):
         "seconds": (1, 600), "load": (0, 64), "mixtures": (1, 1000), "max_length": (10, 86400),
         "seed": (0, 2**31 - 1), "jobs": (1, 64), "draws": (1, 100), "runs": (1, 10000),
         "minutes": (0.1, 600), "period": (16, 8192), "sample_rate": (8000, 192000),
-        "cases": (1, 10**8),
+        "cases": (1, 10**8), "rounds": (2, 100),
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(args, name, None)

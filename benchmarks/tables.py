@@ -24,6 +24,8 @@ SECTIONS = (
     "kills",
     "jitter",
     "soak",
+    "page",
+    "page-memory",
 )
 """Order of `RESULTS.md`."""
 

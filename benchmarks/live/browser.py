@@ -7,7 +7,7 @@ import shutil
 import socket
 from urllib.parse import urlsplit
 
-from benchmarks.live.rig import Unavailable
+from benchmarks.live.rig import Unavailable, resident_mb
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -52,11 +52,20 @@ class Heap:
         self._session.send("Performance.enable")
 
     def look(self):
-        """Bytes of JavaScript's heap, and nodes of the document."""
+        """What is held now: a dict of ``heap_kb``, ``nodes`` and ``listeners``."""
         self._session.send("HeapProfiler.collectGarbage")
         metrics = self._session.send("Performance.getMetrics")["metrics"]
         found = {metric["name"]: metric["value"] for metric in metrics}
-        return int(found["JSHeapUsedSize"]), int(found["Nodes"])
+        return {"heap_kb": int(found["JSHeapUsedSize"]) // 1024, "nodes": int(found["Nodes"]),
+                "listeners": int(found["JSEventListeners"])}  # fmt: skip
+
+
+def renderer_mb(browser):
+    """Resident memory of the browser's processes that hold pages, in MB."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return round(sum(resident_mb(p["id"]) for p in processes if p["type"] == "renderer"), 1)
 
 
 def stalled_page(address, receive_buffer=2048):

@@ -236,6 +236,12 @@ class Live:
         self.process.stderr.close()
 
 
+def resident_mb(pid):
+    """Resident memory of a process in MB, on Linux."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return round(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+
+
 def bursts(seconds, sample_rate, seed=0):
     """Tone bursts over noise that open and shut a gate at -40 dBFS; no sample is zero."""
     rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from benchmarks import tables
-from benchmarks.live.rig import JackServer, Live, Peer, end_servers_on_sigterm
+from benchmarks.live.rig import JackServer, Live, Peer, end_servers_on_sigterm, resident_mb
 from benchmarks.machine import describe
 from benchmarks.part import Part
 from benchmarks.signals import talk
@@ -96,8 +96,8 @@ def _follow(live, checker, minutes, rate, say):
             next_at += minutes / 10
             point = {
                 "minute": round(done, 1),
-                "stream": _resident_mb(status["stream_pid"]),
-                "interface": _resident_mb(live.process.pid),
+                "stream": resident_mb(status["stream_pid"]),
+                "interface": resident_mb(live.process.pid),
             }
             memory.append(point)
             say(f"soak: {point}")
@@ -131,11 +131,3 @@ class Checker:
             self.frames += n
             for path in (dry_path, gated_path):
                 path.unlink()
-
-
-def _resident_mb(pid):
-    """Resident memory of a process in MB, on Linux."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    return None

@@ -225,9 +225,10 @@ def test_its_memory_is_flat(browser, monkeypatch):
                 settled(gate, page)  # all of them have arrived
 
             pass_frames(500)  # lists are full, what will be compiled has been
-            heap, nodes = held.look()
+            before = held.look()
             pass_frames(700)
-            later, more = held.look()
+            after = held.look()
             # What a frame brings is a kilobyte once it is read.
-            assert later - heap < 350_000, (heap, later)
-            assert more - nodes < 200, (nodes, more)
+            assert after["heap_kb"] - before["heap_kb"] < 350, (before, after)
+            assert after["nodes"] - before["nodes"] < 200, (before, after)
+            assert after["listeners"] == before["listeners"], (before, after)
