@@ -87,6 +87,11 @@ class LiveControl:
         with self._saying:
             return [e for e in self._events if e["number"] > number], self._n_events
 
+    @property
+    def in_force(self):
+        """What somebody may have changed: settings, mute, profile."""
+        return self.settings, self.muted, self.profile
+
     def job(self):
         """The stream's job as it is now."""
         with self._lock:

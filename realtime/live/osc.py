@@ -141,7 +141,8 @@ class OscServer:
         elif name == "keep":
             self._control.keep(_text(name, arguments) if arguments else None)
         elif name == "get":
-            self._send_settings(sender)
+            for message in self._settings_now().items():
+                self._send([message], sender)
         elif name in ("subscribe", "unsubscribe"):
             self._subscribe(name == "subscribe", arguments, sender)
         elif name == "muted":
@@ -171,17 +172,19 @@ class OscServer:
             else:
                 self._subscribers.pop(target, None)
 
-    def _send_settings(self, sender):
+    def _settings_now(self):
+        """Address to value."""
         settings = self._control.settings.to_mapping()
         settings["muted"] = self._control.muted
         settings["profile"] = self._control.profile or ""
-        for name, value in settings.items():
-            if isinstance(value, dict):
-                value = [value["low_hz"], value["high_hz"]]
-            self._send([(f"/gate/{name}", int(value) if isinstance(value, bool) else value)],
-                       sender)  # fmt: skip
+        return {
+            f"/gate/{name}": int(value) if isinstance(value, bool)
+            else [value["low_hz"], value["high_hz"]] if isinstance(value, dict) else value
+            for name, value in settings.items()
+        }  # fmt: skip
 
     def _meter(self):
+        told = {}
         while not self._stopping.wait(1.0 / self._settings.meter_rate_hz):
             now = time.monotonic()
             with self._lock:
@@ -198,6 +201,8 @@ class OscServer:
                 for n, v in found
                 if v is not None
             ]
+            before, told = told, self._settings_now()
+            messages += [(a, v) for a, v in told.items() if before.get(a) != v]
             for target in targets:
                 self._send(messages, target)
 

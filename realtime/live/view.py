@@ -1,4 +1,4 @@
-"""The screen of `gate-live`: draws ten times a second, listens to keys."""
+"""The screen of `gate-live`: draws ten times a second and on every change, listens to keys."""
 
 import signal
 import threading
@@ -66,11 +66,14 @@ class ScreenView:
                 Live(console=console, screen=True, auto_refresh=False) as live,
             ):
                 while not stop.is_set():
+                    shown = self._control.in_force
                     text = in_letters_of(self._draw(console.size), console.encoding)
                     live.update(text, refresh=True)
                     drawn = time.monotonic()
                     while not stop.is_set() and time.monotonic() < drawn + _PERIOD_S:
-                        for key in keyboard.read(0.05):
+                        if shown != self._control.in_force:  # by OSC, a page, the configuration
+                            break
+                        for key in keyboard.read(0.02):
                             if key == "q":
                                 return
                             self.press(key)

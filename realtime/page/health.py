@@ -32,16 +32,17 @@ class Health:
         list of dict
             ``name``; ``level``: ok, note (happened, and is over) or bad (is so now); ``text``.
         str
-            The sentence: changes only when there is something to say.
+            The sentence: the first thing that is wrong now, and what else is; or empty.
         """
         lines = [
             self._sound(status), self._dropouts(status), _load(status), self._detector(status),
             *_ears(status), *self._rest(status),
         ]  # fmt: skip
-        bad = [line for line in lines if line["level"] == BAD]
-        if not bad:
-            return lines, "All is well."
-        return lines, " ".join(f"{line['name']}: {line['text']}." for line in bad)
+        first, *others = [line for line in lines if line["level"] == BAD] or [None]
+        if first is None:
+            return lines, ""
+        also = f" Also: {', '.join(line['name'].lower() for line in others)}." if others else ""
+        return lines, f"{first['name']}: {first['text']}.{also}"
 
     def _moved(self, name, count):
         """Whether a counter moved in the last seconds; the first look does not count."""

@@ -45,6 +45,7 @@ export class Controls {
   show(now) {
     this.now = { ...this.now, ...now };
     for (const name of SLIDERS) {
+      if (this.now[name] === this.sending[name]?.last) delete this.held[name]; // it has arrived
       if (!(this.held[name] > performance.now())) this.put(name, this.now[name]);
     }
     for (const name of ["bypass", "muted", "key_listen"]) {
@@ -69,15 +70,21 @@ export class Controls {
 
   move(name, value) {
     this.held[name] = performance.now() + HELD_MS;
-    clearTimeout(this.sending[name]?.settle);
     this.put(name, value);
-    const sending = (this.sending[name] ??= { timer: null, value: null });
-    sending.value = value;
-    sending.timer ??= setTimeout(() => {
-      sending.timer = null;
-      this.send({ do: "change", settings: { [name]: sending.value } });
-    }, SEND_MS);
+    const sending = (this.sending[name] ??= {});
+    sending.value = sending.last = value;
+    sending.timer ??= this.sendNow(name);
+    clearTimeout(sending.settle);
     sending.settle = setTimeout(() => this.show({}), HELD_MS + 20);
+  }
+
+  // At once, and from then on every so often while it is moved; returns the timer, if any.
+  sendNow(name) {
+    const sending = this.sending[name];
+    if (sending.value === undefined) return null;
+    this.send({ do: "change", settings: { [name]: sending.value } });
+    sending.value = undefined;
+    return setTimeout(() => (sending.timer = this.sendNow(name)), SEND_MS);
   }
 
   put(name, value) {

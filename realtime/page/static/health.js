@@ -17,11 +17,6 @@ export class HealthView {
   show(now) {
     this.now = { ...this.now, ...now };
     if (now.health) rows(byId("health"), now.health.map((h) => [h.name, h.text, h.level, h.figure]));
-    if (now.summary !== undefined) {
-      byId("summary").textContent = now.summary;
-      byId("summary").className = now.health?.some((h) => h.level === "bad") ? "bad" : "";
-      byId("summary").classList.toggle("hidden", now.summary !== "All is well.");
-    }
     if (byId("more").parentElement.open) this.more();
   }
 

@@ -5,7 +5,7 @@ const LONGEST_MS = 2000;
 const SILENT_MS = 4000;
 
 export class Link {
-  // onMessage(object); onState("connecting" | "open" | "lost" | "refused", text)
+  // onMessage(object); onState(whether there is a connection, why not where that is known)
   constructor(onMessage, onState) {
     this.onMessage = onMessage;
     this.onState = onState;
@@ -39,7 +39,7 @@ export class Link {
       this.wait = SHORTEST_MS;
       this.onMessage(JSON.parse(event.data));
     };
-    socket.onopen = () => this.onState("open");
+    socket.onopen = () => this.onState(true);
     socket.onclose = () => {
       if (socket === this.socket) this.lose();
     };
@@ -47,7 +47,6 @@ export class Link {
 
   lose() {
     this.socket = null;
-    this.onState("lost");
     this.timer = setTimeout(() => this.connect(), this.wait);
     this.wait = Math.min(1.6 * this.wait, LONGEST_MS);
     this.askWhy();
@@ -55,14 +54,13 @@ export class Link {
 
   // A socket that is refused does not say why; the page's own address does.
   async askWhy() {
-    let answer;
+    let why;
     try {
-      answer = await fetch("icon.svg", { cache: "no-store" });
-    } catch {
-      return;
-    }
-    if (answer.ok || this.socket?.readyState === WebSocket.OPEN) return;
-    this.onState("refused", (await answer.text()).trim());
+      const signal = AbortSignal.timeout(LONGEST_MS);
+      const answer = await fetch("icon.svg", { cache: "no-store", signal });
+      if (!answer.ok) why = (await answer.text()).trim();
+    } catch {} // nobody is there
+    if (this.socket?.readyState !== WebSocket.OPEN) this.onState(false, why);
   }
 
   check() {

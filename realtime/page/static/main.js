@@ -74,8 +74,8 @@ function show(changed) {
   plot.bounds = low < high ? [low, high] : null;
   text("where", input ? `${input} → ${output}` : "");
   byId("where").title = byId("where").textContent;
-  text("trouble", now.connection ?? "");
-  byId("trouble").hidden = !now.connection;
+  text("trouble", now.summary ?? "");
+  byId("trouble").hidden = !now.summary;
   byId("hint").hidden = now.hint == null;
   text("hint-text", now.hint ?? "");
   if (now.hint_threshold_db != null) {
@@ -99,23 +99,15 @@ function readings() {
   }
 }
 
-function connection(state, why) {
-  const offline = byId("offline");
-  offline.hidden = state === "open";
-  byId("main").classList.toggle("off", state !== "open");
-  for (const control of document.querySelectorAll(".side :is(button, input)")) {
-    control.toggleAttribute("disabled", state !== "open");
-  }
-  if (state === "open") teach.show({ profile: now.profile });
-  else if (state === "refused") offline.textContent = why;
-  else if (offline.textContent === "" || state === "lost") {
-    text("offline", "No connection to gate-live. It is looked for; this page comes back by itself.");
-  }
-  if (state !== "open") {
-    byId("state").dataset.kind = "off";
-    text("state-word", "Not connected");
-    text("state-why", "");
-  }
+function connection(open, why) {
+  byId("offline").hidden = open;
+  byId("main").classList.toggle("off", !open);
+  byId("side").disabled = !open;
+  if (open) return;
+  text("offline", why ?? "No connection to gate-live. When it runs, this page comes back by itself.");
+  byId("state").dataset.kind = "off";
+  text("state-word", "Not connected");
+  text("state-why", "");
 }
 
 let toastTimer = null;

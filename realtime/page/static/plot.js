@@ -132,11 +132,12 @@ export class Plot {
     c.textAlign = "right";
     c.textBaseline = "middle";
     const close = this.levelsHeight < 150;
+    const taken = this.y(this.threshold); // by the line's own number
     for (const tick of TICKS) {
       const y = Math.round(this.y(tick)) + 0.5;
       c.fillStyle = this.colour.line;
       c.fillRect(this.gutter, y - 0.5, this.width - this.gutter, 1);
-      if (close && tick % 40 !== 0) continue;
+      if ((close && tick % 40 !== 0) || Math.abs(y - taken) < 15) continue;
       c.fillStyle = this.colour.soft;
       const words = tick === 0 ? "0 dBFS".slice(0, this.wide ? 6 : 4) : String(tick);
       c.fillText(words.replace("-", "−"), this.gutter - 6, Math.max(y, 6));

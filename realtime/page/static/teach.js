@@ -1,12 +1,12 @@
 // Teaching by two buttons. What was heard, and what to do next, is gate-live's to say.
 
 const NEXT = {
-  open: "Make the sound that should open the gate for some seconds, then press “This is it”.",
-  shut: "Now make what should stay shut for some seconds, then press “This is not it”.",
-  "more open": "A little more of what should open it: make it again, then press “This is it”.",
-  "more shut": "A little more of what should stay shut, then press “This is not it”.",
-  fitting: "Learning. Go on making sounds, it takes a few seconds.",
-  try: "Try it. Say what was wrong, mark more, or keep it under a name.",
+  open: "Make the sound that should open it, then press “This is it”.",
+  shut: "Now what should stay shut, then press “This is not it”.",
+  "more open": "Some more of what should open it, then “This is it”.",
+  "more shut": "Some more of what should stay shut, then “This is not it”.",
+  fitting: "Learning: a few seconds. Go on making sounds.",
+  try: "Try it. Say what was wrong, mark more, or keep it.",
 };
 
 const byId = (id) => document.getElementById(id);
@@ -34,21 +34,20 @@ export class Teach {
     const n = this.now;
     byId("teach").hidden = n.teach_step === undefined;
     if (n.teach_step === undefined) return;
-    const off = n.teach_step === "off";
+    byId("teach").classList.toggle("off", n.teach_step === "off");
     say(byId("teach-next"), NEXT[n.teach_step] ?? sentence(n.teach_next ?? ""));
-    this.mark("open", n.teach_open_s, off);
-    this.mark("shut", n.teach_shut_s, off);
+    this.mark("open", n.teach_open_s);
+    this.mark("shut", n.teach_shut_s);
     const level = { "too quiet": "That was very quiet", "too loud": "That was too loud" };
     const figure = n.teach_level_dbfs == null ? "" : ` (${Math.round(n.teach_level_dbfs)} dBFS)`;
     const words = level[n.teach_level];
     say(byId("teach-level"), words ? `${words}${figure}.`.replace("-", "−") : "");
-    byId("wrong").disabled = off;
     byId("undo").disabled = !n.teach_marks;
     byId("keep-form").hidden = !n.teach_fitted || n.teach_kept != null;
     say(byId("teach-state"), this.state(n));
   }
 
-  mark(side, seconds = 0, off) {
+  mark(side, seconds = 0) {
     const button = byId(`mark-${side}`);
     const need = this.now.teach_need_s ?? 5;
     const good = this.now.teach_good_s ?? 10;
@@ -57,7 +56,6 @@ export class Teach {
     button.style.setProperty("--part", Math.min(seconds / good, 1).toFixed(3));
     button.classList.toggle("enough", seconds >= need);
     button.classList.toggle("wanted", (this.now.teach_step ?? "").endsWith(side));
-    button.disabled = off;
   }
 
   state(n) {
