@@ -55,6 +55,9 @@ class DetectorInfo:
     decision : dict
         Target name to its `gate.decision.EvidenceRule`; a target that is not in it is decided by
         the classic rule.
+    file_decision : dict
+        The same for recordings read back from their end (``lookahead_ms: file``); a target that is
+        not in it is decided as in the stream.
     ears : tuple of str
         Second ears that it listens to: the columns of its input `ears`.
     sha256 : str
@@ -70,6 +73,7 @@ class DetectorInfo:
     presence_threshold: dict = field(default_factory=dict)
     presence_hysteresis: dict = field(default_factory=dict)
     decision: dict = field(default_factory=dict)
+    file_decision: dict = field(default_factory=dict)
     ears: tuple = ()
     sha256: str = ""
     metadata: dict = field(default_factory=dict)
@@ -94,6 +98,7 @@ class DetectorInfo:
         classic: bool = False,
         threshold: float | None = None,
         hysteresis: float | None = None,
+        whole_file: bool = False,
     ) -> EvidenceRule | ClassicRule:
         """How presence of `target` decides.
 
@@ -104,6 +109,8 @@ class DetectorInfo:
             Ask for the classic rule even where there is evidence: the hold is pinned.
         threshold, hysteresis : float, optional
             In place of the detector's own.
+        whole_file : bool
+            The recording is read back from its end.
 
         Returns
         -------
@@ -111,6 +118,8 @@ class DetectorInfo:
         """
         if not classic and target in self.decision:
             rule = self.decision[target]
+            if whole_file:
+                rule = self.file_decision.get(target, rule)
             return rule if threshold is None else replace(rule, threshold=threshold)
         if threshold is None:
             threshold = self.presence_threshold.get(target, 0.5)

@@ -68,6 +68,7 @@ class Lane:
             settings.hold_ms != LEARNED,
             *(None if value == LEARNED else value
               for value in (settings.presence_threshold, settings.presence_hysteresis)),
+            whole_file=settings.lookahead_ms == FILE and not settings.key_listen,
         )  # fmt: skip
         self.presence_threshold = rule.threshold
         hop_ms = 1e3 * info.mel.hop_length / info.mel.sample_rate

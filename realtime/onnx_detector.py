@@ -162,7 +162,8 @@ def _read_info(path, session):
         targets = {k: tuple(v) for k, v in json.loads(meta.get("targets", "{}")).items()}
         thresholds = {k: float(v) for k, v in json.loads(meta["presence_threshold"]).items()}
         hysteresis = {k: float(v) for k, v in json.loads(meta["presence_hysteresis"]).items()}
-        decision = _decision(json.loads(meta.get("decision", "{}")), thresholds)
+        decision = _rules(meta.get("decision"))
+        file_decision = _rules(meta.get("file_decision"))
         ears = tuple(spec.name for spec in ear_specs(meta.get("ears", "[]")))
     except ConfigError as error:
         refuse(f"metadata {error}")
@@ -179,17 +180,18 @@ def _read_info(path, session):
         targets=targets,
         presence_threshold=thresholds,
         presence_hysteresis=hysteresis,
-        decision=decision,
+        # A file that tells no rule of a target decides by evidence at its presence threshold.
+        decision={name: EvidenceRule(value) for name, value in thresholds.items()} | decision,
+        file_decision=file_decision,
         ears=ears,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         metadata={k: v for k, v in meta.items() if k not in known},
     )
 
 
-def _decision(told, thresholds):
-    """Evidence rules by target; a file that tells none decides at its presence thresholds."""
-    rules = {target: EvidenceRule(threshold) for target, threshold in thresholds.items()}
-    return rules | {target: EvidenceRule(**values) for target, values in told.items()}
+def _rules(text):
+    """Evidence rules by target, of a metadata field that may be missing."""
+    return {target: EvidenceRule(**values) for target, values in json.loads(text or "{}").items()}
 
 
 def _check_shapes(session, mel, classes, ears, refuse):

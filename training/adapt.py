@@ -221,6 +221,7 @@ def adapt(profile, model, output, data=None, settings=None, progress=None):
         presence_threshold=dict(info.presence_threshold),
         presence_hysteresis=dict(info.presence_hysteresis),
         decision={name: asdict(info.rule(name)) for name in info.targets},
+        file_decision={name: asdict(info.rule(name, whole_file=True)) for name in info.targets},
         ears=json.loads(info.metadata.get("ears", "[]")),
         licence=info.metadata.get("licence", ""),
         training_data=f"{info.metadata.get('training_data', '')}; adapted to the examples of "

@@ -76,7 +76,7 @@ class OurGate(System):
             for value in (gate.presence_threshold, gate.presence_hysteresis)
         )
         found = self._detector.info.rule(
-            gate.target, gate.hold_ms != LEARNED, threshold, hysteresis
+            gate.target, gate.hold_ms != LEARNED, threshold, hysteresis, self.in_hindsight
         )
         costs = None if isinstance(found, ClassicRule) else (found.open_cost, found.shut_cost)
         return Rule(

@@ -103,6 +103,19 @@ def test_as_many_samples_in_place_for_any_stretches(changes):
         assert np.array_equal(want, audio)
 
 
+def test_files_have_a_rule_of_their_own():
+    """Read back from the end, the gate can be more patient than in a stream."""
+    detector = evident(FakeDetector())
+    audio = speech_and_noise(RATE, 1.0)
+    never = EvidenceRule(1.0, 2.0, 3.0)
+    detector.info = dataclasses.replace(detector.info, file_decision={"speech": never})
+    for lookahead, opens in (("file", False), (20.0, True)):
+        gate = file_gate(detector=detector, lookahead_ms=lookahead)
+        assert (whole(gate, np.ones_like(audio), [], key=audio).max() > 0.9) == opens
+    classic = file_gate(detector=detector, hold_ms=20.0)
+    assert classic.lanes[0].presence_threshold < 1.0
+
+
 def test_a_number_gives_what_the_stream_gives():
     audio = speech_and_noise(RATE, 1.0)
     settings = GateSettings(lookahead_ms=12.0)

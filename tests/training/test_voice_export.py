@@ -32,6 +32,7 @@ CARD = DetectorCard(
     presence_threshold={"speech": 0.5, "voice": 0.6},
     presence_hysteresis={"speech": 0.1, "voice": 0.2},
     decision={name: {"threshold": 0.4, "open_cost": 2.0} for name in ("speech", "voice")},
+    file_decision={name: {"threshold": 0.4, "open_cost": 8.0} for name in ("speech", "voice")},
     ears=[],
     licence="MIT",
     training_data="none",

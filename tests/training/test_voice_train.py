@@ -169,7 +169,7 @@ def test_limits_count_only_what_breaks_them():
     }  # fmt: skip
     assert Limits().excess({"clean": row, "noise": row}) == 0.0
     assert Limits().excess({"clean": {**row, "onset_p90_ms": 165.0}}) == pytest.approx(0.5)
-    assert Limits().excess({"clean": {**row, "opens_per_segment": 1.75}}) == pytest.approx(0.25)
+    assert Limits().excess({"clean": {**row, "opens_per_segment": 1.8}}) == pytest.approx(0.2)
     assert Limits().excess({"clean": {**row, "fec": 0.03}}) == pytest.approx(0.2)
     assert Limits().excess({"noise": {**row, "open_share": 1.0}}) == 1.0
 
@@ -274,7 +274,7 @@ def test_the_rule_that_opens_in_time_and_seldom_is_chosen():
         presence[flicker] = 0.7  # one hop alone: a patient gate does not mind
         recordings.append(heard(str(k), presence))
     grid = {"thresholds": (0.5,), "open_costs": (0.5, 1.25), "shut_costs": (2.0,)}
-    found = choose_rule(recordings, fixed=(0.001, None, 0.005), **grid)
+    found = choose_rule(recordings, grid, fixed=(0.001, None, 0.005))
     assert [entry[1].rule.open_cost for entry in found] == [1.25, 0.5]
     assert found[0][0] > found[1][0]
 

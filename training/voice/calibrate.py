@@ -17,10 +17,17 @@ from gate.metrics import hop_labels
 from training.voice.evaluate import GateChoice, judge
 
 _CLEAN_TO_10DB = ("clean", "20 dB", "10 dB")
-THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
-OPEN_COSTS = (1.0, 1.5, 2.0, 3.0, 4.0)
-SHUT_COSTS = (1.5, 2.0, 3.0, 4.0, 6.0)
-"""What is tried."""
+STREAM = {
+    "thresholds": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
+    "open_costs": (1.5, 2.0, 2.5, 3.0),
+    "shut_costs": (4.0, 6.0, 7.0, 8.0, 10.0),
+}
+FILE = {
+    "thresholds": (0.5, 0.55, 0.6, 0.65, 0.7),
+    "open_costs": (5.0, 6.0, 8.0, 10.0),
+    "shut_costs": (6.0, 8.0, 10.0),
+}
+"""What is tried: as sound comes in, and where a recording is read back from its end."""
 
 _FINALISTS = 8
 _EXCESS_WEIGHT = 0.02
@@ -105,7 +112,7 @@ class Limits:
         ("noise", 0.005), ("held_noise", 0.01), ("music", 0.02), ("held_music", 0.02),
         ("human_nonspeech", 0.025), ("held_cry", 0.03), ("held_synth", 0.05),
     )  # fmt: skip
-    opens_per_segment: float = 1.4
+    opens_per_segment: float = 1.5
     fec: tuple = (
         ("clean", 0.025), ("20 dB", 0.03), ("10 dB", 0.035), ("5 dB", 0.05), ("0 dB", 0.08),
     )  # fmt: skip
@@ -142,28 +149,18 @@ def mean_accuracy(table):
     return float(np.nanmean(values))
 
 
-def choose_rule(
-    recordings,
-    limits=Limits(),
-    thresholds=THRESHOLDS,
-    open_costs=OPEN_COSTS,
-    shut_costs=SHUT_COSTS,
-    fixed=(None,) * 3,
-    columns=(0,),
-):
+def choose_rule(recordings, grid, limits=Limits(), **gate):
     """Search the evidence rule: all on every third recording, the best few on all.
 
     Parameters
     ----------
     recordings : list of Heard
         After `ask`.
+    grid : dict of str to sequence of float
+        ``thresholds``, ``open_costs``, ``shut_costs`` to try, each with each (`STREAM`).
     limits : Limits
-    thresholds, open_costs, shut_costs : sequence of float
-        To try, each with each.
-    fixed : tuple of float or None
-        Ballistics to try them with; None for the learned ones.
-    columns : tuple of int
-        Presence columns of the target.
+    **gate
+        Other fields of `GateChoice`.
 
     Returns
     -------
@@ -180,8 +177,7 @@ def choose_rule(
         return sorted(found, key=lambda entry: -entry[0])
 
     choices = [
-        GateChoice(EvidenceRule(*values), fixed=fixed, columns=columns)
-        for values in itertools.product(thresholds, open_costs, shut_costs)
+        GateChoice(EvidenceRule(*values), **gate) for values in itertools.product(*grid.values())
     ]
     if len(choices) > _FINALISTS:
         choices = [entry[1] for entry in ranked(choices, recordings[::3])[:_FINALISTS]]
@@ -235,15 +231,16 @@ def _held_out_error(recordings):
     return float(np.mean(errors))
 
 
-def grid_around(rule):
-    """The rules that `choose_rule` tries: one where there is one, else the whole grid."""
-    if rule is None:
-        return {}
-    return {
-        "thresholds": (rule.threshold,),
-        "open_costs": (rule.open_cost,),
-        "shut_costs": (rule.shut_cost,),
-    }
+def only(rule):
+    """The grid of one rule."""
+    costs = {"open_costs": (rule.open_cost,), "shut_costs": (rule.shut_cost,)}
+    return {"thresholds": (rule.threshold,), **costs}
+
+
+def limits_of_files(table):
+    """What a file's rule must keep beside a stream's table on the same recordings."""
+    fec = tuple((group, row["fec"]) for group, row in table.items() if np.isfinite(row["fec"]))
+    return Limits(opens_per_segment=1.1, fec=fec)
 
 
 def describe(rule):

@@ -38,6 +38,8 @@ class DetectorCard:
         A value a target, chosen on dev data.
     decision : dict of str to dict
         How each target is decided on, the fields of `gate.decision.EvidenceRule`.
+    file_decision : dict of str to dict
+        The same for recordings read back from their end.
     ears : list of dict
         What the network hears beside the bands (`realtime.ears`), one each.
     licence, training_data : str
@@ -49,6 +51,7 @@ class DetectorCard:
     presence_threshold: dict
     presence_hysteresis: dict
     decision: dict
+    file_decision: dict
     ears: list
     licence: str
     training_data: str
@@ -57,12 +60,14 @@ class DetectorCard:
         """Raise `ConfigError` unless targets, thresholds, ears and the network agree."""
         if len(self.ears) != n_ears:
             raise ConfigError(f"ears={self.ears} must be {n_ears}, as many as the network has")
-        if set(self.decision) != set(self.targets):
-            raise ConfigError(
-                f"decision={self.decision} must have a rule for each of {sorted(self.targets)}"
-            )
-        for rule in self.decision.values():
-            EvidenceRule(**rule)
+        for name in ("decision", "file_decision"):
+            rules = getattr(self, name)
+            if set(rules) != set(self.targets):
+                raise ConfigError(
+                    f"{name}={rules} must have a rule for each of {sorted(self.targets)}"
+                )
+            for rule in rules.values():
+                EvidenceRule(**rule)
         for target, members in self.targets.items():
             unknown = sorted(set(members) - set(classes))
             if unknown or not members:
@@ -102,6 +107,7 @@ def metadata(net, card, mel):
         "presence_threshold": json.dumps(card.presence_threshold),
         "presence_hysteresis": json.dumps(card.presence_hysteresis),
         "decision": json.dumps(card.decision),
+        "file_decision": json.dumps(card.file_decision),
         "ears": json.dumps(card.ears),
         "parameters": str(net.count_parameters()),
         "licence": card.licence,

@@ -27,10 +27,13 @@ from training.voice import evaluate as figures
 from training.voice.ballistics import BallisticsSettings, collect, fit_ballistics, pool_batches
 from training.voice.calibrate import (
     CLASSIC_HYSTERESIS,
+    FILE,
+    STREAM,
     calibrate_presence,
     choose_rule,
     describe,
-    grid_around,
+    limits_of_files,
+    only,
 )
 from training.voice.devset import hear_dev, look
 from training.voice.export import DetectorCard, export_voice
@@ -168,24 +171,30 @@ def calibrate(recipe, print_line=print):
         f"calibration error {presence['error_before']:.4f} before, "
         f"{presence['error_after']:.4f} after, {presence['error_held_out']:.4f} on held-out halves"
     )
-    grid = grid_around(recipe.rule)
-    _, choice, _ = choose_rule(dev, fixed=_SET_TO_CHOOSE_RULE, **grid)[0]
+    grid = STREAM if recipe.rule is None else only(recipe.rule)
+    _, choice, _ = choose_rule(dev, grid, fixed=_SET_TO_CHOOSE_RULE)[0]
     print_line(describe(choice.rule))
 
     fitted = fit(net, recipe, choice.rule)
     print_line(f"ballistics: {fitted}")
 
     figures.ask(net, dev)
-    decision, table = {}, None
+    decision, file_decision, table = {}, {}, None
     for target, classes in sorted(TARGETS.items(), reverse=True):
         columns = tuple(net.settings.classes.index(name) for name in classes)
-        _, choice, table = choose_rule(dev, columns=columns, **grid)[0]
+        _, choice, table = choose_rule(dev, grid, columns=columns)[0]
         decision[target] = asdict(choice.rule)
         print_line(f"target {target}: {describe(choice.rule)}")
+        figures.print_table(figures.judge(dev, choice), print_line)
+        limits = limits_of_files(table)
+        _, choice, _ = choose_rule(dev, FILE, limits, columns=columns, lookahead_ms=None)[0]
+        file_decision[target] = asdict(choice.rule)
+        print_line(f"in files: {describe(choice.rule)}")
         figures.print_table(figures.judge(dev, choice), print_line)
     report = {
         "presence": presence,
         "decision": decision,
+        "file_decision": file_decision,
         "presence_threshold": {name: rule["threshold"] for name, rule in decision.items()},
         "presence_hysteresis": dict.fromkeys(decision, CLASSIC_HYSTERESIS),
         "ballistics": fitted,
@@ -224,6 +233,7 @@ def export(recipe, output, print_line=print):
         presence_threshold=report["presence_threshold"],
         presence_hysteresis=report["presence_hysteresis"],
         decision=report["decision"],
+        file_decision=report["file_decision"],
         ears=[DESCRIPTION] * net.settings.n_ears,
         licence="MIT",
         training_data="public recordings, by source in the model card (voice.md)",
