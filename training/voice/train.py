@@ -9,20 +9,20 @@ import csv
 import ctypes
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from gate.errors import ConfigError
+from training.voice.blur import BANDS, Blur
 from training.voice.losses import losses
 from training.voice.network import VoiceNet
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 _KEY_STRIDE = 5  # neighbouring hops have much the same key: the loss looks at one in five
 _NEW_EAR = 0.1  # of an initial weight: a network that begins with another's is not upset
-_BANDS = ("band_power", "s_band_power", "n_band_power")
 _DENSE = ("features", "ears", "classes", "classes_weight", "speaker", "event")
 
 
@@ -52,6 +52,8 @@ class TrainSettings:
         Bounds within which the costs of the evidence are drawn for every batch, nats.
     silence_share : float
         Of items in which an ear says nothing, so that the network goes on without it.
+    blur : Blur or None
+        What is done to the log-mel of every batch.
     class_weight, key_weight, level_weight, speaker_weight, event_weight : float
         Of the other losses.
     low_precision : bool
@@ -73,10 +75,11 @@ class TrainSettings:
     unwanted_weight: float = 1.5
     confident_weight: float = 2.0
     decided_weight: float = 1.0
-    openings_weight: float = 20.0
-    open_cost: tuple = (1.0, 4.0)
-    shut_cost: tuple = (1.5, 6.0)
-    silence_share: float = 0.2
+    openings_weight: float = 40.0
+    open_cost: tuple = (1.5, 3.0)
+    shut_cost: tuple = (3.0, 8.0)
+    silence_share: float = 0.15
+    blur: Blur | None = field(default_factory=Blur)
     class_weight: float = 0.15
     key_weight: float = 0.3
     level_weight: float = 0.1
@@ -226,10 +229,12 @@ class Trainer:
         slots = np.sort(slots)
         batch = self.pool.take(slots, [name for name in _DENSE if name in self.pool.names])
         first = int(self.rng.integers(_KEY_STRIDE))
-        batch.update(self.pool.take(slots, _BANDS, slice(first, None, _KEY_STRIDE)))
+        batch.update(self.pool.take(slots, BANDS[1:], slice(first, None, _KEY_STRIDE)))
         batch = {name: torch.from_numpy(value) for name, value in batch.items()}
         batch["key_hops"] = slice(first, None, _KEY_STRIDE)
         settings = self.settings
+        if settings.blur is not None:
+            settings.blur(batch, self.rng)
         batch["costs"] = self.rng.uniform(*zip(settings.open_cost, settings.shut_cost, strict=True))
         if "ears" in batch:
             shape = (len(slots), 1, batch["ears"].shape[-1])
