@@ -3,7 +3,8 @@
 The recordings are few and a network learns them by heart: on voices that it has not heard it then
 trusts its own hearing too much and a second ear, which knows thousands of voices, too little.
 So the bands of an item are stretched (formants and pitch of somebody else), some are silenced, and
-all are made a little uncertain, while the ears hear the mixture as it is.
+all are made a little uncertain, while the ears hear the mixture as it is. Items whose ears are
+silent stay as they are: there the network has nobody else to trust.
 """
 
 from dataclasses import dataclass
@@ -36,12 +37,13 @@ class Blur:
     mask_share: float = 0.4
     mask_bands: int = 14
     noise_share: float = 0.5
-    noise: float = 0.5
+    noise: float = 0.4
 
-    def __call__(self, batch, rng):
-        """Change a batch in place; `rng` is numpy's."""
+    def __call__(self, batch, rng, items=None):
+        """Change these items of a batch (None: all) in place; `rng` is numpy's."""
         n_mels = batch["features"].shape[-1]
-        for item, features in enumerate(batch["features"]):
+        for item in range(len(batch["features"])) if items is None else items:
+            features = batch["features"][item]
             if rng.random() < self.warp_share:
                 factor = np.exp(rng.uniform(-1.0, 1.0) * np.log(self.warp))
                 place = np.round(np.arange(n_mels) * factor).clip(0, n_mels - 1)

@@ -81,7 +81,7 @@ class TrainSettings:
     onset_weight: float = 2.0
     open_cost: tuple = (1.5, 3.0)
     shut_cost: tuple = (3.0, 8.0)
-    silence_share: float = 0.15
+    silence_share: float = 0.25
     blur: Blur | None = field(default_factory=Blur)
     class_weight: float = 0.15
     key_weight: float = 0.3
@@ -236,13 +236,14 @@ class Trainer:
         batch = {name: torch.from_numpy(value) for name, value in batch.items()}
         batch["key_hops"] = slice(first, None, _KEY_STRIDE)
         settings = self.settings
-        if settings.blur is not None:
-            settings.blur(batch, self.rng)
         batch["costs"] = self.rng.uniform(*zip(settings.open_cost, settings.shut_cost, strict=True))
+        heard = np.ones((len(slots), 1), dtype=bool)
         if "ears" in batch:
-            shape = (len(slots), 1, batch["ears"].shape[-1])
+            shape = (len(slots), batch["ears"].shape[-1])
             heard = self.rng.random(shape) >= settings.silence_share
-            batch["ears"] *= torch.from_numpy(heard)
+            batch["ears"] *= torch.from_numpy(heard[:, None])
+        if settings.blur is not None:
+            settings.blur(batch, self.rng, np.flatnonzero(heard.any(axis=1)))
         return slots, batch
 
     def train_step(self):
