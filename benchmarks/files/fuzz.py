@@ -225,8 +225,11 @@ class Fuzzer:
             report = gate_file(job, self._level_gate, detailed=self._rng.random() < 0.2)
             assert sorted(out.parent.iterdir()) == sorted(job.outputs)
             if out.suffix != ".mp3" and report["seconds"]:
-                held = soundfile.info(out).duration
-                assert abs(held - report["seconds"]) < 0.001, f"{held} s, not {report['seconds']}"
+                held = soundfile.info(out)
+                # ADPCM comes in whole blocks: libsndfile fills up the last one.
+                block = 4096 / held.samplerate if "ADPCM" in held.subtype else 0.0
+                more = held.duration - report["seconds"]
+                assert -0.001 < more < block + 0.001, f"{held.duration} s, not {report['seconds']}"
         except GateError:
             assert not out.parent.exists() or not list(out.parent.iterdir())
             raise
