@@ -52,12 +52,31 @@ class Heap:
         self._session.send("Performance.enable")
 
     def look(self):
-        """What is held now: a dict of ``heap_kb``, ``nodes`` and ``listeners``."""
+        """What is held now: a dict of ``heap_kb``, ``objects``, ``nodes`` and ``listeners``."""
         self._session.send("HeapProfiler.collectGarbage")
         metrics = self._session.send("Performance.getMetrics")["metrics"]
         found = {metric["name"]: metric["value"] for metric in metrics}
-        return {"heap_kb": int(found["JSHeapUsedSize"]) // 1024, "nodes": int(found["Nodes"]),
-                "listeners": int(found["JSEventListeners"])}  # fmt: skip
+        return {
+            "heap_kb": int(found["JSHeapUsedSize"]) // 1024,
+            "objects": self._n_objects(),
+            "nodes": int(found["Nodes"]),
+            "listeners": int(found["JSEventListeners"]),
+        }
+
+    def _n_objects(self):
+        """How many objects of the page's own world there are: exact, where bytes are not."""
+        prototype = self._ask("Runtime.evaluate", expression="Object.prototype")
+        found = self._session.send(
+            "Runtime.queryObjects",
+            {"prototypeObjectId": prototype["objectId"], "objectGroup": "look"},
+        )["objects"]["objectId"]
+        counted = self._ask("Runtime.callFunctionOn", objectId=found, returnByValue=True,
+                            functionDeclaration="function () { return this.length; }")  # fmt: skip
+        self._session.send("Runtime.releaseObjectGroup", {"objectGroup": "look"})
+        return counted["value"]
+
+    def _ask(self, method, **parameters):
+        return self._session.send(method, {"objectGroup": "look", **parameters})["result"]
 
 
 def renderer_mb(browser):

@@ -36,6 +36,7 @@ _COUNT_FRAMES = """
 # 72,000 of them, 20 MB.
 LIMITS = {
     "heap_kb": 250.0,
+    "objects": 60.0,
     "nodes": 60.0,
     "listeners": 10.0,
     "browser_mb": 12.0,
