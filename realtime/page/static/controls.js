@@ -96,11 +96,9 @@ export class Controls {
     slider.value = value;
     slider.setAttribute("aria-valuetext", text.replace("−", "minus "));
     slider.style.setProperty("--fill", `${((value - slider.min) / (slider.max - slider.min)) * 100}%`);
-    const output = slider.parentElement.querySelector("output");
-    output.textContent = `${number(value)} `;
     const unit = document.createElement("small");
     unit.textContent = slider.dataset.unit;
-    output.append(unit);
+    slider.nextElementSibling.replaceChildren(`${number(value)} `, unit);
     if (name === "threshold_db") {
       this.plot.threshold = value;
       byId("line-value").textContent = number(value);

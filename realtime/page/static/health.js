@@ -72,7 +72,8 @@ function rows(list, wanted) {
     }
     if (term.textContent !== name) term.textContent = name;
     if (value.firstChild.textContent !== text) value.firstChild.textContent = text;
-    if (value.lastChild.textContent !== (figure ?? "")) value.lastChild.textContent = figure ?? "";
+    const shown = figure ? ` ${figure}` : "";
+    if (value.lastChild.textContent !== shown) value.lastChild.textContent = shown;
     if (level && value.dataset.level !== level) value.dataset.level = level;
   });
 }
