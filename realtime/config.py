@@ -10,7 +10,7 @@ from realtime.page.settings import PageSettings
 from realtime.text_files import TextError, parse_yaml, read_utf8
 
 AUTO = "auto"
-"""Value of `threshold_db` in files and flags: taken from the sound."""
+"""In files and flags: `threshold_db` from the sound, `lookahead_ms` by what the command reads."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class EngineSettings:
     auto_threshold : bool
         Take `threshold_db` from the sound: of a file, or the first ten seconds of the target live.
         ``gate: {threshold_db: auto}`` says the same.
+    auto_lookahead : bool
+        Read recordings back from their end, ``lookahead_ms: file``, wherever files are gated, and
+        have no lookahead in streams. A number or ``file`` for ``lookahead_ms`` turns it off.
     """
 
     model: str = "voice"
@@ -37,6 +40,7 @@ class EngineSettings:
     ears: list | None = None
     block_size: int = 100
     auto_threshold: bool = False
+    auto_lookahead: bool = True
 
     def __post_init__(self):
         checks.text("model", self.model, "a name or a path")
@@ -48,6 +52,7 @@ class EngineSettings:
             raise ConfigError(f"ears={self.ears!r} must be a list of names, or null for all")
         checks.whole("block_size", self.block_size, 1, 65536)
         checks.switch("auto_threshold", self.auto_threshold)
+        checks.switch("auto_lookahead", self.auto_lookahead)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class DataSettings:
     audioset: str = "../shared/data/audioset"
     yamnet: str = "../shared/data/yamnet"
 
+
+_AUTOMATIC = ("threshold_db", "lookahead_ms")
 
 SECTIONS = {
     "gate": GateSettings,
@@ -132,12 +139,14 @@ def parse_config(text, where):
 
 
 def _without_auto(tree):
-    """The tree with ``threshold_db: auto`` as a setting of the engine."""
+    """The tree with what `auto` stands for in its gate as settings of the engine."""
     gate, engine = tree.get("gate"), tree.get("engine")
-    if not isinstance(gate, dict) or gate.get("threshold_db") != AUTO:
+    if not isinstance(gate, dict) or not isinstance(engine, dict | None):
         return tree
-    gate = {name: value for name, value in gate.items() if name != "threshold_db"}
-    engine = {} if engine is None else engine
-    if isinstance(engine, dict):
-        engine = {**engine, "auto_threshold": True}
-    return {**tree, "gate": gate, "engine": engine}
+    found = {}
+    if gate.get("threshold_db") == AUTO:
+        found["auto_threshold"] = True
+    if "lookahead_ms" in gate:
+        found["auto_lookahead"] = gate["lookahead_ms"] == AUTO
+    gate = {k: v for k, v in gate.items() if k not in _AUTOMATIC or v != AUTO}
+    return {**tree, "gate": gate, "engine": {**(engine or {}), **found}}

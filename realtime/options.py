@@ -62,7 +62,7 @@ def add_gate_options(parser):
     for name, what in learnable.items():
         low, high = RANGES[name]
         text = f"{what}, {low:g} to {high:g}, or learned"
-        group.add_argument(_flag(name), type=_number_or_learned, metavar="X", help=text)
+        group.add_argument(_flag(name), type=_number_or(LEARNED), metavar="X", help=text)
     group.add_argument(
         "--key", type=_key, metavar="KEY", help="learned, off, or a band in Hz such as 150-5000"
     )
@@ -92,6 +92,11 @@ def config_from_args(args):
     engine = {n: getattr(args, n) for n in ("model", "profile") if getattr(args, n, None)}
     if automatic or "threshold_db" in changes:
         engine["auto_threshold"] = automatic
+    if changes.get("lookahead_ms") == AUTO:
+        del changes["lookahead_ms"]
+        engine["auto_lookahead"] = True
+    elif "lookahead_ms" in changes:
+        engine["auto_lookahead"] = False
     return replace(
         config,
         gate=config.gate.with_changes(changes),
@@ -160,38 +165,26 @@ def _flag(name):
     return "--" + name.replace("_", "-")
 
 
-def _number_or_file(text):
-    if text == FILE:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number or 'file'") from None
+def _number_or(*words):
+    """What reads a number or one of these words."""
 
+    def read(text):
+        if text in words:
+            return text
+        try:
+            return float(text)
+        except ValueError:
+            names = " or ".join(repr(word) for word in words)
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number or {names}") from None
 
-def _number_or_learned(text):
-    if text == LEARNED:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number or 'learned'") from None
-
-
-def _number_or_auto(text):
-    if text == AUTO:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number or 'auto'") from None
+    return read
 
 
 _ALSO = {
-    "lookahead_ms": ", or file: decided with all of it in view",
+    "lookahead_ms": "; file: decided with all of it in view; auto: file for files, else 0",
     "threshold_db": ", or auto: taken from the sound",
 }
-_KINDS = {"lookahead_ms": _number_or_file, "threshold_db": _number_or_auto}
+_KINDS = {"lookahead_ms": _number_or(FILE, AUTO), "threshold_db": _number_or(AUTO)}
 
 
 def _key(text):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gate import checks
 from gate.errors import AudioFileError, ConfigError
+from gate.settings import FILE
 from realtime.files.formats import TARGET_NAMES
 from realtime.files.pipes import PIPE, SAMPLE_FORMATS
 from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from_args, run
@@ -84,7 +85,7 @@ def _main(args):
 
     checks.whole("jobs", args.jobs, 1, 64)
     check_backend(args.backend, args.scheduler)
-    config = config_from_args(args)
+    config = _of_files(config_from_args(args), args)
     check_auto(config)
     # What is wrong with the detector is wrong with every file: find out first.
     detector = open_detector(config.engine.model, config.engine.profile)
@@ -125,6 +126,13 @@ def _main(args):
             file=_lines(args),
         )
     return EXIT_FAILURE if failures else 0
+
+
+def _of_files(config, args):
+    """The configuration with the lookahead of files, unless one is given or the sound is piped."""
+    if not config.engine.auto_lookahead or PIPE in args.inputs:
+        return config
+    return replace(config, gate=replace(config.gate, lookahead_ms=FILE))
 
 
 def _lines(args):

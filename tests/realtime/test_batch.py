@@ -57,12 +57,27 @@ def test_gates_and_stays_aligned_with_lookahead(tmp_path, model):
     assert np.std(wet[gap]) < 0.002 * np.std(dry[gap]) + 1e-9
 
 
+def test_files_are_decided_with_all_of_them_in_view(tmp_path, model):
+    """By default the gate opens before a word, as with `--lookahead-ms file`; 0 takes it back."""
+    source = talk(tmp_path / "a.wav", rate=16000, seconds=2.0, subtype="FLOAT")
+    (tmp_path / "auto.yaml").write_text("gate: {lookahead_ms: auto}\n")
+    ways = {
+        "default": (), "file": ("--lookahead-ms", "file"), "0": ("--lookahead-ms", "0"),
+        "auto": ("--lookahead-ms", "auto"), "config": ("--config", tmp_path / "auto.yaml"),
+    }  # fmt: skip
+    wet = {}
+    for name, more in ways.items():
+        run(source, "-o", tmp_path / f"{name}.wav", *level_gate(model), *more)
+        wet[name] = soundfile.read(tmp_path / f"{name}.wav")[0].tobytes()
+    assert wet["default"] == wet["file"] == wet["auto"] == wet["config"] != wet["0"]
+
+
 def test_equals_the_streaming_gate(tmp_path, model):
     from gate.settings import GateSettings
     from realtime import open_gate
 
     source = talk(tmp_path / "a.wav", rate=44100, seconds=7.0, subtype="FLOAT")
-    run(source, "-o", tmp_path / "b.wav", *level_gate(model))
+    run(source, "-o", tmp_path / "b.wav", *level_gate(model), "--lookahead-ms", "0")
     dry, rate = soundfile.read(source, dtype="float32", always_2d=True)
     wet, _ = soundfile.read(tmp_path / "b.wav", dtype="float32", always_2d=True)
     settings = GateSettings(

@@ -54,6 +54,21 @@ def test_bad_files_get_one_line(text, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "automatic", "lookahead"),
+    [
+        ("", True, 0.0),
+        ("gate: {lookahead_ms: auto}", True, 0.0),
+        ("gate: {lookahead_ms: 0}", False, 0.0),
+        ("gate: {lookahead_ms: file}\nengine: {auto_lookahead: true}", False, "file"),
+        ("engine: {auto_lookahead: false}", False, 0.0),
+    ],
+)
+def test_the_lookahead_is_that_of_what_is_read_unless_one_is_given(text, automatic, lookahead):
+    config = parse_config(text, "c.yaml")
+    assert (config.engine.auto_lookahead, config.gate.lookahead_ms) == (automatic, lookahead)
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")
