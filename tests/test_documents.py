@@ -67,7 +67,6 @@ def here(tmp_path, monkeypatch):
 def parser_of(name, arguments):
     """The command's own parser."""
     if name == "gate-train":
-        pytest.importorskip("torch", reason="torch is in the [training] extra")
         return training.cli.build_parser(arguments[0])[0]
     modules = {"gate-batch": realtime.batch.cli, "gate-learn": realtime.learn.cli,
                "gate-live": realtime.live.cli, "gate-bench": benchmarks.cli}  # fmt: skip

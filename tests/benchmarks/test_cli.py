@@ -6,9 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the sample talk")
-
 import soundfile
 from small_corpus import make_corpus, words
 
@@ -20,7 +17,6 @@ from gate.settings import GateSettings
 
 
 def test_quality_on_a_user_s_own_folder(tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="matplotlib (extra [plot]) draws the report")
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
         soundfile.write(tmp_path / f"{name}.wav", words(rng), 16000)
@@ -160,7 +156,6 @@ def test_the_committed_baseline_has_every_case():
 
 
 def test_a_cluster_of_one_and_of_two_does_the_same(monkeypatch, tmp_path):
-    pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
     from benchmarks.speed.cluster import run_cluster
     from realtime.config import Config
 
@@ -173,8 +168,6 @@ def test_a_cluster_of_one_and_of_two_does_the_same(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_every_command_has_its_function(name):
-    if name == "ballistics":
-        pytest.importorskip("torch", reason="torch is in the [training] extra")
     module, function, _ = _COMMANDS[name]
     assert callable(getattr(importlib.import_module(module), function))
 

@@ -157,7 +157,6 @@ def test_missing_peers_are_listed_with_how_to_get_them(monkeypatch):
 @pytest.mark.parametrize("name", [n for n in PEERS if n != "level"])
 def test_each_peer_gates_a_recording_causally(name):
     """What comes later never changes an earlier gain; the gain is within its range."""
-    pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples for peers")
     systems, missing = load_peers([name])
     if missing:
         pytest.skip(f"{name}: {missing[name]}")

@@ -1,5 +1,7 @@
+import librosa
 import numpy as np
 import pytest
+from scipy import signal
 
 from gate.errors import ConfigError
 from gate.features import (
@@ -28,7 +30,6 @@ def test_stream_equals_many_in_random_chunks():
 
 
 def test_equals_librosa_up_to_the_slopes_in_mel():
-    librosa = pytest.importorskip("librosa")
     samples = RNG.normal(size=16000).astype(np.float32) * 0.1
     mel = MelSettings(log_offset=VGGISH_LOG_OFFSET)
     # librosa centres the window in the FFT frame, 56 samples after its start.
@@ -48,7 +49,6 @@ def test_equals_librosa_up_to_the_slopes_in_mel():
 
 
 def test_window_is_periodic_hann():
-    signal = pytest.importorskip("scipy.signal")
     np.testing.assert_allclose(hann_window(400), signal.get_window("hann", 400), atol=1e-12)
 
 

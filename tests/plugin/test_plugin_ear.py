@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
 from plugin_build import MODEL, ROOT
@@ -37,7 +38,6 @@ def entry():
 @pytest.fixture(scope="module")
 def network(entry):
     """Session of the ear's own file."""
-    onnxruntime = pytest.importorskip("onnxruntime")
     spec = importlib.util.find_spec(entry["package"].replace("-", "_"))
     if spec is None:
         pytest.skip(f"{entry['package']} is not installed")

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pedalboard
 import pytest
+import soundfile
 from plugin_compare import GAIN_TOLERANCE_DB
 from plugin_native import NativeGate
 from plugin_signals import bursts
@@ -56,7 +58,6 @@ def expected(core, sound):
 
 @pytest.fixture(scope="module")
 def wave(sound, tmp_path_factory):
-    soundfile = pytest.importorskip("soundfile")
     path = tmp_path_factory.mktemp("plugin") / "in.wav"
     soundfile.write(path, sound, RATE, subtype="FLOAT")
     return path
@@ -79,7 +80,6 @@ def _read(path):
 
 
 def _vst3(plugins, variant="stereo"):
-    pedalboard = pytest.importorskip("pedalboard", reason="pedalboard is not installed")
     return pedalboard.load_plugin(str(plugins / "vst3" / f"exemplar-gate-{variant}.vst3"))
 
 

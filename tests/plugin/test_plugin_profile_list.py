@@ -5,7 +5,9 @@ import subprocess
 from dataclasses import replace
 
 import numpy as np
+import pedalboard
 import pytest
+import soundfile
 from plugin_native import NativeGate
 from plugin_signals import bursts
 from plugin_taught import taught_profile
@@ -120,7 +122,6 @@ def test_the_folder_is_the_one_of_the_commands(clap, folder, tmp_path, monkeypat
 
 
 def test_vst3_lists_plays_and_keeps_them(core, plugins, sound, folder):
-    pedalboard = pytest.importorskip("pedalboard", reason="pedalboard is not installed")
     path = str(plugins / "vst3" / "exemplar-gate-mono.vst3")
     plugin = pedalboard.load_plugin(path)
     assert list(plugin.parameters["profile"].valid_values) == LABELS
@@ -138,7 +139,6 @@ def test_vst3_lists_plays_and_keeps_them(core, plugins, sound, folder):
 
 def test_lv2_lists_and_plays_them(core, sound, folder, lv2_env, tmp_path):  # noqa: F811
     """In hosts that know dynamic manifests, as lilv does; elsewhere the port is a number."""
-    soundfile = pytest.importorskip("soundfile")
     for program in ("lv2info", "lv2apply"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed (apt-get install lilv-utils)")

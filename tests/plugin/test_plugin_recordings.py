@@ -4,8 +4,10 @@ import csv
 
 import numpy as np
 import pytest
+import soundfile
 from plugin_build import ROOT
 from plugin_compare import GAIN_TOLERANCE_DB, compare
+from scipy import signal
 
 from gate.settings import GateSettings
 
@@ -26,8 +28,6 @@ def _recordings():
 
 
 def _read(path, sample_rate):
-    soundfile = pytest.importorskip("soundfile")
-    signal = pytest.importorskip("scipy.signal")
     samples, rate = soundfile.read(FOLDER / path, dtype="float32", always_2d=True)
     mono = samples[: int(SECONDS * rate), 0]
     divisor = np.gcd(sample_rate, rate)

@@ -114,7 +114,6 @@ def test_trace_report_and_labels(tmp_path, model):
 
 
 def test_plot_is_a_picture(tmp_path, model):
-    pytest.importorskip("matplotlib")
     source = talk(tmp_path / "a.wav", seconds=2.0)
     assert run(source, "-o", tmp_path / "out", *level_gate(model), "--plot") == 0
     data = (tmp_path / "out" / "a.wav.png").read_bytes()

@@ -38,7 +38,6 @@ def sources(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster():
     """Two workers on loopback, with two threads each: a death hits up to two files."""
-    pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
     from distributed import LocalCluster
 
     with LocalCluster(
@@ -91,8 +90,6 @@ def killing(out, name, times):
     ],
 )
 def test_what_cannot_work_is_one_line(sources, tmp_path, capsys, options, code, message):
-    if "dask" in options:
-        pytest.importorskip("distributed", reason="distributed is not installed")
     assert run(sources, tmp_path / "out", *options) == code
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
@@ -142,7 +139,6 @@ def test_on_this_machine_too(sources, tmp_path, capsys):
 
 
 def test_a_cluster_without_workers_is_one_line(sources, tmp_path, capsys, monkeypatch):
-    pytest.importorskip("distributed", reason="distributed (extra [cluster]) is not installed")
     from distributed import LocalCluster
 
     monkeypatch.setattr("realtime.batch.cluster._CONNECT_S", 1.0)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import soundfile
 from fakes import speech_and_noise
 from tiny_model import EARS, METADATA, tiny_model
 
@@ -26,7 +27,6 @@ SPEC = EarSpec("silero")
 @pytest.fixture(scope="module")
 def talk():
     """Six seconds of the sample talk at 16 kHz, with keyboard and speech."""
-    soundfile = pytest.importorskip("soundfile")
     from gate.frontend import Frontend
 
     audio, rate = soundfile.read(sample_path(), dtype="float32", stop=6 * 48000)
@@ -157,7 +157,6 @@ def presences(gate, audio, size=None):
 
 @pytest.fixture(scope="module")
 def audio():
-    soundfile = pytest.importorskip("soundfile")
     return soundfile.read(sample_path(), dtype="float32", stop=4 * 48000, always_2d=True)[0]
 
 

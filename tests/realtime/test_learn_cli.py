@@ -108,7 +108,6 @@ def test_labels_and_stems_teach_too(folder, capsys):
 
 
 def test_a_picture_is_drawn(folder, capsys):
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     args = ["--open", "low.wav", "--shut", "high.wav", "-o", "low.gate.yaml"]
     assert learn_cli.main([*args, "--plot", "low.png"]) == 0
     assert (folder / "low.png").read_bytes()[:4] == b"\x89PNG"

@@ -3,14 +3,13 @@
 import base64
 import struct
 
+import mutagen
 import numpy as np
 import pytest
 import soundfile
+from mutagen import flac, id3, oggopus, oggvorbis
 
 from realtime.batch.cli import main
-
-mutagen = pytest.importorskip("mutagen", reason="mutagen (extra [dev]) reads the tags")
-from mutagen import flac, id3, oggopus, oggvorbis  # noqa: E402
 
 PICTURE = b"\x89PNG" + bytes(range(256)) * 300  # more than one Ogg page
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 from tiny_model import METADATA, tiny_model
 
 from gate.decision import ClassicRule, EvidenceRule
@@ -135,7 +136,6 @@ def test_ranges_of_the_outputs(name):
 
 def test_the_gate_is_blind_to_level():
     """Presence of the sample talk, 40 dB apart: decisions differ on under 1 % of hops."""
-    soundfile = pytest.importorskip("soundfile")
     from realtime.models import sample_path
 
     audio, rate = soundfile.read(sample_path(), dtype="float32", always_2d=True)
@@ -151,7 +151,6 @@ def test_the_gate_is_blind_to_level():
 
 def test_the_sample_talk_is_gated_as_it_should_be():
     """Voice passes, keyboard does not: against where the talk was written."""
-    soundfile = pytest.importorskip("soundfile")
     from realtime.models import sample_path
 
     audio, rate = soundfile.read(sample_path(), dtype="float32", always_2d=True)

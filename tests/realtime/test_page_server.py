@@ -10,16 +10,14 @@ import time
 
 import pytest
 from fed_gate import FedGate, bursts
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from benchmarks.live.browser import stalled_page
 from gate.errors import ConfigError
 from realtime.page import server as page_server
 from realtime.page.server import PageServer, read_files
 from realtime.page.settings import PageSettings
-
-websockets = pytest.importorskip("websockets", reason="pip install 'exemplar-gate[page]'")
-from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
-from websockets.sync.client import connect  # noqa: E402
 
 TOKEN = "t" * 24
 

@@ -2,20 +2,17 @@ import threading
 
 import numpy as np
 import pytest
+import torch
+from fakes import FakeDetector
 
-torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
-pytest.importorskip("onnx", reason="onnx (extra [training]) is not installed")
-
-from fakes import FakeDetector  # noqa: E402
-
-from gate.errors import ConfigError, ModelError  # noqa: E402
-from gate.features import MelSettings, log_mel_spectrogram  # noqa: E402
-from gate.processor import GateProcessor  # noqa: E402
-from realtime import vggish_worker  # noqa: E402
-from realtime.vggish_worker import VggishDetector  # noqa: E402
-from training.audioset import vggish  # noqa: E402
-from training.audioset.export import export_head  # noqa: E402
-from training.audioset.head_net import HeadNet, HeadSettings  # noqa: E402
+from gate.errors import ConfigError, ModelError
+from gate.features import MelSettings, log_mel_spectrogram
+from gate.processor import GateProcessor
+from realtime import vggish_worker
+from realtime.vggish_worker import VggishDetector
+from training.audioset import vggish
+from training.audioset.export import export_head
+from training.audioset.head_net import HeadNet, HeadSettings
 
 
 @pytest.fixture(scope="module")

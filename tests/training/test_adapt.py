@@ -4,23 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from teaching import examples
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("onnx", reason="onnx is not installed")
-
-from teaching import examples  # noqa: E402
-
-from gate.errors import ModelError  # noqa: E402
-from realtime.learn.medley import split_folds  # noqa: E402
-from realtime.learn.profile import load_profile  # noqa: E402
-from realtime.learn.profile_detector import ProfileDetector  # noqa: E402
-from realtime.learn.remarks import TeachingNotes  # noqa: E402
-from realtime.learn.teach import teach  # noqa: E402
-from realtime.onnx_detector import OnnxDetector  # noqa: E402
-from training.adapt import AdaptSettings, adapt, fine_tune  # noqa: E402
-from training.voice.export import DetectorCard, export_voice  # noqa: E402
-from training.voice.imported import network_from_onnx  # noqa: E402
-from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
+from gate.errors import ModelError
+from realtime.learn.medley import split_folds
+from realtime.learn.profile import load_profile
+from realtime.learn.profile_detector import ProfileDetector
+from realtime.learn.remarks import TeachingNotes
+from realtime.learn.teach import teach
+from realtime.onnx_detector import OnnxDetector
+from training.adapt import AdaptSettings, adapt, fine_tune
+from training.voice.export import DetectorCard, export_voice
+from training.voice.imported import network_from_onnx
+from training.voice.network import VoiceNet, VoiceSettings
 
 QUICK = AdaptSettings(steps=12, batch_size=4, n_hops=100)
 

@@ -4,16 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
-pytest.importorskip("sklearn", reason="scikit-learn (extra [training]) is not installed")
-
-from training.audioset import best as audioset_best  # noqa: E402
-from training.audioset import best_train  # noqa: E402
-from training.audioset import data as audioset_data  # noqa: E402
-from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset.head_net import HeadNet, HeadSettings, begin_as  # noqa: E402
-from training.audioset.layers import ByteDropout, RowNorm, row_mask  # noqa: E402
+from training.audioset import best as audioset_best
+from training.audioset import best_train
+from training.audioset import data as audioset_data
+from training.audioset.best_net import BestNet, BestNetSettings
+from training.audioset.head_net import HeadNet, HeadSettings, begin_as
+from training.audioset.layers import ByteDropout, RowNorm, row_mask
 
 TINY = BestNetSettings(width=16, depth=1, n_classes=4, dropout=0.1)
 TINY_HEAD = HeadSettings(16, 8, 8)

@@ -1,8 +1,5 @@
 import numpy as np
 import pytest
-
-pytest.importorskip("google_crc32c", reason="google-crc32c (extra [training]) is not installed")
-
 from audioset_shards import make_clips, sequence_example, write_data
 
 from gate.errors import ConfigError

@@ -5,25 +5,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from audioset_shards import write_data
 
-torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
-for name in ("onnx", "sklearn", "matplotlib", "scipy"):
-    pytest.importorskip(name, reason=f"{name} (extra [training]) is not installed")
-
-from audioset_shards import write_data  # noqa: E402
-
-from gate.errors import ConfigError, ModelError  # noqa: E402
-from realtime.onnx_session import open_session  # noqa: E402
-from training.audioset import best as audioset_best  # noqa: E402
-from training.audioset import export as audioset_export  # noqa: E402
-from training.audioset import grids, raw_frontends  # noqa: E402
-from training.audioset import report as audioset_report  # noqa: E402
-from training.audioset.best_net import BestNetSettings  # noqa: E402
-from training.audioset.best_train import BestSettings  # noqa: E402
-from training.audioset.export import Head, export_head, reference_input, run_head  # noqa: E402
-from training.audioset.head_net import HeadNet, HeadSettings  # noqa: E402
-from training.audioset.layers import round_to_bytes  # noqa: E402
-from training.audioset.settings import RunSettings  # noqa: E402
+from gate.errors import ConfigError, ModelError
+from realtime.onnx_session import open_session
+from training.audioset import best as audioset_best
+from training.audioset import export as audioset_export
+from training.audioset import grids, raw_frontends
+from training.audioset import report as audioset_report
+from training.audioset.best_net import BestNetSettings
+from training.audioset.best_train import BestSettings
+from training.audioset.export import Head, export_head, reference_input, run_head
+from training.audioset.head_net import HeadNet, HeadSettings
+from training.audioset.layers import round_to_bytes
+from training.audioset.settings import RunSettings
 
 SHIPPED = Path(__file__).parents[2] / "models" / "audioset-speech.onnx"
 META = {"target": "Speech", "presence_threshold": 0.4, "presence_hysteresis": 0.1}

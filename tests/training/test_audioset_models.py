@@ -1,15 +1,14 @@
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
-
-from gate.errors import ConfigError  # noqa: E402
-from training.audioset.best_net import BestNet, BestNetSettings  # noqa: E402
-from training.audioset.head_net import HeadNet, HeadSettings  # noqa: E402
-from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes  # noqa: E402
-from training.audioset.models import ARCHITECTURES, Lstm, build  # noqa: E402
-from training.audioset.settings import TITLES  # noqa: E402
-from training.audioset.train import class_logit  # noqa: E402
+from gate.errors import ConfigError
+from training.audioset.best_net import BestNet, BestNetSettings
+from training.audioset.head_net import HeadNet, HeadSettings
+from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes
+from training.audioset.models import ARCHITECTURES, Lstm, build
+from training.audioset.settings import TITLES
+from training.audioset.train import class_logit
 
 SMALL = {"vgg": {"channels": 2}, "multi-level": {"width": 16}, "gated-conv": {"width": 16}}
 

@@ -5,16 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch (extra [training]) is not installed")
-pytest.importorskip("sklearn", reason="scikit-learn (extra [training]) is not installed")
-
-from gate.errors import ConfigError  # noqa: E402
-from training import cli  # noqa: E402
-from training.audioset import grids, runner  # noqa: E402
-from training.audioset import train as audioset_train  # noqa: E402
-from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc  # noqa: E402
-from training.audioset.settings import RunSettings  # noqa: E402
-from training.audioset.train import augment_positives  # noqa: E402
+from gate.errors import ConfigError
+from training import cli
+from training.audioset import grids, runner
+from training.audioset import train as audioset_train
+from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc
+from training.audioset.settings import RunSettings
+from training.audioset.train import augment_positives
 
 
 @pytest.fixture(scope="module")

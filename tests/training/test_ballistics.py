@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
-
-from benchmarks.quality.ballistics import interval  # noqa: E402
-from gate.decision import EvidenceRule  # noqa: E402
-from training.voice.ballistics import (  # noqa: E402
+from benchmarks.quality.ballistics import interval
+from gate.decision import EvidenceRule
+from training.voice.ballistics import (
     Answers,
     BallisticsSettings,
     best_fixed,
@@ -16,8 +15,8 @@ from training.voice.ballistics import (  # noqa: E402
     fixed_losses,
     learned_losses,
 )
-from training.voice.gate_loss import GateLossSettings, UserSettings, key_level_db  # noqa: E402
-from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
+from training.voice.gate_loss import GateLossSettings, UserSettings, key_level_db
+from training.voice.network import VoiceNet, VoiceSettings
 
 SETTINGS = VoiceSettings(gru_sizes=(8,), embedding_size=4, embed_all_layers=False)
 

@@ -1,11 +1,9 @@
 """What is done to a batch's log-mel: other voices for the bands, nothing new for the ears."""
 
 import numpy as np
-import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from training.voice.blur import BANDS, Blur  # noqa: E402
+from training.voice.blur import BANDS, Blur
 
 
 def batch(n_items=6, n_hops=20):

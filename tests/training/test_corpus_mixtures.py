@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("soxr", reason="soxr (extra [bench]) resamples the corpus")
-
 from small_corpus import make_corpus, words
 
 from gate.errors import AudioFileError, ConfigError

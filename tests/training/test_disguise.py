@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy")
-
 from training.voice.disguise import (
     DisguiseSettings,
     disguise,

@@ -4,15 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
-
-from gate.decision import ClassicRule, EvidenceRule, open_hops, present_hops  # noqa: E402
-from gate.envelope import Envelope  # noqa: E402
-from gate.signal_metrics import LossWeights  # noqa: E402
-from gate.signal_metrics import gated_signal_loss as reference_loss  # noqa: E402
-from gate.units import db_to_gain  # noqa: E402
-from training.voice.gate_loss import (  # noqa: E402
+from gate.decision import ClassicRule, EvidenceRule, open_hops, present_hops
+from gate.envelope import Envelope
+from gate.signal_metrics import LossWeights
+from gate.signal_metrics import gated_signal_loss as reference_loss
+from gate.units import db_to_gain
+from training.voice.gate_loss import (
     GateLossSettings,
     UserSettings,
     decided,

@@ -1,11 +1,10 @@
 """The training GRU is torch's GRU: same numbers, same gradients."""
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
-
-from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
-from training.voice.recurrent import gru_sequence  # noqa: E402
+from training.voice.network import VoiceNet, VoiceSettings
+from training.voice.recurrent import gru_sequence
 
 
 def both(dtype, n_hops=37):

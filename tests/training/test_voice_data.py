@@ -5,10 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("scipy")
-pytest.importorskip("soxr")
-
 from gate.errors import ConfigError
 from gate.signal_metrics import weighted_energy
 from training.corpus.cache import Corpus, build_cache

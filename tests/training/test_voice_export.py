@@ -5,15 +5,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
-pytest.importorskip("onnx", reason="onnx is in the [training] extra")
-
-import training.voice.graph as voice_graph  # noqa: E402
-from gate.errors import ConfigError, ModelError  # noqa: E402
-from gate.features import MelSettings  # noqa: E402
-from realtime.onnx_session import open_session  # noqa: E402
-from training.voice.export import (  # noqa: E402
+import training.voice.graph as voice_graph
+from gate.errors import ConfigError, ModelError
+from gate.features import MelSettings
+from realtime.onnx_session import open_session
+from training.voice.export import (
     DetectorCard,
     build_model,
     example_ears,
@@ -23,8 +21,8 @@ from training.voice.export import (  # noqa: E402
     run_stream,
     run_torch,
 )
-from training.voice.graph import OUTPUTS  # noqa: E402
-from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
+from training.voice.graph import OUTPUTS
+from training.voice.network import VoiceNet, VoiceSettings
 
 CARD = DetectorCard(
     name="voice",

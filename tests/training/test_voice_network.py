@@ -4,12 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="torch is in the [training] extra")
-
-from gate.errors import ConfigError  # noqa: E402
-from gate.features import log_mel_spectrogram  # noqa: E402
-from training.voice.network import VoiceNet, VoiceSettings, running_level  # noqa: E402
+from gate.errors import ConfigError
+from gate.features import log_mel_spectrogram
+from training.voice.network import VoiceNet, VoiceSettings, running_level
 
 TRUNKS = {
     "default": VoiceSettings(),

@@ -4,26 +4,23 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("scipy")
-pytest.importorskip("sklearn")
-
-from gate.decision import ClassicRule, EvidenceRule  # noqa: E402
-from gate.decision import evidence as gate_evidence  # noqa: E402
-from gate.errors import ConfigError  # noqa: E402
-from realtime.models import find_model  # noqa: E402
-from realtime.onnx_detector import OnnxDetector  # noqa: E402
-from training import cli  # noqa: E402
-from training.voice.calibrate import (  # noqa: E402
+from gate.decision import ClassicRule, EvidenceRule
+from gate.decision import evidence as gate_evidence
+from gate.errors import ConfigError
+from realtime.models import find_model
+from realtime.onnx_detector import OnnxDetector
+from training import cli
+from training.voice.calibrate import (
     Limits,
     choose_rule,
     fit_slope_offset,
     fold_in,
     reliability,
 )
-from training.voice.checkpoints import average_checkpoints, load_average  # noqa: E402
-from training.voice.evaluate import (  # noqa: E402
+from training.voice.checkpoints import average_checkpoints, load_average
+from training.voice.evaluate import (
     GateChoice,
     Heard,
     ask,
@@ -31,17 +28,17 @@ from training.voice.evaluate import (  # noqa: E402
     judge,
     sung_recordings,
 )
-from training.voice.imported import network_from_onnx  # noqa: E402
-from training.voice.losses import (  # noqa: E402
+from training.voice.imported import network_from_onnx
+from training.voice.losses import (
     decision_loss,
     evidence,
     key_loss,
     presence_loss,
 )
-from training.voice.network import VoiceNet, VoiceSettings  # noqa: E402
-from training.voice.pool import ItemPool  # noqa: E402
-from training.voice.smoke import write_corpus  # noqa: E402
-from training.voice.train import Trainer, TrainSettings  # noqa: E402
+from training.voice.network import VoiceNet, VoiceSettings
+from training.voice.pool import ItemPool
+from training.voice.smoke import write_corpus
+from training.voice.train import Trainer, TrainSettings
 
 SMALL = VoiceSettings(gru_sizes=(8,), embedding_size=16, n_speakers=2, n_events=2)
 
@@ -228,7 +225,6 @@ def test_the_mean_of_checkpoints_leaves_training_heads_out(tmp_path):
 
 
 def test_training_may_begin_with_a_detector_that_had_no_ear(tmp_path):
-    pytest.importorskip("onnx")
     old = find_model("voice")
     settings = dataclasses.replace(network_from_onnx(old).settings, n_ears=1, n_speakers=3)
     trainer = Trainer(ItemPool(tmp_path / "pool", 100, 4, 1), tmp_path / "run", settings)
@@ -280,7 +276,6 @@ def test_the_rule_that_opens_in_time_and_seldom_is_chosen():
 
 
 def test_sung_notes_carry_their_own_segments(tmp_path):
-    pytest.importorskip("soundfile")
     write_corpus(tmp_path, 0)
     recordings = sung_recordings(tmp_path)
     assert recordings and {heard.group for heard in recordings} == {"sung"}
@@ -290,8 +285,6 @@ def test_sung_notes_carry_their_own_segments(tmp_path):
 
 
 def test_smoke_runs_every_stage(capsys):
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("soxr")
     assert cli.main(["voice", "--smoke"]) == 0
     printed = capsys.readouterr().out
     assert "stream against sequence" in printed and "every stage ran" in printed
