@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import soundfile
 from plugin_compare import GAIN_TOLERANCE_DB
 from plugin_native import NativeGate
 from plugin_signals import bursts
+from waiting import until
 
 from gate.settings import GateSettings
 
@@ -253,13 +253,7 @@ def _smooth(x, length=481):
 
 
 def _connect(client, jalv):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        names = [port.name for port in client.get_ports("gate:.*", is_audio=True)]
-        if len(names) >= 2:
-            break
-        assert jalv.poll() is None, "jalv ended"
-        time.sleep(0.05)
+    until(lambda: len(client.get_ports("gate:.*", is_audio=True)) >= 2, "jalv has no ports", 20.0)
     (into,) = client.get_ports("gate:.*", is_audio=True, is_input=True)
     (out,) = client.get_ports("gate:.*", is_audio=True, is_output=True)
     client.connect("peer:out", into)

@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 
 import pytest
 from plugin_build import ROOT
+from waiting import until
 
 CONFIGURATION = ROOT / "plugin" / "pipewire" / "exemplar-gate-mic.conf"
 
@@ -73,12 +73,11 @@ def test_virtual_microphone_appears(plugins, folder):
 
 def _nodes(env, wanted):
     """What pw-cli lists, once it answers and names what is wanted."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+
+    def listed():
         done = subprocess.run(
             ["pw-cli", "ls", "Node"], env=env, capture_output=True, text=True, timeout=10
         )
-        if done.returncode == 0 and wanted in done.stdout:
-            break
-        time.sleep(0.2)
-    return done.stdout
+        return done.stdout if done.returncode == 0 and wanted in done.stdout else None
+
+    return until(listed, f"{wanted} is not listed", 20.0)

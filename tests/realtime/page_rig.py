@@ -3,6 +3,8 @@
 import contextlib
 import time
 
+from waiting import until
+
 PATIENCE_MS = 240_000  # a busy machine is slow; nothing here waits for a clock
 
 
@@ -25,13 +27,6 @@ def looked_at(browser, server, width=300, height=600, scheme="dark", query=""):
         assert all(url.startswith(server.address) for url in page.asked), page.asked
     finally:
         context.close()
-
-
-def until(condition, what="not met in time"):
-    deadline = time.monotonic() + PATIENCE_MS / 1e3
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def wait(page, condition):

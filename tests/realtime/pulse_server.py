@@ -7,6 +7,7 @@ import time
 
 import pytest
 from sound_servers import require_programs
+from waiting import until
 
 
 class PulseServer:
@@ -66,12 +67,10 @@ class PulseServer:
                 return names.get(found["source"])
         return None
 
-    def wait_for_source(self, live, name, seconds=30.0):
+    def wait_for_source(self, live, name):
         """Until `gate-live` listens to a source."""
-        deadline = time.monotonic() + seconds
-        while self.source_of(live.statuses[-1]["stream_pid"]) != name:
-            assert time.monotonic() < deadline, live.events[-5:]
-            time.sleep(0.1)
+        until(lambda: self.source_of(live.statuses[-1]["stream_pid"]) == name,
+              lambda: live.events[-5:])  # fmt: skip
 
     def unload(self, text):
         """Remove the module that was loaded with this in its arguments."""

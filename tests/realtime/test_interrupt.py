@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from waiting import until
 
 from realtime.interrupt import Interrupted, Interrupts, check_interrupt
 from realtime.options import run
@@ -82,17 +83,11 @@ def test_no_file_and_no_worker_is_left(tmp_path, jobs, name):
          str(tmp_path / "out"), "--model", "none", "--quiet", "--jobs", str(jobs)],
         env=os.environ | {"KILLER_MARK": mark}, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not list((tmp_path / "out").glob(".*.partial")):
-        time.sleep(0.02)
-    assert list((tmp_path / "out").glob(".*.partial")), "was not under way in a minute"
+    until(lambda: list((tmp_path / "out").glob(".*.partial")), "is not under way")
     process.send_signal(getattr(signal, name))
     said = process.communicate(timeout=60)[1]
     assert b"Traceback" not in said, said
-    until = time.monotonic() + 30
-    while descendants(mark) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert descendants(mark) == []
+    until(lambda: not descendants(mark), lambda: descendants(mark), 30.0)
     if name == "SIGTERM":
         assert process.returncode == 143 and said.endswith(b"gate-batch: interrupted\n")
         assert [p.name for p in (tmp_path / "out").iterdir()] == []

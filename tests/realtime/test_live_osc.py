@@ -2,27 +2,19 @@
 
 import random
 import struct
+from pathlib import Path
 
 import pytest
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
-from pythonosc.osc_message_builder import OscMessageBuilder
+from waiting import osc as _message
 
 from gate.errors import ConfigError
+from gate.meters import Meters
 from gate.settings import GateSettings
-from realtime.config import Config
-from realtime.live.control import LiveControl
 from realtime.live.osc import ADDRESSES, METERS, OscServer
 from realtime.live.osc_packet import read_packet
 from realtime.live.settings import OscSettings
-from realtime.live.shared_state import SharedState
 from realtime.live.status import snapshot
-
-
-def _message(address, *arguments):
-    message = OscMessageBuilder(address)
-    for argument in arguments:
-        message.add_arg(*argument if isinstance(argument, tuple) else (argument,))
-    return message.build()
 
 
 def _bundle(*messages):
@@ -55,11 +47,6 @@ class _Server(OscServer):
 
     def _send(self, messages, target):
         self.answers += messages
-
-
-@pytest.fixture
-def control():
-    return LiveControl(Config(), None, lambda line: None)
 
 
 @pytest.fixture
@@ -142,8 +129,14 @@ def test_nested_bundles_end_somewhere(server):
 
 def test_mutations_of_good_packets_change_nothing_unasked(server, control):
     rng = random.Random(7)
-    for _ in range(20000):
-        data = bytearray(rng.choice(GOOD))
+    values = [0, 1, -50, 2**31 - 1, 1e30, float("inf"), float("nan"), "", "learned", "x" * 300,
+              b"\x00\x01", True, False, None]  # fmt: skip
+    for turn in range(10000):
+        if turn % 4:
+            data = bytearray(rng.choice(GOOD))
+        else:
+            address = rng.choice([*ADDRESSES, "/gate/", "/", "/gate/meter/open"])
+            data = bytearray(_message(address, *rng.choices(values, k=rng.randrange(4))).dgram)
         for _ in range(rng.randrange(1, 4)):
             kind = rng.randrange(4)
             at = rng.randrange(len(data)) if data else 0
@@ -161,23 +154,14 @@ def test_mutations_of_good_packets_change_nothing_unasked(server, control):
     assert GateSettings.from_mapping(control.settings.to_mapping()) == control.settings
 
 
-def test_every_meter_is_a_name_of_the_snapshot(control):
-    state = SharedState()
-    try:
-        status = snapshot(state, control)
-        late = {"hint", "hint_threshold_db"} | {m for m in METERS if m.startswith("teach_")}
-        from gate.meters import Meters
-
-        hop = set(Meters.__dataclass_fields__)
-        assert set(METERS) - hop - late <= set(status)
-        assert hop - {"time_s"} <= set(METERS)
-    finally:
-        state.close()
+def test_every_meter_is_a_name_of_the_snapshot(control, state):
+    late = {"hint", "hint_threshold_db"} | {m for m in METERS if m.startswith("teach_")}
+    hop = set(Meters.__dataclass_fields__)
+    assert set(METERS) - hop - late <= set(snapshot(state, control))
+    assert hop - {"time_s"} <= set(METERS)
 
 
 def test_the_page_on_live_names_every_address_and_meter():
-    from pathlib import Path
-
     text = (Path(__file__).parents[2] / "docs" / "live.md").read_text(encoding="utf-8")
     for address in ADDRESSES:
         assert f"`{address}`" in text, address

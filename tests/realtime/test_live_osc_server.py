@@ -1,18 +1,17 @@
 """Settings and meters over Open Sound Control, with sockets."""
 
-import json
-import random
 import socket
 import time
 
 import pytest
-from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
+from waiting import free_port, until
+from waiting import osc as osc_message
 
 from gate.key import KeyBand
 from gate.lane import Meters
 from gate.settings import GateSettings
-from realtime.live.osc import ADDRESSES, OscServer
+from realtime.live.osc import OscServer
 from realtime.live.settings import OscSettings
 
 
@@ -24,9 +23,7 @@ class _Client(socket.socket):
 
 @pytest.fixture
 def osc(control, said, state):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     server = OscServer(OscSettings(port=port, meter_rate_hz=100.0), state, control, said.append)
     server.start()
     client = _Client(socket.AF_INET, socket.SOCK_DGRAM)
@@ -39,22 +36,12 @@ def osc(control, said, state):
 
 
 def _send(client, address, *arguments):
-    message = OscMessageBuilder(address)
-    for argument in arguments:
-        message.add_arg(argument)
-    client.sendto(message.build().dgram, client.server)
+    client.sendto(osc_message(address, *arguments).dgram, client.server)
 
 
 def _receive(client):
     data, _ = client.recvfrom(65536)
     return {m.message.address: m.message.params for m in OscPacket(data).messages}
-
-
-def _until(condition, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()
 
 
 def test_osc_sets_every_kind_of_setting(osc, control):
@@ -67,7 +54,7 @@ def test_osc_sets_every_kind_of_setting(osc, control):
     _send(osc, "/gate/target", "voice")
     _send(osc, "/gate/key", 200.0, 3000.0)
     _send(osc, "/gate/muted", 1)
-    _until(lambda: control.muted)
+    until(lambda: control.muted)
     expected = GateSettings(
         threshold_db=-42.5, attack_ms=5.0, mode="duck", bypass=True, key_listen=True,
         target="voice", key=KeyBand(200.0, 3000.0),
@@ -111,32 +98,7 @@ def test_osc_answers_what_is_wrong(osc, control, address, arguments, error):
     _send(osc, address, *arguments)
     assert error in _receive(osc)["/gate/error"][0]
     assert control.settings == GateSettings() and control.host.sent == []
-
-
-def test_osc_survives_a_fuzzer(osc, control):
-    rng = random.Random(5)
-    values = [0, 1, -50, 2**31 - 1, 1e30, float("inf"), float("nan"), "", "learned", "x" * 300,
-              b"\x00\x01", True, False, None]  # fmt: skip
-    for turn in range(600):
-        if turn % 3 == 0:
-            osc.sendto(rng.randbytes(rng.randrange(1, 200)), osc.server)
-            continue
-        message = OscMessageBuilder(rng.choice([*ADDRESSES, "/gate/", "/", "/gate/meter/open"]))
-        for _ in range(rng.randrange(0, 4)):
-            message.add_arg(rng.choice(values))
-        data = bytearray(message.build().dgram)
-        if turn % 3 == 1:
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        osc.sendto(bytes(data), osc.server)
-        if turn % 50 == 0:
-            time.sleep(0.02)  # else the system drops most of them
-    _until(lambda: _answers(osc, control), 10.0)
-    for do, what in control.host.sent:
-        if do == "settings":
-            GateSettings.from_mapping(json.loads(json.dumps(what["gate"])))
-
-
-def _answers(osc, control):
-    _send(osc, "/gate/threshold_db", -12.25)
-    time.sleep(0.02)
-    return control.settings.threshold_db == -12.25
+    osc.sendto(b"/gate/threshold_db\0\0,f\0\0", osc.server)  # cut off
+    assert "/gate/error" in _receive(osc)
+    _send(osc, "/gate/threshold_db", -12.25)  # and it goes on
+    until(lambda: control.settings.threshold_db == -12.25)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 from pulse_server import PulseServer, first_error
-from pythonosc.osc_message_builder import OscMessageBuilder
 from sound_servers import JackServer, Live, Peer, bursts, require_programs
+from waiting import free_port, send_osc, until
 
 RATE = 48000
 
@@ -27,28 +27,12 @@ def _alive(pid):
         return file.read().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def _gone(pid, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while _alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not _alive(pid)
-
-
-def _free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def _osc(port, address, argument):
-    message = OscMessageBuilder(address)
-    message.add_arg(argument)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.sendto(message.build().dgram, ("127.0.0.1", port))
+def _await_end(pid):
+    until(lambda: not _alive(pid), "it goes on playing", 5.0)
 
 
 def test_edits_osc_and_a_killed_server_in_one_run(tmp_path):
-    config, port = tmp_path / "config.yaml", _free_port()
+    config, port = tmp_path / "config.yaml", free_port(socket.SOCK_DGRAM)
     config.write_text("gate: {threshold_db: -40, range_db: -60}\n")
     with JackServer(RATE, 128) as server:
         peer = Peer(server, bursts(3, RATE), RATE)
@@ -67,9 +51,9 @@ def test_edits_osc_and_a_killed_server_in_one_run(tmp_path):
             live.wait_for(lambda s: any("config ignored" in e for e in s["events"]))
             assert live.statuses[-1]["threshold_db"] == -30
 
-            _osc(port, "/gate/bypass", 1)
+            send_osc(port, "/gate/bypass", 1)
             live.wait_for(lambda s: s["bypass"] and s["reason"] == "bypass")
-            _osc(port, "/gate/bypass", "nonsense")
+            send_osc(port, "/gate/bypass", "nonsense")
             live.wait_for(lambda s: any("bypass='nonsense' must be" in e for e in s["events"]))
 
             before = live.statuses[-1]
@@ -93,7 +77,7 @@ def test_edits_osc_and_a_killed_server_in_one_run(tmp_path):
             assert code == 0
             # Asked for: within a second. A loaded machine starts and ends processes slowly.
             assert seconds < 3.0
-            assert _gone(stream)
+            _await_end(stream)
 
 
 def test_a_killed_stream_comes_back_and_a_killed_interface_takes_it_along():
@@ -108,7 +92,7 @@ def test_a_killed_stream_comes_back_and_a_killed_interface_takes_it_along():
             )  # fmt: skip
             live.process.kill()
             live.process.wait()
-            assert _gone(again["stream_pid"]), "an orphan goes on playing"
+            _await_end(again["stream_pid"])
 
 
 def test_a_detector_that_cannot_keep_up_fails_open_and_says_by_how_much():
@@ -159,22 +143,14 @@ def test_the_screen_in_a_terminal(tmp_path, width, height):
             done = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True)
             return done.stdout
 
-        def until(condition, seconds=60.0):
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                if condition():
-                    return
-                time.sleep(0.1)
-            raise AssertionError(show())
-
         start = ["new-session", "-d", "-x", str(width), "-y", str(height), command]
         subprocess.run([*tmux, *start], env=server.env, check=True)
         try:
-            until(lambda: "OPEN" in show() and "peer > system" in show())
+            until(lambda: "OPEN" in show() and "peer > system" in show(), show)
             for key in ("Up", "Up", "Left", "]", "b"):
                 subprocess.run([*tmux, "send-keys", key], check=True)
-            until(lambda: "threshold -38" in show() and "range -63" in show())
-            until(lambda: "lookahead 1 ms" in show() and "BYPASS" in show())
+            until(lambda: "threshold -38" in show() and "range -63" in show(), show)
+            until(lambda: "lookahead 1 ms" in show() and "BYPASS" in show(), show)
             picture = show()
             for word in ("presence", "gain", "attack 2.0 ms", "key 125-7500 Hz", "of the deadline",
                          "non-finite 0", "detector failures 0", "q quit"):  # fmt: skip
@@ -216,7 +192,7 @@ def test_the_virtual_microphone_carries_the_gated_sound(tmp_path):
                     [*listen, "--format=float32le", f"--rate={RATE}", "--channels=1"],
                     env=server.env, stdout=file,
                 )  # fmt: skip
-                _until_growing(heard)
+                until(lambda: heard.stat().st_size)
                 subprocess.run(
                     ["paplay", "--device=cable", str(tmp_path / "tone.wav")], env=server.env,
                     check=True, timeout=30,
@@ -264,9 +240,3 @@ def test_a_microphone_plugged_in_later_and_a_server_started_anew(tmp_path):
                 code, _ = live.stop()
                 assert code == 0
                 assert "gate_live" not in server.pactl("list", "short", "modules")
-
-
-def _until_growing(path):
-    deadline = time.monotonic() + 30
-    while path.stat().st_size == 0 and time.monotonic() < deadline:
-        time.sleep(0.05)

@@ -4,9 +4,9 @@ import socket
 
 import numpy as np
 import pytest
-from pythonosc.osc_message_builder import OscMessageBuilder
 from sound_servers import JackServer, Live, Peer
 from teaching import bursts
+from waiting import free_port, send_osc
 
 from realtime.learn.profile import load_profile
 
@@ -22,11 +22,7 @@ class Listener:
         self.marked_s = 0.0
 
     def command(self, name, *arguments):
-        message = OscMessageBuilder(f"/gate/{name}")
-        for argument in arguments:
-            message.add_arg(argument)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.sendto(message.build().dgram, ("127.0.0.1", self.port))
+        send_osc(self.port, f"/gate/{name}", *arguments)
 
     def until(self, condition, timeout=900.0):
         return self.live.wait_for(condition, timeout, after=max(len(self.live.statuses) - 1, 0))
@@ -60,9 +56,7 @@ class Listener:
 
 
 def test_thirty_seconds_of_sound_teach_a_running_gate(tmp_path):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     low = bursts("mid", 8.0, 1, sample_rate=RATE)
     high = bursts("high", 8.0, 2, sample_rate=RATE)
     kept = tmp_path / "beep.gate.yaml"

@@ -4,9 +4,10 @@ import time
 
 import teaching
 from fed_gate import FedGate, bursts
-from page_rig import drag_line, looked_at, settled, shows, until, wait
+from page_rig import drag_line, looked_at, settled, shows, wait
 from teaching import ProjectionDetector
-from test_page_server import free_port, served
+from test_page_server import served
+from waiting import free_port, until
 
 from benchmarks.live.browser import Heap
 from realtime.page import server as page_server

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 from browser import chromium
-from page_rig import PATIENCE_MS, drag_line, shows, until
+from page_rig import PATIENCE_MS, drag_line, shows
 from sound_servers import JackServer, Live, Peer, bursts
-from test_page_server import free_port
+from waiting import free_port, until
 
 RATE = 48000
 

@@ -2,8 +2,9 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page_rig import looked_at, shows, until
+from page_rig import looked_at, shows
 from test_page_server import served
+from waiting import until
 
 from realtime.page import feed as page_feed
 

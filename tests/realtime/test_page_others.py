@@ -7,10 +7,9 @@ import threading
 import time
 
 import pytest
-from page_rig import until
-from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
-from test_page_server import free_port
+from waiting import free_port, until
+from waiting import osc as osc_message
 
 from realtime.live import view
 from realtime.live.osc import OscServer
@@ -79,10 +78,7 @@ def osc(gate, shown):
     fader.connect(("127.0.0.1", port))
 
     def send(address, *arguments):
-        message = OscMessageBuilder(address)
-        for argument in arguments:
-            message.add_arg(argument)
-        fader.send(message.build().dgram)
+        fader.send(osc_message(address, *arguments).dgram)
 
     def follow():
         while data := fader.recv(65536):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from fed_gate import FedGate, bursts
+from waiting import free_port, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -20,12 +21,6 @@ from realtime.page.server import PageServer, read_files
 from realtime.page.settings import PageSettings
 
 TOKEN = "t" * 24
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +177,6 @@ def test_frames_come_twenty_times_a_second_with_every_hop(gate, page):
             row += len(message["hops"])
             n += 1
         assert n <= 22
-
-
-def until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not met in time"
-        time.sleep(0.02)
 
 
 def test_a_stalled_page_has_a_bounded_queue_and_is_let_go(gate, monkeypatch):
