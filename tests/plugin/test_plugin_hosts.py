@@ -34,8 +34,6 @@ CONTROLS = {
 }
 SAMPLE_TOLERANCE = 1e-6  # one step of a float32 parameter; the rest is exact
 
-pytestmark = pytest.mark.xdist_group("plugin-hosts")
-
 
 def _need(program, package):
     if shutil.which(program) is None:

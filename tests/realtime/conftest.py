@@ -1,10 +1,13 @@
-"""What tests of the live gate share: a control without a stream, and the state it looks at."""
+"""What tests share: a control without a stream, the state it looks at, a profile."""
 
 import pytest
+from teaching import ProjectionDetector, examples
 
 from realtime.config import Config
+from realtime.learn.remarks import TeachingNotes
+from realtime.learn.teach import teach
 from realtime.live.control import LiveControl
-from realtime.live.shared_state import SharedState
+from realtime.live.shared_state import STATUS, SharedState
 
 
 class _Host:
@@ -39,3 +42,21 @@ def state():
     state = SharedState()
     yield state
     state.close()
+
+
+@pytest.fixture
+def running(state):
+    """The state of a stream that runs."""
+    state.status, state.sample_rate, state.block_frames = STATUS.index("running"), 48000, 100
+    return state
+
+
+@pytest.fixture(scope="session")
+def lesson():
+    """Low tones against high noise, taught once."""
+    return teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones", world=None)
+
+
+@pytest.fixture(scope="session")
+def profile(lesson):
+    return lesson.profile

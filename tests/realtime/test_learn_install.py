@@ -5,14 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from teaching import ProjectionDetector, examples
 
 from realtime.learn import cli
 from realtime.learn.head import HeadShape
 from realtime.learn.profile import Profile, load_profile, memory_path, save_profile
 from realtime.learn.profile_folder import listed_profiles, profile_folder
-from realtime.learn.remarks import TeachingNotes
-from realtime.learn.teach import teach
 from realtime.models import find_model
 
 
@@ -53,9 +50,8 @@ def test_it_is_copied_whole_and_listed(path, capsys):
     assert listed_profiles() == [("hens", str(target))]
 
 
-def test_the_examples_come_along(tmp_path):
+def test_the_examples_come_along(lesson, tmp_path):
     """So that the installed profile can be taught more."""
-    lesson = teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones", world=None)
     save_profile(lesson.profile, tmp_path / "low.gate.yaml")
     assert cli.main(["install", "low.gate.yaml"]) == 0
     installed = load_profile(profile_folder() / "low.gate.yaml")

@@ -9,16 +9,7 @@ from realtime.config import Config
 from realtime.live.control import LiveControl
 from realtime.live.hint import LiveHint
 from realtime.live.panels import screen
-from realtime.live.shared_state import SharedState
 from realtime.live.status import log_line, snapshot
-
-
-@pytest.fixture
-def state():
-    state = SharedState()
-    state.status, state.sample_rate, state.block_frames = 1, 48000, 100
-    yield state
-    state.close()
 
 
 def _talk(state, hint, seconds, level=-58.0, presence=0.9, is_open=False, evidence=None):
@@ -43,50 +34,50 @@ def _control(state, automatic=False, threshold_db=-50.0):
     return control, said
 
 
-def test_everybody_is_told_of_a_threshold_that_would_work_and_a_key_takes_it(state):
-    control, said = _control(state)
+def test_everybody_is_told_of_a_threshold_that_would_work_and_a_key_takes_it(running):
+    control, said = _control(running)
     with pytest.raises(GateError, match="no hint"):
         control.take_hint()
-    _talk(state, control.hint, 9.0)
-    assert said == [] and snapshot(state, control)["hint"] is None
-    _talk(state, control.hint, 5.0)
+    _talk(running, control.hint, 9.0)
+    assert said == [] and snapshot(running, control)["hint"] is None
+    _talk(running, control.hint, 5.0)
     line = "speech at -58 dBFS stays below -50: try --threshold-db -64"
     assert said == [line], "said once"
-    status = snapshot(state, control)
+    status = snapshot(running, control)
     assert status["hint"] == line and status["hint_threshold_db"] == -64.0
-    hops, row = state.hops_since(-500)
+    hops, row = running.hops_since(-500)
     assert line in screen(status, {}, hops, row, [], 120, 40).plain
     assert line in log_line(status)
     control.take_hint()
     control.hint.look()
     assert control.settings.threshold_db == -64.0
-    assert snapshot(state, control)["hint"] is None
+    assert snapshot(running, control)["hint"] is None
 
 
 @pytest.mark.parametrize("case", [
     {"presence": 0.2}, {"presence": float("nan")}, {"is_open": True, "level": -30.0},
     {"evidence": -1.0}, {"level": -45.0},
 ])  # fmt: skip
-def test_no_hint_where_nobody_speaks_or_the_gate_opens_or_it_is_loud(state, case):
-    control, said = _control(state)
-    _talk(state, control.hint, 20.0, **case)
+def test_no_hint_where_nobody_speaks_or_the_gate_opens_or_it_is_loud(running, case):
+    control, said = _control(running)
+    _talk(running, control.hint, 20.0, **case)
     assert said == [] and control.hint.found is None
 
 
-def test_evidence_counts_where_it_decides(state):
-    control, said = _control(state)
-    _talk(state, control.hint, 12.0, presence=0.3, evidence=2.0)
+def test_evidence_counts_where_it_decides(running):
+    control, said = _control(running)
+    _talk(running, control.hint, 12.0, presence=0.3, evidence=2.0)
     assert len(said) == 1 and "-64" in said[0]
 
 
-def test_the_automatic_threshold_comes_from_the_first_ten_seconds_of_speech(state):
-    control, said = _control(state, automatic=True, threshold_db=-60.0)
-    assert snapshot(state, control)["auto_threshold_s"] == 10.0
-    _talk(state, control.hint, 20.0, level=-80.0, presence=0.1)
-    _talk(state, control.hint, 6.0, level=-35.0)
+def test_the_automatic_threshold_comes_from_the_first_ten_seconds_of_speech(running):
+    control, said = _control(running, automatic=True, threshold_db=-60.0)
+    assert snapshot(running, control)["auto_threshold_s"] == 10.0
+    _talk(running, control.hint, 20.0, level=-80.0, presence=0.1)
+    _talk(running, control.hint, 6.0, level=-35.0)
     assert control.settings.threshold_db == -60.0
-    assert snapshot(state, control)["auto_threshold_s"] == 4.0
-    _talk(state, control.hint, 6.0, level=-35.0)
+    assert snapshot(running, control)["auto_threshold_s"] == 4.0
+    _talk(running, control.hint, 6.0, level=-35.0)
     assert control.settings.threshold_db == -41.0 and said == ["auto: threshold_db = -41"]
-    _talk(state, control.hint, 12.0, level=-30.0, is_open=True)
+    _talk(running, control.hint, 12.0, level=-30.0, is_open=True)
     assert control.settings.threshold_db == -41.0, "once"

@@ -8,7 +8,6 @@ from sound_servers import JackServer, Live, Peer, bursts
 from gate.settings import GateSettings
 from realtime import open_gate
 
-pytestmark = pytest.mark.xdist_group("sound")
 SECONDS = 1.4
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from teaching import RATE, ProjectionDetector, bursts, examples
+from teaching import RATE, ProjectionDetector, bursts
 from teaching_rig import Gate, enough
 
 from gate.meters import Meters
@@ -15,27 +15,11 @@ from realtime.config import Config
 from realtime.learn.examples import from_samples
 from realtime.learn.profile_detector import ProfileDetector
 from realtime.learn.recording import OPEN, pack_ears, unpack_energy, unpack_log_mel
-from realtime.learn.remarks import TeachingNotes
-from realtime.learn.teach import teach
 from realtime.live.control import LiveControl
 from realtime.live.detector_budget import BudgetedDetector
 from realtime.live.heard import WINDOW_HOPS, HeardDetector, heard_detectors, take_profile
 from realtime.live.marks import energy_of, mark_of
 from realtime.live.panels import screen
-from realtime.live.shared_state import SharedState
-
-
-@pytest.fixture(scope="module")
-def profile():
-    lesson = teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones", world=None)
-    return lesson.profile
-
-
-@pytest.fixture
-def state():
-    state = SharedState()
-    yield state
-    state.close()
 
 
 def test_a_swap_does_not_click(profile):

@@ -21,13 +21,6 @@ RATE = 48000
 SETTINGS = GateSettings(threshold_db=-40.0)
 
 
-@pytest.fixture
-def state():
-    state = SharedState()
-    yield state
-    state.close()
-
-
 def _gate(channels=1, detector=None, settings=SETTINGS):
     detector = detector or NoDetector()
     return GateProcessor(settings, sample_rate=RATE, channels=channels, detector=detector)

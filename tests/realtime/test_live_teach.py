@@ -5,32 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from teaching import ProjectionDetector, bursts, examples
+from teaching import bursts, examples
 from teaching_rig import Gate, InlineWorker, enough
 
 from gate.errors import ConfigError, GateError
 from realtime.config import Config
 from realtime.learn.profile import load_profile, save_profile
 from realtime.learn.recording import OPEN, SHUT
-from realtime.learn.remarks import TeachingNotes
-from realtime.learn.teach import teach
 from realtime.live.control import LiveControl
 from realtime.live.marks import Mark, correction_of
-from realtime.live.shared_state import SharedState
 from realtime.live.teaching import LiveTeaching, own_file
-
-
-@pytest.fixture(scope="module")
-def profile():
-    lesson = teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones", world=None)
-    return lesson.profile
-
-
-@pytest.fixture
-def state():
-    state = SharedState()
-    yield state
-    state.close()
 
 
 def test_from_untaught_to_taught_in_thirty_seconds_of_sound(state):

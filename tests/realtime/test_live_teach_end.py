@@ -3,14 +3,12 @@
 import socket
 
 import numpy as np
-import pytest
 from sound_servers import JackServer, Live, Peer
 from teaching import bursts
 from waiting import free_port, send_osc
 
 from realtime.learn.profile import load_profile
 
-pytestmark = pytest.mark.xdist_group("sound")
 RATE = 48000
 
 

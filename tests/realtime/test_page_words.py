@@ -8,9 +8,7 @@ import pytest
 
 from gate.errors import GateError
 from gate.meters import Meters
-from realtime.config import Config
-from realtime.live.control import LiveControl
-from realtime.live.shared_state import HOP_FIELDS, HOP_ROWS, STATUS, SharedState
+from realtime.live.shared_state import HOP_FIELDS, HOP_ROWS
 from realtime.live.status import snapshot
 from realtime.page.commands import ACTIONS, act
 from realtime.page.feed import HISTORY_HOPS, Feed
@@ -27,18 +25,8 @@ def meters(**changes):
 
 
 @pytest.fixture
-def state():
-    state = SharedState()
-    state.status, state.sample_rate, state.block_frames = STATUS.index("running"), 48000, 100
-    yield state
-    state.close()
-
-
-@pytest.fixture
-def control():
-    control = LiveControl(Config(), say=lambda line: None)
-    control.targets = ["speech", "voice"]
-    return control
+def state(running):
+    return running
 
 
 # Health

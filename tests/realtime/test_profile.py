@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
-from teaching import RATE, ProjectionDetector, bursts, examples
+from teaching import RATE, ProjectionDetector, bursts
 
 from gate.errors import ModelError
 from gate.settings import GateSettings
@@ -13,14 +13,6 @@ from realtime.engine import open_detector, open_gate
 from realtime.learn.memory import load_memory, save_memory
 from realtime.learn.profile import load_profile, memory_path, save_profile
 from realtime.learn.profile_detector import ProfileDetector
-from realtime.learn.remarks import TeachingNotes
-from realtime.learn.teach import teach
-
-
-@pytest.fixture(scope="module")
-def profile():
-    lesson = teach(examples(5.0), ProjectionDetector(), TeachingNotes(), "low tones", world=None)
-    return lesson.profile
 
 
 @pytest.fixture

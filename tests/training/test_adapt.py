@@ -25,7 +25,6 @@ QUICK = AdaptSettings(steps=12, batch_size=4, n_hops=100)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     net = VoiceNet(VoiceSettings(gru_sizes=(24, 16), embedding_size=32, level_tau_s=0.7))
     torch.nn.init.normal_(net.heads.weight, std=0.3)
     speech = {"speech": 0.5}, {"speech": 0.1}, {"speech": {}}, []

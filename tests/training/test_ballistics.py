@@ -21,11 +21,6 @@ from training.voice.network import VoiceNet, VoiceSettings
 SETTINGS = VoiceSettings(gru_sizes=(8,), embedding_size=4, embed_all_layers=False)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def two_kinds_of_items(count, seed):
     """In one kind the voice dies away after the gate has shut; in the other noise begins at once.
 

@@ -29,11 +29,6 @@ HOP, FRAME = 160, 40
 SETTINGS = GateLossSettings()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def random_readings(count, n_hops, seed=0, dtype=torch.float32):
     """Presence and key level that come and go, ballistics that wander, a user's settings."""
     rng = np.random.default_rng(seed)

@@ -59,7 +59,6 @@ def inputs_of(net, n_hops, seed=0):
 
 def make_net(settings=TRUNKS["one layer"]):
     """Random, and nothing left at a value that would hide a mistake."""
-    torch.set_num_threads(1)
     torch.manual_seed(1)
     net = VoiceNet(settings)
     with torch.no_grad():

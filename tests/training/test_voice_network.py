@@ -41,7 +41,6 @@ def features_of(samples):
 
 @pytest.fixture(params=TRUNKS, scope="module")
 def net(request):
-    torch.set_num_threads(1)
     return make_net(TRUNKS[request.param])
 
 
