@@ -161,7 +161,7 @@ def _add_server(sub, name):
                            help="at the real pace, 1 to 600 (default 60)")  # fmt: skip
     if name == "page":
         group.add_argument("--rounds", type=int, default=6, metavar="N",
-                           help="of four turns of 8 s each, 2 to 100 (default 6)")  # fmt: skip
+                           help="of four turns of 6 s each, 2 to 100 (default 6)")  # fmt: skip
     if name == "page-memory":
         group.add_argument("--minutes", type=float, default=60.0, metavar="MIN",
                            help="at the real pace, 1 to 600 (default 60)")  # fmt: skip

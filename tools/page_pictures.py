@@ -32,7 +32,11 @@ def sample(name):
 
 
 def take(page, path):
-    """A picture of what the page shows, with a palette: a quarter of the bytes."""
+    """A picture of an open gate without trouble, with a palette: a quarter of the bytes."""
+    calm = "document.querySelector('#trouble').hidden"
+    while not page.evaluate(calm) or page.text_content("#state-word") != "Open":
+        time.sleep(0.02)
+    time.sleep(0.5)
     picture = Image.open(io.BytesIO(page.screenshot()))
     picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path, path.stat().st_size)
@@ -80,9 +84,6 @@ def main():
             for scheme in ("dark", "light"):
                 for name, size in SIZES.items():
                     page = looked_at(browser, address, size, scheme)
-                    while page.text_content("#state-word") != "Open":
-                        time.sleep(0.02)
-                    time.sleep(0.5)
                     take(page, folder / f"page-{name}-{scheme}.png")
                     page.context.close()
             page = looked_at(browser, address, (640, 760), "dark")
