@@ -12,7 +12,7 @@ _HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.ASCII)
 
 FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
-    **{name: (name, "text/css; charset=utf-8") for name in ("theme.css", "page.css")},
+    **{name: (name, "text/css; charset=utf-8") for name in ("theme.css", "light.css", "page.css")},
     "icon.svg": ("icon.svg", "image/svg+xml"),
     **{
         name: (name, "text/javascript; charset=utf-8")

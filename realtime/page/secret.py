@@ -50,6 +50,7 @@ def page_token(path=None):
         if path.exists():
             text = path.read_text(encoding="ascii", errors="replace").strip()
             if _TOKEN.fullmatch(text):
+                path.chmod(0o600)  # as it was made: a copy from elsewhere may be open to others
                 return text
         return _write_new(path)
     except OSError as error:

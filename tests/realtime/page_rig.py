@@ -9,9 +9,10 @@ PATIENCE_MS = 240_000  # a busy machine is slow; nothing here waits for a clock
 
 
 @contextlib.contextmanager
-def looked_at(browser, server, width=300, height=600, scheme="dark", query=""):
+def looked_at(browser, server, width=300, height=600, scheme="dark", query="", **more):
     """A page that is connected; afterwards it must not have complained or asked elsewhere."""
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    size = {"width": width, "height": height}
+    context = browser.new_context(viewport=size, color_scheme=scheme, **more)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.trouble, page.asked = [], []

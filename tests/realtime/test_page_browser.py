@@ -36,6 +36,25 @@ def test_the_threshold_is_dragged_and_the_engine_obeys(gate, page):
     shows(page, "#state-word", "Open")
 
 
+def test_a_finger_drags_the_threshold_and_nothing_scrolls(browser, gate, shared_server):
+    with looked_at(browser, shared_server, 360, 500, has_touch=True, is_mobile=True) as phone:
+        box = phone.locator("#line").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        fingers = phone.context.new_cdp_session(phone)
+        for kind, by in (
+            ("touchStart", 0),
+            ("touchMove", 15),
+            ("touchMove", 30),
+            ("touchEnd", None),
+        ):
+            at = [] if by is None else [{"x": x, "y": y + by}]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+        until(lambda: gate.settings["threshold_db"] < -50.0)
+        settled(gate, phone)
+        moved = phone.locator("#line").bounding_box()["y"] - box["y"]
+        assert abs(moved - 30) <= 2 and phone.evaluate("scrollY") == 0
+
+
 def test_keys_reach_every_control(gate, page):
     page.focus("#threshold_db")
     page.keyboard.press("ArrowUp")
@@ -183,6 +202,10 @@ def test_it_is_taught_by_two_buttons_and_the_gate_goes_over(browser, tmp_path, m
         kept = tmp_path / "exemplar-gate" / "profiles" / "low tones.gate.yaml"
         assert kept.exists() and page.is_hidden("#keep-form")
         until(lambda: "low tones" in page.locator("#profile option").all_text_contents())
+        page.select_option("#profile", label="none")
+        until(lambda: gate.control.profile is None)
+        page.select_option("#profile", label="low tones")
+        until(lambda: gate.control.profile == str(kept))
 
         asked = []
         monkeypatch.setattr(gate.control, "wrong", lambda: asked.append("wrong"))

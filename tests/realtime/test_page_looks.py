@@ -101,6 +101,9 @@ def test_contrast_names_and_roles(browser, gate, everything, width, scheme):
         assert "The gate hears itself" in live and "Speech at −58 dBFS" in live
 
 
-def test_the_theme_can_be_forced(browser, shared_server):
-    with looked_at(browser, shared_server, scheme="light", query="?theme=dark") as page:
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
+@pytest.mark.parametrize(("theme", "scheme"), [("dark", "light"), ("light", "dark")])
+def test_the_theme_can_be_forced(browser, shared_server, theme, scheme):
+    with looked_at(browser, shared_server, scheme=scheme, query=f"?theme={theme}") as page:
+        wanted = {"dark": "rgb(20, 22, 26)", "light": "rgb(243, 244, 246)"}[theme]
+        until(lambda: page.evaluate("getComputedStyle(document.body).backgroundColor") == wanted)
+        until(lambda: pixels(page, "--open") > 100)  # the meter, too

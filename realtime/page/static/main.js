@@ -18,7 +18,7 @@ const STATES = {
 };
 
 const theme = new URLSearchParams(location.search).get("theme");
-if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+if (theme === "dark" || theme === "light") byId("light").media = theme === "light" ? "all" : "not all";
 
 const plot = new Plot(byId("plot"), byId("canvas"));
 const send = (message) => link.send(message) || toast("Not connected: nothing was changed.");
@@ -31,6 +31,7 @@ let frames = 0;
 
 byId("hint-take").addEventListener("click", () => send({ do: "hint" }));
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => plot.readColours());
+byId("light").addEventListener("load", () => plot.readColours());
 document.addEventListener("visibilitychange", () => plot.ask());
 
 const link = new Link(take, connection);
