@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from gate import checks
 from gate.errors import ConfigError
 from gate.settings import GateSettings
-from realtime.live.settings import LiveSettings, OscSettings
-from realtime.page.settings import PageSettings
+from realtime.live_settings import LiveSettings, OscSettings, PageSettings
 from realtime.text_files import TextError, parse_yaml, read_utf8
 
 AUTO = "auto"

@@ -13,6 +13,9 @@ HEAVY = {"torch", "librosa", "scipy", "sklearn", "pandas"}
 FORBIDDEN = {
     "gate": {"realtime", "training", "benchmarks", "models"},
     "realtime": {"training", "benchmarks", *HEAVY},
+    "realtime/batch": {"realtime.live", "realtime.page", "sounddevice"},
+    "realtime/files": {"realtime.live", "realtime.page", "sounddevice"},
+    "realtime/learn": {"realtime.live", "realtime.page", "sounddevice"},
     "training/corpus": {"training.voice", "training.audioset", "training.adapt", "benchmarks",
                         "realtime.live", "sounddevice", *HEAVY},
     "training": {"benchmarks", "realtime.live", "sounddevice"},

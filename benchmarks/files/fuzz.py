@@ -270,7 +270,7 @@ class Fuzzer:
 def _osc_server(said):
     """What `gate-live` listens with, without a socket; settings are checked and kept nowhere."""
     from realtime.live.osc import OscServer
-    from realtime.live.settings import OscSettings
+    from realtime.live_settings import OscSettings
 
     class Control:
         settings = GateSettings()

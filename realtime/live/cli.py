@@ -8,8 +8,8 @@ import sys
 from dataclasses import replace
 
 from gate import checks
+from realtime.live_settings import DEFAULT_PAGE_PORT, PageSettings
 from realtime.options import Parser, add_gate_options, config_from_args, run
-from realtime.page.settings import DEFAULT_PORT, PageSettings
 
 PROG = "gate-live"
 _EPILOG = """\
@@ -71,9 +71,9 @@ def build_parser():
                         "file, or, with neither, in the profile that runs")  # fmt: skip
     beside.add_argument("--record-minutes", type=float, metavar="MIN",
                         help="begin new files after so long, 0.01 to 60 (default 10)")  # fmt: skip
-    beside.add_argument("--page", type=int, nargs="?", const=DEFAULT_PORT, metavar="PORT",
+    beside.add_argument("--page", type=int, nargs="?", const=DEFAULT_PAGE_PORT, metavar="PORT",
                         help="the same view and controls as a page in the browser, to dock in "
-                        f"OBS; on this machine only (port {DEFAULT_PORT})")  # fmt: skip
+                        f"OBS; on this machine only (port {DEFAULT_PAGE_PORT})")  # fmt: skip
     beside.add_argument("--osc-port", type=int, metavar="PORT", help="listen for OSC on UDP")
     beside.add_argument("--osc-host", metavar="ADDRESS", help="listen there (default 127.0.0.1)")
     beside.add_argument("--osc-send", metavar="HOST:PORT", help="always send the meters there")

@@ -31,9 +31,9 @@ from realtime.live.opening import (
     output_of,
 )
 from realtime.live.record_ring import RecordRing
-from realtime.live.settings import LiveSettings
 from realtime.live.shared_state import STATUS, SharedState
 from realtime.live.split_stream import SplitStream
+from realtime.live_settings import LiveSettings
 
 EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
 _SILENT_DEVICE_S = 3.0

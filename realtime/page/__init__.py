@@ -2,7 +2,6 @@
 
 In the order in which a request meets them:
 
-- `settings`: whether there is a page, and on which port.
 - `secret`: the random part of the page's address, kept so that a docked address stays valid.
 - `guard`: who gets in (loopback names, the right token, no other site), and the headers sent.
 - `server`: HTTP for the files of `static/`, a WebSocket for the rest; one thread, bounded queues.

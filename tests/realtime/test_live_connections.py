@@ -13,8 +13,8 @@ from gate.errors import ConfigError, DeviceError
 from realtime.live import connection_watch, server_route
 from realtime.live.connection_watch import SILENCE, ConnectionWatch
 from realtime.live.server_route import CHANNELS_SOURCE, ServerRoute
-from realtime.live.settings import LiveSettings
 from realtime.live.sound_server import Graph
+from realtime.live_settings import LiveSettings
 
 PID = 77
 

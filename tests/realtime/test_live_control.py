@@ -10,8 +10,8 @@ from gate.settings import GateSettings
 from realtime.config import Config, parse_config
 from realtime.live.config_watch import ConfigWatch
 from realtime.live.control import LiveControl
-from realtime.live.settings import LiveSettings
 from realtime.live.view import ScreenView
+from realtime.live_settings import LiveSettings
 
 
 def test_keys_change_settings_within_their_range(control, state):

@@ -11,7 +11,7 @@ import pytest
 from gate.errors import ConfigError, DeviceError
 from realtime.config import parse_config
 from realtime.live.devices import Device, choose_devices, devices_table, explain, find_device
-from realtime.live.settings import LiveSettings, OscSettings
+from realtime.live_settings import LiveSettings, OscSettings
 
 DEVICES = [
     Device(0, "HDA Intel (hw:0,0)", "ALSA", 2, 2, 48000, True, True),

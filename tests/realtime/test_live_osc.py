@@ -13,8 +13,8 @@ from gate.meters import Meters
 from gate.settings import GateSettings
 from realtime.live.osc import ADDRESSES, METERS, OscServer
 from realtime.live.osc_packet import read_packet
-from realtime.live.settings import OscSettings
 from realtime.live.status import snapshot
+from realtime.live_settings import OscSettings
 
 
 def _bundle(*messages):

@@ -12,7 +12,7 @@ from gate.key import KeyBand
 from gate.lane import Meters
 from gate.settings import GateSettings
 from realtime.live.osc import OscServer
-from realtime.live.settings import OscSettings
+from realtime.live_settings import OscSettings
 
 
 class _Client(socket.socket):

@@ -17,9 +17,9 @@ from gate.settings import GateSettings
 from realtime.live.audio_path import AudioPath
 from realtime.live.record_ring import RecordRing
 from realtime.live.recorder import Recorder
-from realtime.live.settings import LiveSettings
 from realtime.live.shared_state import SharedState
 from realtime.live.take import Take
+from realtime.live_settings import LiveSettings
 
 RATE = 48000
 SETTINGS = GateSettings(threshold_db=-40.0)

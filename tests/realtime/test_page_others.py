@@ -13,7 +13,7 @@ from waiting import osc as osc_message
 
 from realtime.live import view
 from realtime.live.osc import OscServer
-from realtime.live.settings import OscSettings
+from realtime.live_settings import OscSettings
 
 pytest_plugins = ["page_fixtures"]
 WAYS = ("key", "osc", "page")

@@ -16,9 +16,9 @@ from websockets.sync.client import connect
 
 from benchmarks.live.browser import stalled_page
 from gate.errors import ConfigError
+from realtime.live_settings import PageSettings
 from realtime.page import server as page_server
 from realtime.page.server import PageServer, read_files
-from realtime.page.settings import PageSettings
 
 TOKEN = "t" * 24
 

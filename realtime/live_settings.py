@@ -1,4 +1,7 @@
-"""Settings of live use: which device, and what goes on beside the sound."""
+"""Settings of live use: which device, what goes on beside the sound, OSC and the page.
+
+They stand beside the configuration, so that a command without sound loads nothing of live use.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +10,7 @@ from gate.errors import ConfigError
 from gate.settings import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 
 _MAX_DEVICE_CHANNELS = 256
+DEFAULT_PAGE_PORT = 4283  # G A T E on a telephone's keys
 
 
 @dataclass(frozen=True)
@@ -163,3 +167,20 @@ def _channels(name, value, most):
 
 def _listed(numbers):
     return ",".join(str(n) for n in numbers)
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """A page in the browser.
+
+    Attributes
+    ----------
+    port : int or None
+        TCP port on 127.0.0.1 to serve it on, 1..65535; None: no page.
+    """
+
+    port: int | None = None
+
+    def __post_init__(self):
+        if self.port is not None:
+            checks.whole("page: port", self.port, 1, 65535)
