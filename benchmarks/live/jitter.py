@@ -20,16 +20,11 @@ def jitter(args, config, command, say):
     """Callbacks of `gate-live`, at the real pace."""
     end_servers_on_sigterm()
     say(f"jitter: {args.seconds:g} s at the real pace")
-    found = measure(args, config.engine.model)
+    with running(args, config.engine.model) as live:
+        found = _figures(args, live)
     rows = [[name.replace("_", " "), value] for name, value in found.items()]
     body = tables.table(["figure", "value"], rows)
     return Part("jitter", "Live callbacks", body, {"meta": describe(command), **found})
-
-
-def measure(args, model):
-    """Run it; returns the figures as a dict."""
-    with running(args, model) as live:
-        return figures(args, live)
 
 
 @contextlib.contextmanager
@@ -60,7 +55,7 @@ def running(args, model, more=(), **environment):
             peer.close()
 
 
-def figures(args, live):
+def _figures(args, live):
     """How steady a running `gate-live` is over ``args.seconds``: a dict."""
     block_us = args.period / args.sample_rate * 1e6
     time.sleep(2.0)

@@ -142,30 +142,6 @@ def test_a_page_gets_everything_and_changes_the_gate(gate, page):
     assert ask(page)[0] == 200, "and others are served"
 
 
-def test_what_one_page_or_a_key_changes_the_other_shows_within_100_ms(gate, page):
-    with joined(page) as one, joined(page) as two:
-        next_with(one, "hello")
-        next_with(two, "hello")
-        frames, took = {"page": [], "key": []}, []
-        for i in range(10):
-            wanted, how = -50.0 - i, ("page", "key")[i % 2]
-            with contextlib.suppress(TimeoutError):
-                while True:  # what was on its way
-                    two.recv(0.0)
-            started, n = time.monotonic(), 1
-            if how == "key":
-                gate.control.change({"threshold_db": wanted})
-            else:
-                one.send(json.dumps({"do": "change", "settings": {"threshold_db": wanted}}))
-            while json.loads(two.recv(10)).get("now", {}).get("threshold_db") != wanted:
-                n += 1
-            frames[how].append(n)
-            took.append(time.monotonic() - started)
-        # Two frames are 100 ms; what a busy machine does to a page's message is not ours.
-        assert max(frames["key"]) <= 2 and min(frames["page"]) <= 2, frames
-        assert min(took) <= 0.1, took
-
-
 def test_frames_come_twenty_times_a_second_with_every_hop(gate, page):
     with joined(page) as one:
         end = next_with(one, "hello")
