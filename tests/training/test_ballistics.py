@@ -18,7 +18,7 @@ from training.voice.ballistics import (
 from training.voice.gate_loss import GateLossSettings, UserSettings, key_level_db
 from training.voice.network import VoiceNet, VoiceSettings
 
-SETTINGS = VoiceSettings(gru_sizes=(8,), embedding_size=4, embed_all_layers=False)
+SETTINGS = VoiceSettings(gru_sizes=(8,), embedding_size=4)
 
 
 def two_kinds_of_items(count, seed):

@@ -38,11 +38,9 @@ CARD = DetectorCard(
 EARS = dataclasses.replace(CARD, ears=[{"name": "silero"}, {"name": "another"}])
 TRUNKS = {
     "default": VoiceSettings(),
-    "one layer": VoiceSettings(gru_sizes=(32,), embed_all_layers=False),
-    "linear front": VoiceSettings(gru_sizes=(32, 48), front_size=24),
-    "convolutional front": VoiceSettings(gru_sizes=(32, 32), front_size=24, front_kernel=3),
+    "one layer": VoiceSettings(gru_sizes=(32,)),
+    "two unlike layers": VoiceSettings(gru_sizes=(32, 48)),
     "two ears": VoiceSettings(gru_sizes=(32, 32), n_ears=2),
-    "two ears after a front": VoiceSettings(gru_sizes=(32,), front_size=24, n_ears=2),
 }
 
 

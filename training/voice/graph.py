@@ -68,11 +68,7 @@ def build_graph(net):
     graph = _Graph()
     state_out = _add_level(graph, s)
     shift, scale = _array(net.input_mean), _array(net.input_scale)
-    hidden, width = "normalised", s.n_mels
-    if net.front is not None:
-        state_out += _add_front(graph, net, shift, scale)
-        hidden, width = "front", s.front_size
-        shift, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
+    hidden = "normalised"
     if s.n_ears:
         hidden = _add_ears(graph, s, hidden)
         # Ears come as the metadata scales them: nothing to fold.
@@ -102,10 +98,8 @@ def build_graph(net):
             hidden = graph.add("Squeeze", [f"gru{i}", _axis(graph)], f"gru{i}_hops")
     graph.add("Concat", state_out, "state_out", axis=2)
 
-    hidden, width = layers[-1], s.gru_sizes[-1]
-    if s.embed_all_layers and len(layers) > 1:
-        hidden, width = graph.add("Concat", layers, "layers", axis=3), sum(s.gru_sizes)
-    rows = graph.constant("rows", np.array([-1, width], dtype=np.int64))
+    hidden = graph.add("Concat", layers, "layers", axis=3) if len(layers) > 1 else layers[0]
+    rows = graph.constant("rows", np.array([-1, sum(s.gru_sizes)], dtype=np.int64))
     hidden = graph.add("Reshape", [hidden, rows], "layer_rows")
     hidden = _add_linear(graph, hidden, net.embed, "embed")
     graph.add("LeakyRelu", [hidden], "embedding", alpha=net.activation.negative_slope)
@@ -158,8 +152,7 @@ def _add_linear(graph, hidden, linear, name):
 
 def _add_level(graph, s):
     """From `features` and `state` to `normalised` (T, B, n_mels); returns the state parts out."""
-    parts = ["level_in"] + ["context_in"] * (s.front_kernel > 1)
-    parts += [f"gru{i}_in" for i in range(len(s.gru_sizes))]
+    parts = ["level_in"] + [f"gru{i}_in" for i in range(len(s.gru_sizes))]
     sizes = graph.constant("state_sizes", np.array(s.state_sizes, dtype=np.int64))
     graph.add("Split", ["state", sizes], parts, axis=2)
 
@@ -203,47 +196,3 @@ def _add_ears(graph, s, hidden):
     graph.add("Concat", ["any_hops", "n_channels", n_ears], "ears_layout", axis=0)
     graph.add("Reshape", ["ears", "ears_layout"], "ear_hops")
     return graph.add("Concat", [hidden, "ear_hops"], "heard", axis=2)
-
-
-def _add_front(graph, net, shift, scale):
-    """From `normalised` to `front` (T, B, front_size); returns the state parts out."""
-    s = net.settings
-    kernel = s.front_kernel
-    hidden, parts_out = "normalised", []
-    if kernel > 1:
-        # The context is kept scaled, as zeros at reset mean "average" there.
-        hidden = graph.add("Sub", [hidden, graph.constant("shift", shift)], "shifted")
-        hidden = graph.add("Mul", [hidden, graph.constant("scale", scale)], "scaled")
-        shift, scale = np.zeros_like(shift), np.ones_like(scale)
-        apart = graph.constant("apart", np.array([0, -1, kernel - 1, s.n_mels], dtype=np.int64))
-        graph.add("Reshape", ["context_in", apart], "context_apart")
-        graph.add("Transpose", ["context_apart"], "context_hops", perm=[2, 1, 0, 3])
-        unit = graph.constant("unit_axis", np.array([2], dtype=np.int64))
-        graph.add("Squeeze", ["context_hops", unit], "context")
-        padded = graph.add("Concat", ["context", hidden], "padded", axis=0)
-        axis = graph.constant("time_axis", np.array([0], dtype=np.int64))
-
-        def hops_from(start, stop, name):
-            start = graph.constant(f"{name}_start", np.array([start], dtype=np.int64))
-            stop = graph.constant(f"{name}_stop", np.array([stop], dtype=np.int64))
-            return graph.add("Slice", [padded, start, stop, axis], name)
-
-        end = np.iinfo(np.int64).max
-        taps = [
-            hops_from(i, i + 1 - kernel if i + 1 < kernel else end, f"tap{i}")
-            for i in range(kernel)
-        ]
-        hidden = graph.add("Concat", taps, "taps", axis=2)
-        last = hops_from(1 - kernel, end, "last_hops")
-        graph.add("Transpose", [last], "last_apart", perm=[1, 0, 2])
-        together = graph.constant("together", np.array([1, -1, (kernel - 1) * s.n_mels]))
-        graph.add("Reshape", ["last_apart", together], "context_out")
-        parts_out.append("context_out")
-    weight, bias = _array(net.front.weight), _array(net.front.bias)
-    shift, scale = np.tile(shift, kernel), np.tile(scale, kernel)
-    weight = weight * scale
-    bias = bias - weight @ shift
-    graph.add("MatMul", [hidden, graph.constant("front_w", weight.T)], "front_product")
-    graph.add("Add", ["front_product", graph.constant("front_b", bias)], "front_linear")
-    graph.add("Relu", ["front_linear"], "front")
-    return parts_out

@@ -35,13 +35,11 @@ def network_from_onnx(path):
         sizes = []
         while f"gru{len(sizes)}_r" in arrays:
             sizes.append(arrays[f"gru{len(sizes)}_r"].shape[-1])
-        embedding_in, embedding_size = arrays["embed_w"].shape
         settings = VoiceSettings(
             n_ears=len(json.loads(meta.get("ears", "[]"))),
             classes=tuple(json.loads(meta["classes"])),
             gru_sizes=tuple(sizes),
-            embedding_size=embedding_size,
-            embed_all_layers=embedding_in == sum(sizes),
+            embedding_size=arrays["embed_w"].shape[1],
             level_tau_s=-0.01 / np.log(decay),
             clip_low=float(arrays["clip_low"].item()),
             clip_high=float(arrays["clip_high"].item()),

@@ -1,6 +1,6 @@
 """The live voice detector's network: log-mel hops in, everything the gate needs out.
 
-Log-mel -> level normalisation -> (front) -> GRUs -> 128-d embedding -> one linear layer to
+Log-mel -> level normalisation -> GRUs -> 128-d embedding -> one linear layer to
 presence, key and ballistics. Everything is causal; `forward` may be called hop by hop with the
 state handed on, and gives what one call over the whole sequence gives.
 
@@ -41,14 +41,8 @@ class VoiceSettings:
         Presence columns.
     gru_sizes : tuple of int
         Units of each GRU layer.
-    front_size : int
-        Units of the layer before the GRUs; 0 for none.
-    front_kernel : int
-        Hops that the front sees: the current one and `front_kernel - 1` before it.
     embedding_size : int
-        Width of the embedding.
-    embed_all_layers : bool
-        The embedding is computed from all GRU layers, not from the last only.
+        Width of the embedding, which is computed from all GRU layers.
     level_tau_s : float
         Time constant of the running mean magnitude, seconds.
     clip_low, clip_high : float
@@ -66,10 +60,7 @@ class VoiceSettings:
     hop_s: float = 0.01
     classes: tuple = CLASSES
     gru_sizes: tuple = (128, 128)
-    front_size: int = 0
-    front_kernel: int = 1
     embedding_size: int = 128
-    embed_all_layers: bool = True
     level_tau_s: float = 1.0
     clip_low: float = -8.0
     clip_high: float = 5.0
@@ -85,10 +76,6 @@ class VoiceSettings:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.gru_sizes or min(self.gru_sizes) < 1:
             raise ConfigError(f"gru_sizes={self.gru_sizes} must name at least one layer, each >= 1")
-        if self.front_kernel < 1:
-            raise ConfigError(f"front_kernel={self.front_kernel} must be >= 1")
-        if self.front_kernel > 1 and self.front_size < 1:
-            raise ConfigError(f"front_size={self.front_size} must be >= 1 when front_kernel > 1")
         if not self.level_tau_s > 0:
             raise ConfigError(f"level_tau_s={self.level_tau_s} must be > 0")
         for name in ("attack_s", "hold_s", "release_s"):
@@ -103,9 +90,8 @@ class VoiceSettings:
 
     @property
     def state_sizes(self):
-        """Widths of the parts of the state: level (2), front context, one a GRU layer."""
-        context = (self.front_kernel - 1) * self.n_mels
-        return (2, *((context,) if context else ()), *self.gru_sizes)
+        """Widths of the parts of the state: level (2), one a GRU layer."""
+        return (2, *self.gru_sizes)
 
     @property
     def state_size(self):
@@ -164,8 +150,8 @@ class VoiceNet(nn.Module):
 
     Notes
     -----
-    The state is (1, B, `settings.state_size`), zeros at reset: running level, front context and
-    GRU states, side by side.
+    The state is (1, B, `settings.state_size`), zeros at reset: running level and GRU states, side
+    by side.
     """
 
     def __init__(self, settings=VoiceSettings()):
@@ -175,18 +161,13 @@ class VoiceNet(nn.Module):
         # Typical mean and spread of the normalised log-mel; `fit_input` measures them.
         self.register_buffer("input_mean", torch.full((s.n_mels,), -1.5))
         self.register_buffer("input_scale", torch.full((s.n_mels,), 0.5))
-        width = s.n_mels
-        self.front = None
-        if s.front_size:
-            self.front = nn.Linear(s.front_kernel * s.n_mels, s.front_size)
-            width = s.front_size
-        width += s.n_ears
+        width = s.n_mels + s.n_ears
         self.grus = nn.ModuleList()
         for size in s.gru_sizes:
             self.grus.append(nn.GRU(width, size, batch_first=True))
             width = size
         self.dropout = nn.Dropout(s.dropout)
-        self.embed = nn.Linear(sum(s.gru_sizes) if s.embed_all_layers else width, s.embedding_size)
+        self.embed = nn.Linear(sum(s.gru_sizes), s.embedding_size)
         self.activation = nn.LeakyReLU(0.1)
         self.heads = nn.Linear(s.embedding_size, len(s.classes) + s.n_mels + len(BALLISTICS))
         for name in ("ballistics_low", "ballistics_ratio"):
@@ -293,14 +274,6 @@ class VoiceNet(nn.Module):
         hidden, level_state = self.normalise(features, parts.pop(0)[0])
         states = [level_state.unsqueeze(0)]
         hidden = (hidden - self.input_mean) * self.input_scale
-        if self.front is not None:
-            if s.front_kernel > 1:
-                context = parts.pop(0)[0].unflatten(-1, (s.front_kernel - 1, s.n_mels))
-                hidden = torch.cat([context, hidden], dim=1)
-                states.append(hidden[:, 1 - s.front_kernel :].flatten(1).unsqueeze(0))
-                # (B, T, n_mels, kernel) -> oldest hop first, as in the exported graph.
-                hidden = hidden.unfold(1, s.front_kernel, 1).transpose(-1, -2).flatten(2)
-            hidden = torch.relu(self.front(hidden))
         if s.n_ears:
             ears = hidden.new_zeros(*hidden.shape[:2], s.n_ears) if ears is None else ears
             hidden = torch.cat([hidden, ears], dim=-1)
@@ -316,10 +289,8 @@ class VoiceNet(nn.Module):
             states.append(gru_state)
             hidden = self.dropout(hidden)
             layers.append(hidden)
-        if s.embed_all_layers:
-            hidden = torch.cat(layers, dim=-1)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training and self.low_precision):
-            embedding = self.embed(hidden).float()
+            embedding = self.embed(torch.cat(layers, dim=-1)).float()
         return self.activation(embedding), torch.cat(states, dim=-1)
 
     def read(self, embedding):
