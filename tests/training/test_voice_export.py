@@ -104,7 +104,7 @@ def test_reference_file_repeats(tmp_path):
             np.testing.assert_array_equal(outputs[name], reference[name])
 
 
-@pytest.mark.parametrize("trunk", ("convolutional front", "two ears"))
+@pytest.mark.parametrize("trunk", ("two unlike layers", "two ears"))
 def test_channels_share_a_call(trunk):
     net = make_net(TRUNKS[trunk])
     session = open_session(build_model(net, card_of(net)).SerializeToString())
