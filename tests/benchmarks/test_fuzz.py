@@ -21,5 +21,5 @@ def test_damaged_inputs_are_read_or_refused(tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_killed_and_resumed(tmp_path):
-    ends = killer_loop(tmp_path / "work", 3, seed=5, n_files=3, seconds=20.0, say=lambda line: None)
+    ends = killer_loop(tmp_path / "work", 3, seed=5, n_files=3, seconds=8.0, say=lambda line: None)
     assert sum(ends.values()) == 3

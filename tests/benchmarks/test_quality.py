@@ -131,9 +131,6 @@ def test_intervals_cover_and_shrink():
 def test_two_runs_agree():
     result = [ClipResult("a", "g", "a", measure([[1, 2]], [[1.2, 2]], 4.0)),
               ClipResult("b", "g", "b", measure([[1, 2]], [[1.4, 2]], 4.0))]  # fmt: skip
-    assert figures(result, seed=3) == figures(result, seed=3) or np.isnan(
-        figures(result, seed=3)["auc"].value
-    )
     assert figures(result, seed=3)["fec"] == figures(result, seed=3)["fec"]
 
 

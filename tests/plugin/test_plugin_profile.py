@@ -75,8 +75,14 @@ def test_damaged_profiles_are_refused_with_a_reason(
     assert old in text
     gate = NativeGate(core, SETTINGS, sample_rate=RATE)
     assert gate.load_profile(text.replace(old, new, 1)) == reason
-    cut = text[: len(text) // 2]
-    assert gate.load_profile(cut) is not None
+
+
+@pytest.mark.parametrize("share", (0.1, 0.5, 0.9, 0.99))
+def test_a_profile_that_is_cut_off_is_refused_wherever(core, detector, sound, share, tmp_path):
+    text = _text(taught_profile(detector, sound, None, RULE), tmp_path)
+    gate = NativeGate(core, SETTINGS, sample_rate=RATE)
+    reason = gate.load_profile(text[: int(share * len(text))])
+    assert reason.endswith((" is missing", "has a wrong size", "is not base64")), reason
 
 
 def test_a_profile_of_the_first_version_decides_by_the_classic_rule(

@@ -1,5 +1,8 @@
 """What tests share: a control without a stream, the state it looks at, a profile."""
 
+import shutil
+import subprocess
+
 import pytest
 from teaching import ProjectionDetector, examples
 
@@ -49,6 +52,23 @@ def running(state):
     """The state of a stream that runs."""
     state.status, state.sample_rate, state.block_frames = STATUS.index("running"), 48000, 100
     return state
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a file system of a size; a test may ask once."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+
+    def mount(size):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("no file system can be mounted here (as root on Linux one can)")
+        return disk
+
+    yield mount
+    if disk.is_mount():
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.fixture(scope="session")

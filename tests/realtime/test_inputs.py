@@ -153,7 +153,7 @@ def kbps(path):
      ("a.ogg", "VORBIS", {"compression_level": 0.7})],
 )  # fmt: skip
 def test_lossy_formats_keep_about_their_bitrate(tmp_path, name, subtype, options):
-    noise = 0.1 * np.random.default_rng(0).standard_normal((48000 * 4, 2))
+    noise = 0.1 * np.random.default_rng(0).standard_normal((48000 * 2, 2))
     container = {"a.mp3": "MP3"}.get(name, "OGG")
     soundfile.write(tmp_path / name, noise, 48000, format=container, subtype=subtype, **options)
     assert run(tmp_path / name, "-o", tmp_path / "out", "--quiet") == 0
@@ -162,7 +162,7 @@ def test_lossy_formats_keep_about_their_bitrate(tmp_path, name, subtype, options
     for quality in (1, 9):
         assert run(tmp_path / name, "-o", tmp_path / str(quality), "--quality", quality) == 0
         sizes.append((tmp_path / str(quality) / name).stat().st_size)
-        assert soundfile.info(tmp_path / str(quality) / name).frames == 48000 * 4
+        assert soundfile.info(tmp_path / str(quality) / name).frames == 48000 * 2
     assert sizes[0] < 0.6 * sizes[1]
 
 

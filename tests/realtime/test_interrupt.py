@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from waiting import until
 
+from benchmarks.files.kills import descendants
 from realtime.interrupt import Interrupted, Interrupts, check_interrupt
 from realtime.options import run
 from realtime.outputs import Replacement
@@ -65,21 +66,25 @@ def test_a_signal_that_is_ignored_stays_so():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.fixture(scope="module")
+def long_files(tmp_path_factory):
+    """Two recordings of 20 minutes: the same sound again and again is quickly made."""
+    folder = tmp_path_factory.mktemp("long")
+    sound = 0.1 * np.random.default_rng(0).standard_normal(16000 * 20)
+    for k in range(2):
+        with soundfile.SoundFile(folder / f"{k}.wav", "w", 16000, 1) as file:
+            for _ in range(60):
+                file.write(sound)
+    return folder
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
-def test_no_file_and_no_worker_is_left(tmp_path, jobs, name):
-    from benchmarks.files.kills import descendants
-
-    sound = 0.1 * np.random.default_rng(0).standard_normal(16000 * 20)
-    (tmp_path / "in").mkdir()
-    for k in range(2):  # the same sound again and again: long, and quickly made
-        with soundfile.SoundFile(tmp_path / "in" / f"{k}.wav", "w", 16000, 1) as file:
-            for _ in range(120):
-                file.write(sound)
+def test_no_file_and_no_worker_is_left(long_files, tmp_path, jobs, name):
     mark = f"interrupt-{tmp_path.name}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "realtime.batch.cli", str(tmp_path / "in"), "-o",
+        [sys.executable, "-m", "realtime.batch.cli", str(long_files), "-o",
          str(tmp_path / "out"), "--model", "none", "--quiet", "--jobs", str(jobs)],
         env=os.environ | {"KILLER_MARK": mark}, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip

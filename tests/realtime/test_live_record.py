@@ -1,9 +1,7 @@
 """Recordings: cut without a loss, readable while they grow, and a disk that is full."""
 
-import os
+import contextlib
 import shutil
-import subprocess
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -183,35 +181,18 @@ def test_a_full_disk_ends_the_files_where_they_agree_and_is_tried_seldom(rig, mo
     assert [len(part) for part in rig.read("dry")] == [24000, 100]
 
 
-@contextmanager
-def _small_disk(path, size):
-    path.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)],
-                          capture_output=True, check=False)  # fmt: skip
-    if made.returncode:
-        pytest.skip("no file system of its own can be mounted here")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", str(path)], check=False)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to mount")
-def test_a_disk_that_really_is_full(tmp_path):
-    with _small_disk(tmp_path / "small", "600k") as disk:
-        rig = Rig(disk / "takes")
-        try:
-            for turn in range(80):
-                rig.now = 0.25 * turn
-                rig.play(np.full(12000, 0.1, np.float32))
-                rig.recorder._empty()
-            stopped = [line for line in rig.said if "stopped" in line]
-            assert len(stopped) == 1 and "no space left on the disk" in stopped[0]
-            files = sorted((disk / "takes").iterdir())
-            assert len(files) == 3 and all(path.stat().st_size for path in files), files
-            (dry,), (gated,) = rig.read("dry"), rig.read("gated")
-            assert len(dry) == len(gated) > 12000
-            assert (dry == np.float32(0.1)).all(), "what is there can be read"
-            assert rig.state.record_lost == 80 * 12000 - len(dry)
-        finally:
-            rig.close()
+def test_a_disk_that_really_is_full(small_disk):
+    disk = small_disk("600k")
+    with contextlib.closing(Rig(disk / "takes")) as rig:
+        for turn in range(80):
+            rig.now = 0.25 * turn
+            rig.play(np.full(12000, 0.1, np.float32))
+            rig.recorder._empty()
+        stopped = [line for line in rig.said if "stopped" in line]
+        assert len(stopped) == 1 and "no space left on the disk" in stopped[0]
+        files = sorted((disk / "takes").iterdir())
+        assert len(files) == 3 and all(path.stat().st_size for path in files), files
+        (dry,), (gated,) = rig.read("dry"), rig.read("gated")
+        assert len(dry) == len(gated) > 12000
+        assert (dry == np.float32(0.1)).all(), "what is there can be read"
+        assert rig.state.record_lost == 80 * 12000 - len(dry)
