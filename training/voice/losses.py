@@ -52,10 +52,7 @@ def evidence(logits, open_cost, shut_cost):
     return torch.stack(hops, dim=1)
 
 
-_ONSET_HOPS = 6
-
-
-def decision_loss(logits, classes, weight, costs, onset_weight=1.0):
+def decision_loss(logits, classes, weight, costs):
     """What the gate would decide: cross entropy of the evidence, and how often it opens.
 
     Parameters
@@ -64,8 +61,6 @@ def decision_loss(logits, classes, weight, costs, onset_weight=1.0):
         Of speech.
     costs : tuple of float
         Of opening and of shutting.
-    onset_weight : float
-        Of the first 60 ms of a word, beside its weight in `weight`: opening late costs most.
 
     Returns
     -------
@@ -76,8 +71,6 @@ def decision_loss(logits, classes, weight, costs, onset_weight=1.0):
     """
     found = evidence(logits, *costs)
     loss = F.binary_cross_entropy_with_logits(found, classes, reduction="none")
-    before = F.pad(classes, (_ONSET_HOPS, 0), value=1.0)[:, :-_ONSET_HOPS]
-    weight = weight * (1.0 + (onset_weight - 1.0) * classes * (1.0 - before))
     decided = (loss * weight).sum() / weight.sum().clamp_min(1.0)
     share = torch.sigmoid(2.0 * found)
     return decided, (share[:, 1:] - share[:, :-1]).clamp_min(0.0).mean()
@@ -126,7 +119,7 @@ def losses(net, batch, settings):
     logits = F.linear(embedding, net.heads.weight[:n_classes], net.heads.bias[:n_classes])
     presence, weight = presence_loss(logits, batch["classes"], batch["classes_weight"], settings)
     decided, openings = decision_loss(
-        logits[..., 0], batch["classes"][..., 0], weight, batch["costs"], settings.onset_weight
+        logits[..., 0], batch["classes"][..., 0], weight, batch["costs"]
     )
     share, level = key_loss(net.read(embedding[:, batch["key_hops"]])["key_logits"], batch)
     result = {"presence": presence[0], "classes": presence[1:].sum(), "key": share, "level": level}

@@ -48,8 +48,6 @@ class TrainSettings:
         Further weight of those hops by how sure the network was that it heard speech.
     decided_weight, openings_weight : float
         Of the loss of what the evidence decides, and of each opening a hop.
-    onset_weight : float
-        Of a word's first 60 ms in that loss.
     open_cost, shut_cost : tuple of float
         Bounds within which the costs of the evidence are drawn for every batch, nats.
     silence_share : float
@@ -78,7 +76,6 @@ class TrainSettings:
     confident_weight: float = 2.0
     decided_weight: float = 1.0
     openings_weight: float = 40.0
-    onset_weight: float = 2.0
     open_cost: tuple = (1.5, 3.0)
     shut_cost: tuple = (3.0, 8.0)
     silence_share: float = 0.25
