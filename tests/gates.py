@@ -31,6 +31,17 @@ def gains(processor, audio, sizes=(100,)):
     return in_blocks(processor, np.ones_like(audio), sizes, key=audio)
 
 
+def play(path, sound, blocks=(100,), n_out=1):
+    """What an `AudioPath` makes of a sound (n,) or (n, channels), as a device would hand it on."""
+    sound = sound if sound.ndim == 2 else sound[:, None]
+    heard, at, turn = np.full((len(sound), n_out), 9.0, np.float32), 0, 0
+    while at < len(sound):
+        end = at + blocks[turn % len(blocks)]
+        path.process(np.ascontiguousarray(sound[at:end]), heard[at:end])
+        at, turn = end, turn + 1
+    return heard
+
+
 class Believer(ScriptedDetector):
     """A scripted detector that is decided by evidence."""
 

@@ -72,12 +72,6 @@ def test_gate_imports_numpy_and_the_standard_library_only():
             assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
 
 
-def test_torch_lives_in_training_only():
-    for package in ("gate", "realtime"):
-        for path in modules(package):
-            assert "torch" not in {name.split(".")[0] for name in imported(path)}, path
-
-
 @pytest.mark.parametrize(
     "statement",
     [

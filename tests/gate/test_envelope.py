@@ -18,11 +18,6 @@ def test_covers_63_percent_in_one_time_constant(seconds, rate):
     assert out[-1] == pytest.approx(0.001 + 0.999 * (1 - np.exp(-1)), rel=1e-6)
 
 
-def test_the_example_of_the_docstring():
-    out = curve(Envelope(48000, 240, 0.001), 240, 1.0, 0.005)
-    assert out[-1] == pytest.approx(1 - 0.999 / np.e, abs=1e-4)
-
-
 def test_is_the_one_pole_recursion():
     envelope, gain = Envelope(48000, 1000, 0.0), 0.0
     out = np.concatenate([curve(envelope, 700, 1.0, 0.004), curve(envelope, 900, 0.1, 0.01)])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from gates import play
 from teaching import RATE, ProjectionDetector, bursts
 
 from gate.processor import GateProcessor
@@ -93,10 +94,7 @@ class Gate:
 
     def play(self, sound):
         """Energy that comes out over the energy that went in."""
-        heard = np.zeros((len(sound), 1), np.float32)
-        for at in range(0, len(sound), 100):
-            part = slice(at, at + 100)
-            self.path.process(np.ascontiguousarray(sound[part, None]), heard[part])
+        heard = play(self.path, sound)
         return float(np.sum(heard**2) / max(np.sum(sound**2), 1e-12))
 
     @property

@@ -63,8 +63,13 @@ def moves(monkeypatch):
     return moves
 
 
-def _watch(said, wanted="mic", own_sink="gate_live"):
-    return ConnectionWatch(lambda: PID, said.append, own_sink, wanted)
+@pytest.fixture
+def watch(moves, said):
+    """Knows the input's name, and that all was well."""
+    watch = ConnectionWatch(lambda: PID, said.append, "gate_live", "mic")
+    watch.look(_graph("mic"))
+    assert moves == said == []
+    return watch
 
 
 def test_the_gates_own_source_is_a_loop_by_way_of_any_remapping():
@@ -78,11 +83,8 @@ def test_the_gates_own_source_is_a_loop_by_way_of_any_remapping():
 
 
 @pytest.mark.parametrize("source", ["gate_live_mic", "gate_live.monitor"])
-def test_a_stream_moved_onto_the_gates_own_source_is_moved_back(moves, source):
-    said = []
-    watch = _watch(said)
-    watch.look(_graph("mic"))
-    assert moves == [] and said == [] and watch.status()["input_device"] == "mic"
+def test_a_stream_moved_onto_the_gates_own_source_is_moved_back(watch, moves, said, source):
+    assert watch.status()["input_device"] == "mic"
     watch.look(_graph(source))
     assert moves == [("move-source-output", "30", "mic")]
     assert said == [f"the input was moved to {source}, which is the gate's own: moved to mic"]
@@ -91,10 +93,9 @@ def test_a_stream_moved_onto_the_gates_own_source_is_moved_back(moves, source):
     }  # fmt: skip
 
 
-def test_another_microphone_is_taken_where_that_one_is_gone_and_left_when_it_is_back(moves):
-    said = []
-    watch = _watch(said)
-    watch.look(_graph("mic"))
+def test_another_microphone_is_taken_where_that_one_is_gone_and_left_when_it_is_back(
+    watch, moves, said
+):
     watch.look(_graph("gate_live_mic", sources=("headset",)))
     assert moves.pop() == ("move-source-output", "30", "headset")
     watch.look(_graph("headset"))
@@ -102,10 +103,7 @@ def test_another_microphone_is_taken_where_that_one_is_gone_and_left_when_it_is_
     assert said[-1] == "the input is back on mic"
 
 
-def test_without_any_other_microphone_it_hears_silence_until_there_is_one(moves):
-    said = []
-    watch = _watch(said)
-    watch.look(_graph("mic"))
+def test_without_any_other_microphone_it_hears_silence_until_there_is_one(watch, moves, said):
     watch.look(_graph("gate_live_mic", sources=()))
     assert moves[0][1] == "module-null-sink"
     assert moves[1] == ("move-source-output", "30", f"{SILENCE}.monitor")
@@ -117,26 +115,20 @@ def test_without_any_other_microphone_it_hears_silence_until_there_is_one(moves)
     assert watch.status()["connection"] is None and said[-1] == "the input is back on headset"
 
 
-def test_a_move_that_is_no_loop_is_accepted_and_told(moves):
-    said = []
-    watch = _watch(said)
-    watch.look(_graph("mic"))
+def test_a_move_that_is_no_loop_is_accepted_and_told(watch, moves, said):
     watch.look(_graph("headset"))
     watch.look(_graph("headset"))
     assert moves == [] and said == ["the input was moved to headset"]
 
 
-def test_the_output_belongs_on_the_virtual_microphone(moves):
-    said = []
-    watch = _watch(said)
+def test_the_output_belongs_on_the_virtual_microphone(watch, moves, said):
     watch.look(_graph("mic", sink=0))
     assert moves == [("move-sink-input", "40", "gate_live")]
     assert said == ["the output was moved to speakers: moved back to gate_live"]
 
 
-def test_an_output_moved_onto_what_the_gate_listens_to_is_moved_back(moves):
-    said = []
-    watch = _watch(said, wanted=None, own_sink=None)
+def test_an_output_moved_onto_what_the_gate_listens_to_is_moved_back(moves, said):
+    watch = ConnectionWatch(lambda: PID, said.append, None, None)
     watch.look(_graph("speakers.monitor", sink=1))
     assert moves == [] and said == []
     watch.look(_graph("speakers.monitor", sink=0))
@@ -144,14 +136,11 @@ def test_an_output_moved_onto_what_the_gate_listens_to_is_moved_back(moves):
     assert "which the gate listens to" in said[0]
 
 
-def test_a_server_that_refuses_is_told_once(moves, monkeypatch):
-    said = []
-
+def test_a_server_that_refuses_is_told_once(watch, said, monkeypatch):
     def refuse(*arguments, **_):
         raise DeviceError("the sound server: pactl move-source-output: Invalid argument")
 
     monkeypatch.setattr(connection_watch, "pactl", refuse)
-    watch = _watch(said)
     for _ in range(5):
         watch.look(_graph("gate_live_mic"))
     assert len(said) == 1 and "hears itself" in watch.status()["connection"]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from gates import play
 from sound_servers import bursts
 
 from gate.detector import NoDetector
@@ -42,10 +43,7 @@ class Rig:
         self.path = AudioPath(gate, self.state, in_columns=[0], out_columns=[0], record=self.ring)
 
     def play(self, sound):
-        heard = np.zeros((len(sound), 1), np.float32)
-        for at in range(0, len(sound), 100):
-            part = slice(at, at + 100)
-            self.path.process(np.ascontiguousarray(sound[part, None]), heard[part])
+        play(self.path, sound)
 
     def read(self, kind):
         paths = sorted(self.folder.glob(f"*-{kind}.wav"), key=_turn)
