@@ -21,7 +21,8 @@ def in_blocks(processor, audio, sizes, key=None):
     out, at, turn = [], 0, 0
     while at < len(audio):
         end = at + sizes[turn % len(sizes)]
-        out.append(processor.process(audio[at:end], None if key is None else key[at:end]).copy())
+        more = () if key is None else (key[at:end],)
+        out.append(processor.process(audio[at:end], *more).copy())
         at, turn = end, turn + 1
     return np.concatenate(out)
 

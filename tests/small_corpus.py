@@ -17,7 +17,15 @@ def words(rng, sample_rate=16000):
     return (0.3 * tone + 1e-5 * rng.normal(size=len(t))).astype(np.float32)
 
 
-def make_corpus(folder, split="dev"):
+def make_corpus(folder, splits=("dev",)):
+    """A folder with its manifest."""
+    rows = [row for split in splits for row in _make_split(folder, split)]
+    with (folder / "MANIFEST.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([FIELDS, *rows])
+    return folder
+
+
+def _make_split(folder, split):
     """Two speakers, two noises, a music, and one recording with labels."""
     rng = np.random.default_rng(1)
     rows = []
@@ -26,17 +34,9 @@ def make_corpus(folder, split="dev"):
         path = folder / split / kind / source / f"{name}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, sample_rate)
-        rows.append(
-            dict(
-                zip(
-                    FIELDS,
-                    (split, kind, source, path.relative_to(folder).as_posix(),
+        rows.append((split, kind, source, path.relative_to(folder).as_posix(),
                      len(samples) / sample_rate, sample_rate, speaker, event, "", "CC0", 0.5, 1.0,
-                     0.5 + unheard),
-                    strict=True,
-                )
-            )
-        )  # fmt: skip
+                     0.5 + unheard))  # fmt: skip
 
     for speaker in ("a", "b"):
         for take in range(3):
@@ -50,14 +50,10 @@ def make_corpus(folder, split="dev"):
     t = np.arange(3 * 22050) / 22050
     add("music", "band", "m0", (0.2 * np.sin(2 * np.pi * 440 * t)).astype(np.float32), 22050,
         event="instrumental")  # fmt: skip
-    with (folder / "MANIFEST.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
     labelled = folder / split / "labelled"
     labelled.mkdir()
     soundfile.write(labelled / "talk.wav", words(rng), 16000)
     (labelled / "LABELS.csv").write_text(
         "file,start_s,end_s,label\nlabelled/talk.wav,0.3,0.8,x\nlabelled/talk.wav,1.2,1.6,x\n"
     )
-    return folder
+    return rows

@@ -129,9 +129,10 @@ def test_intervals_cover_and_shrink():
 
 
 def test_two_runs_agree():
-    result = [ClipResult("a", "g", "a", measure([[1, 2]], [[1.2, 2]], 4.0)),
-              ClipResult("b", "g", "b", measure([[1, 2]], [[1.4, 2]], 4.0))]  # fmt: skip
+    result = [ClipResult(f"{k}", "g", f"{k}", measure([[1, 2]], [[1 + 0.07 * k, 2]], 4.0))
+              for k in range(12)]  # fmt: skip
     assert figures(result, seed=3)["fec"] == figures(result, seed=3)["fec"]
+    assert figures(result, seed=3)["fec"] != figures(result, seed=4)["fec"]
 
 
 def test_recordings_of_one_cluster_are_drawn_together():

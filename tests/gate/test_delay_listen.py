@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from gates import in_blocks
 
 from gate.delay import DelayLine
 from gate.listen import KeyListen
@@ -12,13 +13,9 @@ RNG = np.random.default_rng(4)
 def test_delays_by_whole_samples_in_any_blocks(delay, sizes):
     audio = RNG.normal(size=(12000, 2)).astype(np.float32)
     line = DelayLine(48000, 2, 4800, delay)
-    out, at, turn = [], 0, 0
-    while at < len(audio):
-        end = at + sizes[turn % len(sizes)]
-        out.append(line.process(audio[at:end]).copy())
-        at, turn = end, turn + 1
+    out = in_blocks(line, audio, sizes)
     want = np.concatenate([np.zeros((delay, 2), np.float32), audio])[: len(audio)]
-    assert np.array_equal(np.concatenate(out), want)
+    assert np.array_equal(out, want)
     assert line.latency_samples == delay
 
 

@@ -4,30 +4,22 @@ import itertools
 
 import numpy as np
 import pytest
-from fakes import FakeDetector, speech_and_noise
+from fakes import speech_and_noise
+from gates import gains, gate, in_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate.linked import LinkedMix
-from gate.processor import GateProcessor
 from gate.settings import GateSettings
 
 RATE = 48000
 
 
-def gate(channels, **changes):
-    return GateProcessor(
-        GateSettings(**changes), sample_rate=RATE, channels=channels, detector=FakeDetector()
-    )
-
-
 def heard(audio, **changes):
     """Gain curve and key level a hop of a linked gate over (n, channels)."""
-    processor, levels = gate(audio.shape[1], **changes), []
+    processor, levels = gate(GateSettings(**changes), channels=audio.shape[1]), []
     processor.on_hop = lambda lane, meters: levels.append(meters.key_level_dbfs)
-    out = [processor.process(np.ones_like(part), key_input=part)[:, 0]
-           for part in np.array_split(audio, len(audio) // 100)]  # fmt: skip
-    return np.concatenate(out), np.array(levels)
+    return gains(processor, audio)[:, 0], np.array(levels)
 
 
 SPEECH = speech_and_noise(RATE, 1.4)[:, 0]
@@ -105,29 +97,24 @@ def unlike(channels, seconds=1.0, rate=RATE):
 @pytest.mark.parametrize(("channels", "rate"), [(2, 48000), (2, 11025), (3, 44100), (8, 16000)])
 def test_any_block_size_and_the_whole_file_path(channels, rate):
     audio = unlike(channels, 0.8, rate)
-    processor = GateProcessor(sample_rate=rate, channels=channels, detector=FakeDetector())
-
-    def run(sizes, many=False):
-        processor.reset()
-        ends = np.cumsum([0, *itertools.islice(itertools.cycle(sizes), len(audio))])
-        cuts = [*ends[ends < len(audio)], len(audio)]
-        way = processor.process_many if many else processor.process
-        return np.concatenate([way(audio[a:b]).copy() for a, b in itertools.pairwise(cuts)])
-
-    want = run((100,))
+    processor = gate(rate=rate, channels=channels)
+    want = in_blocks(processor, audio, (100,))
     for sizes in ((1, 2, 3, 400), (17,), (480,), (len(audio),)):
-        assert np.array_equal(run(sizes), want), sizes
-    for sizes in ((len(audio),), (1, 5000, 7, 12000)):
-        np.testing.assert_allclose(run(sizes, many=True), want, atol=2e-6)
+        processor.reset()
+        assert np.array_equal(in_blocks(processor, audio, sizes), want), sizes
+    for cuts in ((0, len(audio)), (0, 1, 5001, 5008, len(audio))):
+        processor.reset()
+        got = [processor.process_many(audio[a:b]) for a, b in itertools.pairwise(cuts)]
+        np.testing.assert_allclose(np.concatenate(got), want, atol=2e-6)
     assert np.mean(np.abs(want)) > 0.05 * np.mean(np.abs(audio))
 
 
 def test_an_external_key_of_several_channels_and_a_change_of_their_number():
-    processor = gate(1)
+    processor = gate()
     audio = np.ones((RATE // 2, 1), np.float32)
     part = SPEECH[: RATE // 2]
     turned = np.stack([part, -part], axis=1)
-    alone = gate(1).process(audio, key_input=part)
+    alone = gate().process(audio, key_input=part)
     mixed = processor.process(audio, key_input=turned)
     assert np.mean((alone > 0.5) != (mixed > 0.5)) < 2e-3
     # From two channels to one and to three, in the middle of a hop: it goes on.

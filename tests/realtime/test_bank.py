@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gates import in_blocks
 from tiny_model import tiny_model
 
 from gate.errors import ConfigError, ModelError
@@ -30,13 +31,9 @@ def sound():
 SETTINGS = GateSettings(presence_threshold=0.1, threshold_db=-40.0)
 
 
-def run(bank, sound, size=480):
-    return np.concatenate([bank.process(sound[i : i + size]) for i in range(0, len(sound), size)])
-
-
 def test_a_bank_equals_separate_gates(model, sound):
     bank = GateBank(SETTINGS, sample_rate=RATE, channels=CHANNELS, model=model)
-    together = run(bank, sound)
+    together = in_blocks(bank, sound, (480,))
     assert 0.05 < np.mean(np.abs(together) > 1e-3) < 0.95
     for k in range(CHANNELS):
         gate = open_gate(SETTINGS, sample_rate=RATE, model=model)
@@ -49,7 +46,7 @@ def test_any_block_size_and_again_after_reset(model, sound):
     bank = GateBank(SETTINGS, sample_rate=RATE, channels=CHANNELS, model=model)
     whole = bank.process(sound)
     bank.reset()
-    np.testing.assert_array_equal(whole, run(bank, sound, 100))
+    np.testing.assert_array_equal(whole, in_blocks(bank, sound, (100,)))
 
 
 def test_each_channel_has_its_own_settings(model, sound):
@@ -80,7 +77,7 @@ def test_it_fails_open_and_recovers(model, sound):
         return works(features)
 
     bank.detector.process = sometimes
-    out = run(bank, np.tile(sound, (2, 1)))
+    out = in_blocks(bank, np.tile(sound, (2, 1)), (480,))
     early = slice(RATE // 20, RATE // 10)
     np.testing.assert_allclose(out[early], sound[early], atol=1e-2)  # open, attack behind it
     assert bank.counters.detector_failures >= CHANNELS
