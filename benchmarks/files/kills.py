@@ -121,7 +121,7 @@ def killer_loop(folder, runs, seed=0, n_files=6, seconds=20.0, say=print):
     for run in range(runs):
         out = folder / "out"
         number = SIGNALS[run % 3]
-        mark = f"{folder.name}-{run}"
+        mark = f"{folder}-{run}"
         code, said, left = one_kill(inputs, out, number, rng.uniform(0.0, 1.1 * duration), mark)
         assert not left, f"run {run}: {number.name} left processes: {left}"
         # Before our first line runs, Ctrl-C is Python's own matter.

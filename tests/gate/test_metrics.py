@@ -59,7 +59,7 @@ def test_overhang_ends_where_the_next_segment_starts():
 
 def test_opening_when_a_segment_ends_is_noise_not_overhang():
     tally = measure([[1, 2]], [[2, 3]], 10.0)
-    assert (tally.overhang_s, tally.noise_passed_s) == (0.0, 1.0)
+    assert (tally.overhang_s, tally.noise_passed_s, tally.n_missed) == (0.0, 1.0, 1)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,9 @@ def test_the_configuration_file_is_watched(control, said, tmp_path):
     assert said[0] == "config: threshold_db = -40"
     assert len(said) == 4 and all(line.startswith("config ignored: c.yaml") for line in said[1:])
     assert "did you mean 'threshold_db'" in said[2]
+    control.nudge("threshold_db", 3.0)
+    edit("gate: {threshold_db: -40, hold_ms: 90}")
+    assert control.settings.hold_ms == 90 and control.settings.threshold_db == -37.0
     edit("gate: {threshold_db: -35, key: {low_hz: 100, high_hz: 900}}\nlive: {input: usb}")
     assert control.settings.threshold_db == -35.0
     assert control.settings.key == KeyBand(100.0, 900.0)
