@@ -71,6 +71,7 @@ def page_memory(args, config, command, say):
 def follow(browser, live, minutes, say):
     """Look twice a minute; returns the looks, what the page was sent, and the seconds it took."""
     opened = browser.new_page(viewport={"width": 300, "height": 600})
+    opened.set_default_timeout(600_000)  # on a busy machine the page may be let go for a while
     opened.add_init_script(_COUNT_FRAMES)
     opened.goto(address_of(live))
     opened.wait_for_selector("#offline", state="hidden")
