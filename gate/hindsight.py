@@ -125,7 +125,7 @@ class FileGate(GateProcessor):
         settings = self.settings
         self._whole = settings.lookahead_ms == FILE and not settings.key_listen
         self._skip = self.latency_samples
-        self._taken = self._given = 0
+        self._taken = 0
         self._audio = np.zeros((0, self.channels), np.float32)
         if self._whole:
             self._backlogs = [_Backlog(lane, settings) for lane in self.lanes]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gate.banded import BandedMatrix
-from gate.features import MelSettings, mel_centres_hz, mel_edges_hz, mel_filterbank
+from gate.features import MelSettings, mel_edges_hz, mel_filterbank
 from gate.units import mean_square_dbfs, power_to_dbfs
 
 
@@ -61,7 +61,6 @@ class KeyLevel:
     def __init__(self, key="learned", mel=MelSettings()):
         self.key = key
         self._partition = BandedMatrix(band_partition(mel))
-        self._centres_hz = mel_centres_hz(mel)
         self._edges_hz = mel_edges_hz(mel)
         bins_hz = np.linspace(0.0, mel.sample_rate / 2, mel.n_bins)
         if isinstance(key, KeyBand):

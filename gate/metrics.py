@@ -3,8 +3,7 @@
 Everything here works on times in seconds: wanted segments (from labels) against the stretches in
 which the gate was open (from its gain curve). `measure` adds up seconds in a `Tally`; tallies of
 many recordings add up too, and a tally turns into shares with `summary`. Where the wanted sound
-s and the rest n are known apart, `speech_lost_db`, `noise_passed_db` and `gated_signal_loss` say
-what the gain curve did to each.
+and the rest are known apart, `gate.signal_metrics` says what the gain curve did to each.
 
 Names follow the telephony literature on clipping by voice switches (FEC, MSC, OVER, NDS: Freeman
 et al., "The voice activity detector for the Pan-European digital cellular mobile telephone

@@ -13,15 +13,6 @@ from gate.errors import ConfigError
 FRAME_S = 0.0025
 """Frame of `weighted_energy` and `gated_signal_loss`, seconds."""
 
-_MIN_RATIO = 1e-12  # -120 dB
-
-
-def _energy_ratio_db(part, whole):
-    whole = float(whole)
-    if whole <= 0.0:
-        return float("nan")
-    return float(10.0 * np.log10(max(float(part) / whole, _MIN_RATIO)))
-
 
 def _pair(signal, gain, name):
     signal, gain = np.asarray(signal, dtype=np.float64), np.asarray(gain, dtype=np.float64)
@@ -30,21 +21,6 @@ def _pair(signal, gain, name):
     if not np.isfinite(signal).all() or not np.isfinite(gain).all():
         raise ConfigError(f"{name} and gain must be finite")
     return signal, gain
-
-
-def speech_lost_db(wanted, gain):
-    """Energy of (1 - gain) * wanted over that of wanted, dB; -120 where nothing was lost.
-
-    Example: a gate shut at gain 0 over half the energy loses 10 log10(1/2) = -3.01 dB.
-    """
-    wanted, gain = _pair(wanted, gain, "wanted")
-    return _energy_ratio_db(np.sum(np.square((1.0 - gain) * wanted)), np.sum(np.square(wanted)))
-
-
-def noise_passed_db(unwanted, gain):
-    """Energy of gain * unwanted over that of unwanted, dB; 0 for a gate that is always open."""
-    unwanted, gain = _pair(unwanted, gain, "unwanted")
-    return _energy_ratio_db(np.sum(np.square(gain * unwanted)), np.sum(np.square(unwanted)))
 
 
 def a_weighting(frequency_hz):

@@ -119,11 +119,6 @@ class Profile:
             raise ModelError(f"head of {self.coefficients.size} numbers does not fit its shape")
         return width - n_mels
 
-    @property
-    def has_memory(self):
-        """Whether more can be taught without the old recordings."""
-        return len(self.memory) > 0
-
 
 def memory_path(path):
     """Where the examples of a profile are kept: ``x.gate.yaml`` -> ``x.gate.npz``."""

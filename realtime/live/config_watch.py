@@ -1,12 +1,12 @@
 """Watches the configuration file and hands over every good new reading of it."""
 
-import threading
 from pathlib import Path
 
 from gate.errors import GateError
+from realtime.live.periodic import Periodic
 
 
-class ConfigWatch:
+class ConfigWatch(Periodic):
     """Looks at a file four times a second, in a thread of its own.
 
     Parameters
@@ -24,25 +24,13 @@ class ConfigWatch:
     """
 
     def __init__(self, path, read, first, on_change, say, period_s=0.25):
+        super().__init__("config watch", period_s)
         self._path = Path(path)
         self._read = read
         self._config = first
         self._on_change = on_change
         self._say = say
-        self._period_s = period_s
-        self._stopping = threading.Event()
         self._seen = self._settling = self._stamp()
-        self._thread = threading.Thread(target=self._watch, name="config watch", daemon=True)
-
-    def start(self):
-        """Begin to watch."""
-        self._thread.start()
-
-    def stop(self):
-        """End."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(2.0)
 
     def look(self):
         """Read the file again if it has changed and was left alone since the last look."""
@@ -63,10 +51,6 @@ class ConfigWatch:
             self._say(f"config ignored: {error}")
             return
         self._config = config
-
-    def _watch(self):
-        while not self._stopping.wait(self._period_s):
-            self.look()
 
     def _stamp(self):
         try:

@@ -10,7 +10,6 @@ from gate.settings import LEARNED, RANGES, GateSettings
 from realtime.learn.profile_folder import listed_profiles
 from realtime.learn.recording import OPEN, SHUT
 
-SWITCHES = ("bypass", "key_listen")
 _NAMES = tuple(f.name for f in fields(GateSettings))
 _EVENTS = 200
 
@@ -342,13 +341,3 @@ def shown(value):
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
-
-
-def tried(work, say, *args):
-    """Call `work`; say in one line what it refuses. Returns whether it was done."""
-    try:
-        work(*args)
-    except GateError as error:
-        say(str(error))
-        return False
-    return True

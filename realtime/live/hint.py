@@ -1,19 +1,18 @@
 """Watches what the gate decides, and says which threshold would open it for a voice below it."""
 
-import threading
-
 import numpy as np
 
 from gate.errors import GateError
 from gate.threshold_hint import PATIENCE_S, SpeechLevel, ThresholdHint
 from realtime.engine import NO_MODEL
+from realtime.live.periodic import Periodic
 from realtime.live.shared_state import column, present
 
 _PERIOD_S = 0.25
 _SILENT_DBFS = -95.0  # what is softer is no voice, whatever a detector says
 
 
-class LiveHint:
+class LiveHint(Periodic):
     """Looks at the new hops four times a second, in a thread of its own.
 
     Parameters
@@ -26,29 +25,18 @@ class LiveHint:
     """
 
     def __init__(self, state, control, automatic=False):
+        super().__init__("hint", _PERIOD_S)
         self._state, self._control = state, control
         self._hint = ThresholdHint()
         self._level = SpeechLevel() if automatic else None
         self._row = 0
         self._threshold_db = None
         self._said = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="hint", daemon=True)
 
     @property
     def found(self):
         """Level of the sound and a threshold that would work, in dBFS, or None."""
         return self._hint.found
-
-    def start(self):
-        """Begin to watch."""
-        self._thread.start()
-
-    def stop(self):
-        """End."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(2.0)
 
     def status(self, threshold_db):
         """What the view shows."""
@@ -93,7 +81,3 @@ class LiveHint:
             self._control.change({"threshold_db": level.threshold_db}, "auto")
         except GateError as error:
             self._control.say(str(error))
-
-    def _watch(self):
-        while not self._stopping.wait(_PERIOD_S):
-            self.look()
