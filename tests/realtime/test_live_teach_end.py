@@ -45,8 +45,8 @@ class Listener:
         """Share of a sound's energy that comes out."""
         self.peer.client.set_freewheel(True)
         self.hear(sound, 2.0)
-        self.peer.done.clear()
         self.peer.record()
+        self.peer.done.clear()
         assert self.peer.done.wait(240)
         self.peer.client.set_freewheel(False)
         heard = self.peer.heard()

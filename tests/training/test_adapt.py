@@ -27,8 +27,10 @@ def model(tmp_path_factory):
     torch.manual_seed(0)
     net = VoiceNet(VoiceSettings(gru_sizes=(24, 16), embedding_size=32, level_tau_s=0.7))
     torch.nn.init.normal_(net.heads.weight, std=0.3)
-    speech = {"speech": 0.5}, {"speech": 0.1}, {"speech": {}}, []
-    card = DetectorCard("small", {"speech": ["speech"]}, *speech, "MIT", "-")
+    card = DetectorCard(
+        "small", {"speech": ["speech"]}, {"speech": 0.5}, {"speech": 0.1}, {"speech": {}},
+        file_decision={"speech": {}}, ears=[], licence="MIT", training_data="-",
+    )  # fmt: skip
     path = tmp_path_factory.mktemp("adapt") / "small.onnx"
     export_voice(net, path, card)
     return path

@@ -140,7 +140,7 @@ class Limits:
 
 
 def _over(value, limit):
-    return float(np.clip(value / limit - 1.0, 0.0, 1.0))
+    return float(np.clip(value / max(limit, 1e-9) - 1.0, 0.0, 1.0))
 
 
 def mean_accuracy(table):

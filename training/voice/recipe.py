@@ -284,7 +284,7 @@ def smoke(folder, seed=0):
         data=folder / "data",
         run=folder / "run",
         mixing=Mixing(str(folder / "cache"), 200, seed, n_rooms=0, synthetic_rounds=1, n_noises=3),
-        training=TrainSettings(minutes=0.03, batch_size=4, evaluate_minutes=1.0, seed=seed),
+        training=TrainSettings(minutes=0.08, batch_size=4, evaluate_minutes=1.0, seed=seed),
         network=VoiceSettings(gru_sizes=(16,), embedding_size=128),
         pool=24,
         look_mixtures=1,
