@@ -109,24 +109,23 @@ def _parallel(pairs, config, detailed, n_jobs):
 
     parallel = Parallel(
         n_jobs, backend="loky", return_as="generator_unordered", batch_size=1,
-        pre_dispatch="2*n_jobs",
+        pre_dispatch="2*n_jobs", initializer=_live_as_long_as, initargs=(os.getpid(),),
     )  # fmt: skip
-    place = (os.getpid(), os.getcwd())
-    yield from parallel(delayed(_task)(job, what, config, detailed, place) for job, what in pairs)
+    folder = os.getcwd()
+    yield from parallel(delayed(_task)(job, what, config, detailed, folder) for job, what in pairs)
 
 
-def _task(job, what, config, detailed, place):
-    owner, folder = place
-    _live_as_long_as(owner)
+def _task(job, what, config, detailed, folder):
     os.chdir(folder)  # a process of an earlier pool may stand elsewhere
     return job, what if isinstance(what, str) else gate_one(what, config, detailed)
 
 
 def _live_as_long_as(owner):
-    """End this process soon after its owner, who alone answers to signals from the terminal."""
-    if _watched:
-        return
-    _watched.append(owner)
+    """End this process soon after its owner, who alone answers to signals from the terminal.
+
+    Before the first task, not with it: an owner that is killed while it starts its processes
+    holds a lock of the pool, and one without a task would wait for that lock for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(owner,), name="owner watch", daemon=True).start()
 
@@ -135,6 +134,3 @@ def _watch(owner):
     while os.getppid() == owner:
         time.sleep(_LOOK_S)
     os._exit(1)
-
-
-_watched = []

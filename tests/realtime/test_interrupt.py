@@ -1,5 +1,6 @@
 """A signal ends the commands as Ctrl-C does: nothing is left behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,3 +97,32 @@ def test_no_file_and_no_worker_is_left(long_files, tmp_path, jobs, name):
     if name == "SIGTERM":
         assert process.returncode == 143 and said.endswith(b"gate-batch: interrupted\n")
         assert [p.name for p in (tmp_path / "out").iterdir()] == []
+
+
+_KILLED_WHILE_STARTING = """
+import os, signal, sys
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+from realtime.batch.cli import main
+start = ProcessPoolExecutor._adjust_process_count
+def start_and_die(pool):
+    start(pool)  # the pool's lock is held here
+    os.kill(os.getpid(), signal.SIGKILL)
+ProcessPoolExecutor._adjust_process_count = start_and_die
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks for processes in /proc")
+def test_a_worker_that_never_had_a_task_ends_with_its_owner(long_files, tmp_path):
+    mark = f"starting-{tmp_path}"
+    arguments = [str(long_files), "-o", str(tmp_path / "out"), "--model", "none", "--jobs", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _KILLED_WHILE_STARTING, *arguments],
+        env=os.environ | {"KILLER_MARK": mark}, start_new_session=True,
+    )  # fmt: skip
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    try:
+        until(lambda: not descendants(mark), lambda: descendants(mark), 30.0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
