@@ -59,6 +59,80 @@ _OTHERS = {
 _ALL = ("quality", "cost", "latency", "throughput", "channels", "cluster", "instructions", "learn")
 
 
+_QUALITY = ("quality", "all")
+_MIXED = (*_QUALITY, "ballistics")
+_CORPUS = (*_MIXED, "latency", "learn")
+_LIVE = ("jitter", "soak", "page", "page-memory")
+_MEASURES = (*_COMMANDS, "all")
+
+
+def _number(default, low, high, text, unit="N"):
+    told = f"{text}, {low:.10g} to {high:.10g} (default {default:g})"
+    return {"default": default, "range": (low, high), "metavar": unit, "help": told}
+
+
+def _switch(text):
+    return {"action": "store_true", "help": text}
+
+
+def _text(unit, text, **more):
+    return {"metavar": unit, "help": text, **more}
+
+
+_OPTIONS = (
+    ("--quick", _MEASURES, _switch("small runs, wide intervals")),
+    ("--data", _CORPUS, _text("DIR", "voice corpus (default: data: voice: of the settings)")),
+    ("--split", _CORPUS, {"choices": ("dev", "test"), "default": "dev",
+                          "help": "of the corpus; choose on dev, judge once on test"}),
+    ("--seed", _CORPUS, _number(0, 0, 2**31 - 1, "of mixtures, tasks and bootstrap")),
+    ("--seed", ("fuzz", "kills"), _number(0, 0, 2**31 - 1, "of the damage or the moments")),
+    ("--mixtures", _MIXED, _number(40, 1, 1000, "mixtures a ratio")),
+    ("--labelled", _QUALITY,
+     _text("DIR", "your own recordings instead: labels.csv (file,start_s,end_s) or Audacity "
+           "label tracks beside them")),
+    ("--labels", _QUALITY, _text("FILE", "the label file, if elsewhere")),
+    ("--cache", _QUALITY, _text("DIR", "keep the peers' decisions here")),
+    ("--jobs", _QUALITY, _number(1, 1, 64, "processes")),
+    ("--variant", _QUALITY,
+     _text("NAME:SETTING=VALUE,...", "also run this gate with other settings, say "
+           "'fixed:attack_ms=2,hold_ms=150,release_ms=40'", action="append")),
+    ("--no-ours", _QUALITY, _switch("peers only")),
+    ("--peers", (*_QUALITY, "cost"),
+     _text("LIST", "all, fast (without the two slowest), none, or names with commas "
+           "(default: all that are installed)", default="all")),
+    ("--draws", ("ballistics",), _number(2, 1, 100, "users' settings a mixture")),
+    ("--build", ("plugin",), _text("DIR", "where make plugin built (default build/plugin)",
+                                   default="build/plugin")),
+    ("--cases", ("fuzz",), _number(100_000, 1, 10**8, "damaged inputs")),
+    ("--runs", ("kills",), _number(100, 1, 10_000, "of gate-batch, killed and resumed")),
+    ("--sample-rate", _LIVE, _number(48000, 8000, 192000, "of the sound server", "HZ")),
+    ("--period", _LIVE, _number(100, 16, 8192, "samples a block")),
+    ("--realtime", _LIVE, _switch("with real-time scheduling, as a studio machine has it")),
+    ("--seconds", ("jitter",), _number(60.0, 1, 600, "at the real pace", "S")),
+    ("--rounds", ("page",), _number(6, 2, 100, "of four turns of 6 s each")),
+    ("--minutes", ("page-memory",), _number(60.0, 0.1, 600, "at the real pace", "MIN")),
+    ("--minutes", ("soak",), _number(30.0, 0.1, 600, "of sound, faster than real time", "MIN")),
+    ("--only", ("learn", "all"), _text("TEXT", "taught tasks whose name or group has this")),
+    ("--parts", ("learn", "all"), _switch("teach without the world and without exclusion, too")),
+    ("--seconds", ("latency", "all"), _number(10.0, 1, 600, "sound in each run", "S")),
+    ("--load", ("latency", "all"), _number(2, 0, 64, "busy processes in loaded runs")),
+    ("--max-length", ("throughput", "all"), _number(7200.0, 10, 86400, "longest file, s", "S")),
+    ("--scratch", ("throughput", "cluster", "all"), _text("DIR", "where to put the files")),
+    ("--tool", ("instructions", "all"),
+     {"choices": ("perf", "valgrind"), "help": "default: what works"}),
+    ("--baseline", ("instructions", "all"), _text("FILE", "compare with another baseline")),
+    ("--update-baseline", ("instructions", "all"), _switch("replace the committed baseline")),
+    ("--json", _MEASURES, _text("FILE", "write everything, with machine and versions")),
+    ("--html", _MEASURES, _text("FILE", "write one page with charts (extra [plot])")),
+    ("--write", _MEASURES,
+     _text("FILE", "put the tables into a results file (default benchmarks/RESULTS.md)",
+           nargs="?", const="benchmarks/RESULTS.md")),
+    ("--overwrite", _MEASURES, _switch("replace outputs that exist")),
+    ("--quiet", _MEASURES, _switch("no progress on standard error")),
+)  # fmt: skip
+"""Option, the commands that take it, what argparse is told; a ``range`` is for `_check`."""
+
+
 def build_parser():
     """The command line of `gate-bench`."""
     parser = Parser(prog=PROG, description=__doc__.split(":", 1)[1].strip().capitalize())
@@ -66,123 +140,21 @@ def build_parser():
     helps = {name: text for name, (_, _, text) in _COMMANDS.items()} | _OTHERS
     for name, text in helps.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name not in _MEASURES:
+            count = 2 if name == "compare" else "+"
+            sub.add_argument("inputs", nargs=count, metavar="JSON", help="files made with --json")
         if name == "report":
-            sub.add_argument("inputs", nargs="+", metavar="JSON", help="files made with --json")
             sub.add_argument("-o", "--output", required=True, metavar="HTML")
-            continue
-        if name == "compare":
-            sub.add_argument("inputs", nargs=2, metavar="JSON", help="files made with --json")
-            continue
-        _add_common(sub)
-        if name in ("quality", "latency", "learn", "ballistics", "all"):
-            _add_corpus(sub)
-        if name in ("quality", "ballistics", "all"):
-            sub.add_argument("--mixtures", type=int, default=40, metavar="N",
-                             help="mixtures a ratio, 1 to 1000 (default 40)")  # fmt: skip
-        if name in ("quality", "all"):
-            _add_quality(sub)
-        if name == "ballistics":
-            sub.add_argument("--draws", type=int, default=2, metavar="N",
-                             help="users' settings a mixture, 1 to 100 (default 2)")  # fmt: skip
-        if name == "plugin":
-            sub.add_argument("--build", default="build/plugin", metavar="DIR",
-                             help="where make plugin built (default build/plugin)")  # fmt: skip
-        if name == "fuzz":
-            sub.add_argument("--cases", type=int, default=100_000, metavar="N",
-                             help="1 to 100000000 (default 100000)")  # fmt: skip
-            sub.add_argument("--seed", type=int, default=0, help="of the damage")
-        if name == "kills":
-            sub.add_argument("--runs", type=int, default=100, metavar="N",
-                             help="1 to 10000 (default 100)")  # fmt: skip
-            sub.add_argument("--seed", type=int, default=0, help="of the moments")
-        if name in ("jitter", "page", "page-memory", "soak"):
-            _add_server(sub, name)
-        if name in ("learn", "all"):
-            sub.add_argument(
-                "--only", metavar="TEXT", help="taught tasks whose name or group has this"
-            )
-            sub.add_argument("--parts", action="store_true",
-                             help="teach without the world and without exclusion, too")  # fmt: skip
-        if name in ("quality", "cost", "all"):
-            sub.add_argument(
-                "--peers", default="all", metavar="LIST",
-                help="all, fast (without the two slowest), none, or names with commas "
-                "(default: all that are installed)",
-            )  # fmt: skip
-        if name in ("latency", "all"):
-            sub.add_argument("--seconds", type=float, default=10.0, metavar="S",
-                             help="sound in each run, 1 to 600 (default 10)")  # fmt: skip
-            sub.add_argument("--load", type=int, default=2, metavar="N",
-                             help="busy processes in loaded runs, 0 to 64 (default 2)")  # fmt: skip
-        if name in ("throughput", "all"):
-            sub.add_argument("--max-length", type=float, default=7200.0, metavar="S",
-                             help="longest file in seconds (default 7200)")  # fmt: skip
-        if name in ("throughput", "cluster", "all"):
-            sub.add_argument("--scratch", metavar="DIR", help="where to put the files")
-        if name in ("instructions", "all"):
-            sub.add_argument("--tool", choices=("perf", "valgrind"), help="default: what works")
-            sub.add_argument("--baseline", metavar="FILE", help="compare with another baseline")
-            sub.add_argument("--update-baseline", action="store_true",
-                             help="replace the committed baseline")  # fmt: skip
-        add_gate_options(sub)
+        for option, takers, told in _OPTIONS:
+            if name in takers:
+                told = dict(told)
+                if told.pop("range", None):
+                    told["type"] = type(told["default"])
+                short = ("-q",) if option == "--quiet" else ()
+                sub.add_argument(*short, option, **told)
+        if name in _MEASURES:
+            add_gate_options(sub)
     return parser
-
-
-def _add_common(sub):
-    sub.add_argument("--quick", action="store_true", help="small runs, wide intervals")
-    sub.add_argument("--json", metavar="FILE", help="write everything, with machine and versions")
-    sub.add_argument("--html", metavar="FILE", help="write one page with charts (extra [plot])")
-    sub.add_argument(
-        "--write", nargs="?", const="benchmarks/RESULTS.md", metavar="FILE",
-        help="put the tables into a results file (default benchmarks/RESULTS.md)",
-    )  # fmt: skip
-    sub.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    sub.add_argument("-q", "--quiet", action="store_true", help="no progress on standard error")
-
-
-def _add_corpus(sub):
-    group = sub.add_argument_group("corpus")
-    group.add_argument("--data", metavar="DIR",
-                       help="voice corpus (default: data: voice: of the settings)")  # fmt: skip
-    group.add_argument("--split", choices=("dev", "test"), default="dev",
-                       help="of the corpus; choose on dev, judge once on test")  # fmt: skip
-    group.add_argument("--seed", type=int, default=0, help="of mixtures, tasks and bootstrap")
-
-
-def _add_server(sub, name):
-    group = sub.add_argument_group("sound server")
-    group.add_argument("--sample-rate", type=int, default=48000, metavar="HZ", help="(48000)")
-    group.add_argument("--period", type=int, default=100, metavar="N",
-                       help="samples a block, 16 to 8192 (default 100)")  # fmt: skip
-    group.add_argument("--realtime", action="store_true",
-                       help="with real-time scheduling, as a studio machine has it")  # fmt: skip
-    if name == "jitter":
-        group.add_argument("--seconds", type=float, default=60.0, metavar="S",
-                           help="at the real pace, 1 to 600 (default 60)")  # fmt: skip
-    if name == "page":
-        group.add_argument("--rounds", type=int, default=6, metavar="N",
-                           help="of four turns of 6 s each, 2 to 100 (default 6)")  # fmt: skip
-    if name == "page-memory":
-        group.add_argument("--minutes", type=float, default=60.0, metavar="MIN",
-                           help="at the real pace, 1 to 600 (default 60)")  # fmt: skip
-    if name == "soak":
-        group.add_argument("--minutes", type=float, default=30.0, metavar="MIN",
-                           help="of sound, faster than real time, 0.1 to 600 (30)")  # fmt: skip
-
-
-def _add_quality(sub):
-    group = sub.add_argument_group("quality")
-    group.add_argument("--labelled", metavar="DIR",
-                       help="your own recordings instead: labels.csv (file,start_s,end_s) or "
-                       "Audacity label tracks beside them")  # fmt: skip
-    group.add_argument("--labels", metavar="FILE", help="the label file, if elsewhere")
-    group.add_argument("--cache", metavar="DIR", help="keep the peers' decisions here")
-    group.add_argument("--jobs", type=int, default=1, metavar="N",
-                       help="processes, 1 to 64 (default 1)")  # fmt: skip
-    group.add_argument("--variant", action="append", metavar="NAME:SETTING=VALUE,...",
-                       help="also run this gate with other settings, say "
-                       "'fixed:attack_ms=2,hold_ms=150,release_ms=40'")  # fmt: skip
-    group.add_argument("--no-ours", action="store_true", help="peers only")
 
 
 def main(argv=None):
@@ -274,16 +246,10 @@ def _not_now(name, args):
 
 
 def _check(args):
-    limits = {
-        "seconds": (1, 600), "load": (0, 64), "mixtures": (1, 1000), "max_length": (10, 86400),
-        "seed": (0, 2**31 - 1), "jobs": (1, 64), "draws": (1, 100), "runs": (1, 10000),
-        "minutes": (0.1, 600), "period": (16, 8192), "sample_rate": (8000, 192000),
-        "cases": (1, 10**8), "rounds": (2, 100),
-    }  # fmt: skip
-    for name, (low, high) in limits.items():
-        value = getattr(args, name, None)
-        if value is not None:
-            checks.number(name, value, low, high)
+    for option, takers, told in _OPTIONS:
+        if args.command in takers and "range" in told:
+            name = option.removeprefix("--").replace("-", "_")
+            checks.number(name, getattr(args, name), *told["range"])
     if getattr(args, "labels", None) and not args.labelled:
         raise ConfigError("labels needs labelled, the folder of the recordings")
     if args.html and not _can_draw():
@@ -312,16 +278,10 @@ def _keep(parts, args):
     made = [part.make_charts() if _can_draw() else [] for part in parts]
     if args.json:
         report = [
-            {
-                "section": p.name,
-                "markdown": p.section(),
-                "charts": images,
-                **finite(p.data),
-            }
+            {"section": p.name, "markdown": p.section(), "charts": images, **finite(p.data)}
             for p, images in zip(parts, made, strict=True)
         ]
-        text = json.dumps(report, indent=1) + "\n"
-        write_text(args.json, text)
+        write_text(args.json, json.dumps(report, indent=1) + "\n")
     if args.html:
         pages = [(p.section(), images) for p, images in zip(parts, made, strict=True)]
         write_report(args.html, "gate-bench", pages)

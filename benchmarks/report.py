@@ -17,53 +17,12 @@ figure { margin: 1em 0; display: inline-block }
 """
 
 
-def _inline(text):
-    text = html.escape(text, quote=False)
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
-
-
-def _cells(line, tag):
-    parts = [cell.strip() for cell in line.strip().strip("|").split("|")]
-    return "<tr>" + "".join(f"<{tag}>{_inline(cell)}</{tag}>" for cell in parts) + "</tr>"
-
-
 def from_markdown(text):
-    """HTML of the little Markdown that the tables use: headings, tables, paragraphs."""
-    parts, lines = [], iter(text.splitlines())
-    paragraph, rows = [], []
+    """HTML of the tables' Markdown; markup that stands in the text itself is shown, not obeyed."""
+    from markdown_it import MarkdownIt
 
-    def flush():
-        if paragraph:
-            parts.append(f"<p>{_inline(' '.join(paragraph))}</p>")
-            paragraph.clear()
-        if rows:
-            head, body = rows[0], rows[2:]
-            parts.append(
-                f"<table><thead>{_cells(head, 'th')}</thead><tbody>"
-                + "".join(_cells(row, "td") for row in body)
-                + "</tbody></table>"
-            )
-            rows.clear()
-
-    for line in lines:
-        if line.startswith("<!--"):
-            continue
-        if line.startswith("|"):
-            if paragraph:
-                flush()
-            rows.append(line)
-        elif line.startswith("#"):
-            flush()
-            level = len(line) - len(line.lstrip("#"))
-            parts.append(f"<h{level}>{_inline(line.lstrip('# '))}</h{level}>")
-        elif not line.strip():
-            flush()
-        else:
-            if rows:
-                flush()
-            paragraph.append(line.strip())
-    flush()
-    return "\n".join(parts)
+    text = re.sub(r"^<!--.*-->$", "", text, flags=re.M)  # the marks of `RESULTS.md`
+    return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
 
 
 def write_report(path, title, sections):

@@ -9,24 +9,9 @@ from gate.errors import ConfigError
 from realtime.outputs import write_text
 
 SECTIONS = (
-    "quality",
-    "cost",
-    "latency",
-    "throughput",
-    "channels",
-    "cluster",
-    "instructions",
-    "learn",
-    "ballistics",
-    "plugin",
-    "cold-start",
-    "fuzz",
-    "kills",
-    "jitter",
-    "soak",
-    "page",
-    "page-memory",
-)
+    "quality", "cost", "latency", "throughput", "channels", "cluster", "instructions", "learn",
+    "ballistics", "plugin", "cold-start", "fuzz", "kills", "jitter", "soak", "page", "page-memory",
+)  # fmt: skip
 """Order of `RESULTS.md`."""
 
 
@@ -58,34 +43,19 @@ def headline(figures):
     figures : dict
         From `benchmarks.quality.measure.Comparison.table`.
     """
-    groups = _ordered(figures)
-    header = ["gate"]
+    groups, header, rows = _ordered(figures), ["gate"], {}
     for group in groups:
-        if _has_speech(figures[group]):
-            header.append(f"{group}: bacc / FEC % / opens a segment / onset p50, p90 ms")
-        else:
-            header.append(f"{group.replace('_', ' ')}: % open / opens a min")
-    rows = []
-    for system in figures[groups[0]]:
-        row = [system]
-        for group in groups:
-            f = figures[group][system]
-            if _has_speech(figures[group]):
-                onset = (
-                    f"{number(f['onset_p50_ms'].value, 0)}, {number(f['onset_p90_ms'].value, 0)}"
-                )
-                row.append(
-                    f"{number(f['balanced_accuracy'].value, 3)} / "
-                    f"{number(100 * f['fec'].value)} / "
-                    f"{number(f['opens_per_segment'].value, 2)} / {onset}"
-                )
-            else:
-                row.append(
-                    f"{number(100 * f['open_share'].value)} / "
-                    f"{number(f['opens_per_minute'].value, 0)}"
-                )
-        rows.append(row)
-    return table(header, rows)
+        speech = _has_speech(figures[group])
+        header.append(
+            f"{group}: bacc / FEC % / opens a segment / onset p50, p90 ms" if speech
+            else f"{group.replace('_', ' ')}: % open / opens a min"
+        )  # fmt: skip
+        for system, f in figures[group].items():
+            columns = _HEADLINE if speech else _SPEECHLESS_COLUMNS
+            cells = [number(scale * f[name].value, digits) for _, name, scale, digits in columns]
+            cells = [*cells[:3], ", ".join(cells[3:])] if speech else cells
+            rows.setdefault(system, [system]).append(" / ".join(cells))
+    return table(header, rows.values())
 
 
 def _ordered(figures):
@@ -115,6 +85,7 @@ _SPEECH_COLUMNS = (
     ("gated-signal loss", "loss", 1, 3),
 )
 _SPEECHLESS_COLUMNS = (("open %", "open_share", 100, 1), ("opens/min", "opens_per_minute", 1, 0))
+_HEADLINE = [_SPEECH_COLUMNS[k] for k in (0, 1, 10, 5, 6)]
 
 
 def group_tables(figures):
@@ -122,16 +93,14 @@ def group_tables(figures):
     parts = []
     for group in _ordered(figures):
         columns = _SPEECH_COLUMNS if _has_speech(figures[group]) else _SPEECHLESS_COLUMNS
-        columns = [
-            c for c in columns if any(math.isfinite(f[c[1]].value) for f in figures[group].values())
-        ]
+        found = figures[group].values()
+        columns = [c for c in columns if any(math.isfinite(f[c[1]].value) for f in found)]
         rows = [
             [system, *(with_interval(f[name], scale, digits) for _, name, scale, digits in columns)]
             for system, f in figures[group].items()
         ]
-        parts.append(
-            f"#### {group.replace('_', ' ')}\n\n" + table(["gate", *(c[0] for c in columns)], rows)
-        )
+        title = f"#### {group.replace('_', ' ')}\n\n"
+        parts.append(title + table(["gate", *(c[0] for c in columns)], rows))
     return "\n\n".join(parts)
 
 

@@ -1,6 +1,8 @@
 """What the benchmark asks of a gate, ours or a peer's."""
 
 import hashlib
+import importlib.metadata
+import importlib.util
 import os
 import time
 from dataclasses import dataclass, field
@@ -144,6 +146,51 @@ class DetectorGate(System):
         begin = processor_time()
         self.detector.decide(hearing)
         return processor_time() - begin
+
+
+class ChunkedDetector:
+    """A detector that decides chunk by chunk, each decision known at its chunk's end.
+
+    Attributes
+    ----------
+    name, package : str
+        Short; what is installed.
+    sample_rate, chunk, size_bytes : int
+        Hz; samples a decision; of what is loaded.
+    """
+
+    name = package = ""
+    sample_rate, chunk, size_bytes = 16000, 160, 0
+
+    def scores(self, chunks):
+        """Presence in each row of `chunks`; None where there is no decision."""
+        raise NotImplementedError
+
+    def decide(self, hearing):
+        """Stream the recording from a fresh state."""
+        samples = hearing.at(self.sample_rate)
+        chunks = samples[: len(samples) // self.chunk * self.chunk].reshape(-1, self.chunk)
+        found = [(k, s) for k, s in enumerate(self.scores(chunks), 1) if s is not None]
+        ends, scores = np.array(found, dtype=float).reshape(-1, 2).T
+        return Decisions(ends * self.chunk / self.sample_rate, scores)
+
+
+def systems_of(detector, *ways):
+    """A `DetectorGate` for each way to run a `ChunkedDetector`: (name, settings, rule)."""
+    version = importlib.metadata.version(detector.package)
+    return [
+        DetectorGate(name, settings, version=version, size_bytes=detector.size_bytes,
+                     detector=detector, rule=rule)
+        for name, settings, rule in ways
+    ]  # fmt: skip
+
+
+def folder_of(module):
+    """Where a module is installed, which is not imported."""
+    spec = importlib.util.find_spec(module)
+    if spec is None:
+        raise ImportError(module)
+    return Path(spec.submodule_search_locations[0])
 
 
 def processor_time():

@@ -1,20 +1,15 @@
 """WebRTC's VAD, from `webrtcvad-wheels`."""
 
-import importlib.metadata
-
 import numpy as np
 
-from benchmarks.peers.base import DetectorGate
-from benchmarks.quality.decisions import Decisions
-
-_FRAME = 160
+from benchmarks.peers.base import ChunkedDetector, systems_of
+from benchmarks.quality.decisions import Rule
 
 
-class WebRtc:
+class WebRtc(ChunkedDetector):
     """10 ms at 16 kHz a decision, yes or no, mode 3 (the most aggressive)."""
 
-    name = "webrtc"
-    sample_rate = 16000
+    name, package = "webrtc", "webrtcvad-wheels"
 
     def __init__(self):
         import webrtcvad
@@ -22,20 +17,13 @@ class WebRtc:
         self._make = lambda: webrtcvad.Vad(3)
         self._make()
 
-    def decide(self, hearing):
-        """Stream the recording from a fresh state."""
-        samples = np.clip(hearing.at(self.sample_rate) * 32767.0, -32768, 32767).astype("<i2")
-        vad, n_frames = self._make(), len(samples) // _FRAME
-        frames = samples[: n_frames * _FRAME].reshape(n_frames, _FRAME)
-        scores = [float(vad.is_speech(frame.tobytes(), self.sample_rate)) for frame in frames]
-        return Decisions((np.arange(n_frames) + 1) * 0.01, np.array(scores))
+    def scores(self, chunks):
+        """From a fresh state."""
+        vad = self._make()
+        for chunk in np.clip(chunks * 32767.0, -32768, 32767).astype("<i2"):
+            yield vad.is_speech(chunk.tobytes(), self.sample_rate)
 
 
 def systems():
     """Mode 3 without hold."""
-    version = importlib.metadata.version("webrtcvad-wheels")
-    return [
-        DetectorGate(
-            "WebRTC 3", "mode 3, 10 ms frames, no hold", detector=WebRtc(), version=version
-        )
-    ]
+    return systems_of(WebRtc(), ("WebRTC 3", "mode 3, 10 ms frames, no hold", Rule()))

@@ -1,15 +1,15 @@
-"""Tags, pictures and chunks of a file, carried over to its gated copy byte for byte.
+"""Tags, pictures and chunks of a file, carried over to its gated copy.
 
-Nothing is understood that need not be: WAV keeps its chunks, FLAC its blocks, Ogg its comments,
-MP3 and AIFF their ID3, and what two formats share goes from one to the other. For the rest there
-are libsndfile's strings (title, artist, ...); what is lost all the same is named.
+WAV keeps its chunks, MP3 and AIFF their ID3, byte for byte; FLAC keeps its blocks, Ogg its
+comments, by way of `mutagen`; and what two formats share goes from one to the other. For the rest
+there are libsndfile's strings (title, artist, ...); what is lost all the same is named.
 """
 
+import base64
 import struct
 
-from realtime.files import vorbis_comment
 from realtime.files.iff import w64_name
-from realtime.files.structure import read_at, splice
+from realtime.files.structure import prepend, read_at
 
 _MAX_BYTES = 64_000_000
 _OWN_CHUNKS = {
@@ -18,7 +18,13 @@ _OWN_CHUNKS = {
 }  # fmt: skip
 _ID3_CHUNKS = (b"id3 ", b"ID3 ")
 _WAVES = ("WAV", "WAVEX", "RF64", "W64")
-_STREAMINFO, _PADDING, _APPLICATION, _SEEKTABLE, _COMMENT, _CUESHEET, _PICTURE = range(7)
+_FORMATS = {"riff": _WAVES, "rf64": _WAVES, "w64": _WAVES, "aiff": ("AIFF",), "mp3": ("MP3",)}
+"""Kind of file -> formats that take its chunks or ID3 as they are."""
+
+_BLOCKS = {2: "application data", 5: "cue sheet"}
+"""Of FLAC, those that belong to no other format."""
+
+_PICTURE = "metadata_block_picture"
 
 
 class Metadata:
@@ -34,12 +40,10 @@ class Metadata:
     ----------
     chunks : list of (bytes, bytes)
         Of WAV or AIFF.
-    blocks : list of (int, bytes)
-        Of FLAC, those that belong to no other format.
-    comments : list of bytes or None
-        ``NAME=text``.
-    pictures : list of bytes
-        As FLAC has them.
+    blocks, pictures : list of mutagen.flac.MetadataBlock
+        Of FLAC, `_BLOCKS`; of FLAC and Ogg.
+    comments : list of (str, str) or None
+        Name and text.
     id3 : bytes
     tail : bytes
         APE and ID3v1 tags behind an MP3's sound.
@@ -49,56 +53,49 @@ class Metadata:
         self.kind = structure.kind
         self.chunks, self.blocks, self.pictures = [], [], []
         self.comments, self.id3, self.tail = None, b"", b""
-        self._too_long = False
-        if self.kind in ("riff", "rf64", "w64", "aiff"):
-            self._read_chunks(file, structure)
-        elif self.kind == "flac":
-            self._read_flac(file, structure)
-        elif self.kind == "mp3":
-            self._read_mp3(file, structure)
-        elif self.kind == "ogg" and structure.links:
-            self.comments = vorbis_comment.read(file, structure.links[0])
-            if self.comments is not None:
-                self.comments, self.pictures = vorbis_comment.split_pictures(self.comments)
+        self._lost = []
+        if self.kind in ("flac", "ogg"):
+            self._read_comments(file)
+        elif self.kind in _FORMATS:
+            for chunk in sorted(structure.chunks, key=lambda chunk: chunk.start):
+                self._take(file, chunk)
 
     def _take(self, file, chunk):
+        if chunk.name in _OWN_CHUNKS:
+            return
         if chunk.size > _MAX_BYTES:
-            self._too_long = True
-            return None
-        return read_at(file, chunk.start, chunk.size)
+            self._lost = ["what is longer than 64 MB"]
+            return
+        data = read_at(file, chunk.start, chunk.size)
+        if chunk.name in _ID3_CHUNKS or chunk.name == b"ID3":
+            self.id3 = data
+        elif self.kind == "mp3":
+            self.tail += data
+        else:
+            self.chunks.append((chunk.name, data))
 
-    def _read_chunks(self, file, structure):
-        for chunk in structure.chunks:
-            if chunk.name in _OWN_CHUNKS:
-                continue
-            data = self._take(file, chunk)
-            if data is None:
-                continue
-            if chunk.name in _ID3_CHUNKS:
-                self.id3 = data
-            else:
-                self.chunks.append((chunk.name, data))
+    def _read_comments(self, file):
+        from mutagen.flac import Picture
 
-    def _read_flac(self, file, structure):
-        for chunk in structure.chunks:
-            kind = chunk.name[0]
-            data = self._take(file, chunk)
-            if data is None:
-                continue
-            if kind == _COMMENT:
-                self.comments = vorbis_comment.parse(data)
-            elif kind == _PICTURE:
-                self.pictures.append(data)
-            elif kind in (_APPLICATION, _CUESHEET):
-                self.blocks.append((kind, data))
-
-    def _read_mp3(self, file, structure):
-        for chunk in sorted(structure.chunks, key=lambda chunk: chunk.start):
-            data = self._take(file, chunk) or b""
-            if chunk.name == b"ID3":
-                self.id3 = data
-            else:
-                self.tail += data
+        try:
+            found = _tagged(file)
+        except Exception:  # whatever a damaged file makes of it: the sound is still good
+            self._lost = ["tags that cannot be read"]
+            return
+        if found is None:
+            return
+        self.pictures = list(getattr(found, "pictures", ()))
+        self.blocks = [b for b in getattr(found, "metadata_blocks", ()) if b.code in _BLOCKS]
+        if found.tags is not None:
+            self.comments = []
+        for name, text in found.tags or ():
+            try:
+                if name.lower() == _PICTURE:
+                    self.pictures.append(Picture(base64.b64decode(text, validate=True)))
+                    continue
+            except Exception:  # no picture: a comment like others
+                pass
+            self.comments.append((name, text))
 
     def strings(self, info, strings):
         """Libsndfile's strings that the writer must set: those that do not come along whole.
@@ -109,8 +106,7 @@ class Metadata:
             Of the copy.
         strings : dict
         """
-        own = {"riff": _WAVES, "rf64": _WAVES, "w64": _WAVES, "aiff": ("AIFF",), "mp3": ("MP3",)}
-        if info.format in own.get(self.kind, ()):
+        if info.format in _FORMATS.get(self.kind, ()):
             return {}
         return {} if self.comments is not None and info.format in ("FLAC", "OGG") else strings
 
@@ -125,29 +121,25 @@ class Metadata:
             What `strings` gave.
         """
         target, names = info.format, []
-        same = target in _WAVES if self.kind in ("riff", "rf64", "w64") else (
-            self.kind == "aiff" and target == "AIFF"
-        )  # fmt: skip
-        if not same:
+        beyond = " beyond " + _listed(strings) if strings else ""
+        if target not in _FORMATS.get(self.kind, ()):
             for name, data in self.chunks:
                 if not (name == b"LIST" and data[:4] == b"INFO" and strings):
                     names.append(_shown(name, data))
         vorbis = target in ("FLAC", "OGG")
         if self.comments and not vorbis:
-            names.append("tags beyond " + _listed(strings) if strings else "tags")
+            names.append("tags" + beyond)
         if self.pictures and not vorbis:
             names.append("pictures")
         if self.id3 and target not in (*_WAVES, "AIFF", "MP3"):
-            names.append("ID3 tags beyond " + _listed(strings) if strings else "ID3 tags")
+            names.append("ID3 tags" + beyond)
             if b"APIC" in self.id3 or b"PIC\0" in self.id3:
                 names.append("pictures")
         if self.tail and target != "MP3":
             names.append("APE or ID3v1 tags")
         if target != "FLAC":
-            names += [{2: "application data", 5: "cue sheet"}[kind] for kind, _ in self.blocks]
-        if self._too_long:
-            names.append("what is longer than 64 MB")
-        return list(dict.fromkeys(names))
+            names += [_BLOCKS[block.code] for block in self.blocks]
+        return list(dict.fromkeys(names + self._lost))
 
     def finish(self, file, info):
         """Put everything into the finished copy.
@@ -159,24 +151,44 @@ class Metadata:
         info : AudioInfo
             Of the copy.
         """
-        if info.format in _WAVES:
-            same = self.kind in ("riff", "rf64", "w64")
-            chunks = [*(self.chunks if same else []), *([(b"id3 ", self.id3)] if self.id3 else [])]
-            _append_chunks(file, chunks)
-        elif info.format == "AIFF":
-            same = self.kind == "aiff"
-            chunks = [*(self.chunks if same else []), *([(b"ID3 ", self.id3)] if self.id3 else [])]
-            _append_chunks(file, chunks)
-        elif info.format == "FLAC":
-            _replace_blocks(file, self.comments, self.pictures, self.blocks)
-        elif info.format == "OGG" and (self.comments is not None or self.pictures):
-            vorbis_comment.replace(file, self.comments or [], self.pictures)
+        if info.format in (*_WAVES, "AIFF"):
+            chunks = self.chunks if info.format in _FORMATS.get(self.kind, ()) else []
+            name = b"ID3 " if info.format == "AIFF" else b"id3 "
+            _append_chunks(file, [*chunks, *([(name, self.id3)] if self.id3 else [])])
+        elif info.format in ("FLAC", "OGG") and (
+            self.comments is not None or self.pictures or (self.blocks and info.format == "FLAC")
+        ):
+            self._write_comments(file, info.format == "FLAC")
         elif info.format == "MP3":
-            if self.id3:
-                splice(file, 0, 0, self.id3)
-            if self.tail:
-                file.seek(0, 2)
-                file.write(self.tail)
+            prepend(file, self.id3)
+            file.seek(0, 2)
+            file.write(self.tail)
+
+    def _write_comments(self, file, flac):
+        copy = _tagged(file)
+        if copy.tags is None:
+            copy.add_tags()
+        if self.comments is not None or not flac:
+            copy.tags[:] = self.comments or []
+        for picture in self.pictures:
+            data = picture.write()
+            if not flac:
+                copy.tags.append((_PICTURE, base64.b64encode(data).decode()))
+            elif len(data) < 1 << 24:  # a block's size has three bytes
+                copy.add_picture(picture)
+        if flac:
+            copy.metadata_blocks += self.blocks
+        file.seek(0)
+        copy.save(file, padding=lambda info: 0)
+
+
+def _tagged(file):
+    """A FLAC or Ogg file as mutagen has it; None where it is of another kind."""
+    import mutagen
+    from mutagen import flac, oggopus, oggvorbis
+
+    file.seek(0)
+    return mutagen.File(file, options=[flac.FLAC, oggopus.OggOpus, oggvorbis.OggVorbis])
 
 
 def _listed(strings):
@@ -215,28 +227,3 @@ def _append_chunks(file, chunks):
     else:
         file.seek(4)
         file.write(struct.pack(order + "I", min(size - 8, 0xFFFFFFFF)))
-
-
-def _replace_blocks(file, comments, pictures, blocks):
-    """FLAC's own STREAMINFO and seek table, then what came along."""
-    if comments is None and not pictures and not blocks:
-        return
-    at, last, kept, vendor = 4, False, [], b""
-    while not last and len(head := read_at(file, at, 4)) == 4:
-        kind, length = struct.unpack(">B3s", head)
-        last, kind, length = bool(kind & 0x80), kind & 0x7F, int.from_bytes(length, "big")
-        data = read_at(file, at + 4, length)
-        if kind in (_STREAMINFO, _SEEKTABLE) or (kind == _COMMENT and comments is None):
-            kept.append((kind, data))
-        elif kind == _COMMENT:
-            vendor = vorbis_comment.vendor(data)
-        at += 4 + length
-    if comments is not None:
-        kept.append((_COMMENT, vorbis_comment.build(vendor, comments)))
-    kept += [(_PICTURE, data) for data in pictures] + blocks
-    kept = [(kind, data) for kind, data in kept if len(data) < 1 << 24]
-    header = b""
-    for index, (kind, data) in enumerate(kept, 1):
-        last = 0x80 if index == len(kept) else 0
-        header += bytes([kind | last]) + len(data).to_bytes(3, "big") + data
-    splice(file, 4, at - 4, header)

@@ -143,17 +143,12 @@ def read_at(file, at, n):
     return file.read(n)
 
 
-def splice(file, at, remove, data):
-    """Replace `remove` bytes at `at` by `data`; what follows moves."""
-    file.seek(0, 2)
-    size, shift, step = file.tell(), len(data) - remove, 1 << 20
-    moved = range(at + remove, size, step)
-    if shift:
-        for begin in reversed(moved) if shift > 0 else moved:
-            block = read_at(file, begin, min(step, size - begin))
-            file.seek(begin + shift)
-            file.write(block)
-    file.seek(at)
+def prepend(file, data):
+    """Put bytes before all others."""
+    step = 1 << 20
+    for begin in reversed(range(0, file.seek(0, 2) if data else 0, step)):
+        block = read_at(file, begin, step)
+        file.seek(begin + len(data))
+        file.write(block)
+    file.seek(0)
     file.write(data)
-    if shift < 0:
-        file.truncate(size + shift)
