@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate.errors import AudioFileError
+from gate.errors import AudioFileError, ConfigError
+from gate.settings import check_format
 
 _FAMILIES = {
     "WAV": (".wav", ".wave", ".bwf", ".rf64", ".w64"),
@@ -100,6 +101,14 @@ class AudioInfo:
         if self.subtype in _FLOATS:
             return None
         return _BITS.get(self.subtype, 16)
+
+
+def check_taken(path, sample_rate, channels):
+    """Raise `AudioFileError` for a rate or a number of channels that the gate does not take."""
+    try:
+        check_format(sample_rate, channels)
+    except ConfigError as error:
+        raise AudioFileError(f"{path}: {error}") from None
 
 
 def fits(path, info):

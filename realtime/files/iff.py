@@ -10,8 +10,8 @@ _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 _BEHIND = (b"LIST", b"list", b"bext", b"iXML", b"id3 ", b"ID3 ", b"cue ", b"smpl", b"_PMX", b"PEAK",
            b"axml", b"inst", b"JUNK", b"NAME", b"ANNO", b"MARK")  # fmt: skip
-_SUBTYPES = {(1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32",
-             (3, 32): "FLOAT", (3, 64): "DOUBLE", (6, 8): "ALAW", (7, 8): "ULAW"}  # fmt: skip
+SUBTYPES = {(1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32",
+            (3, 32): "FLOAT", (3, 64): "DOUBLE", (6, 8): "ALAW", (7, 8): "ULAW"}  # fmt: skip
 _PLAIN = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: frames of one width
 
 
@@ -152,15 +152,21 @@ def _format(file, layout, chunk):
     fmt = read_at(file, chunk.start, 40) if chunk is not None else b""
     if len(fmt) < 16:
         return None, 1
-    code, channels, rate, _, width, bits = struct.unpack(layout.order + "HHIIHH", fmt[:16])
-    if code == 0xFFFE and len(fmt) >= 26:
-        code = struct.unpack(layout.order + "H", fmt[24:26])[0]
-    subtype = _SUBTYPES.get((code, bits))
+    code, channels, rate, width, bits = wave_format(fmt, layout.order)
+    subtype = SUBTYPES.get((code, bits))
     if subtype is None:
         return None, max(1, width) if code in _PLAIN else 1
     endian = "LITTLE" if layout.order == "<" else "BIG"
     return {"format": "RAW", "subtype": subtype, "samplerate": rate, "channels": channels,
             "endian": endian}, max(1, width)  # fmt: skip
+
+
+def wave_format(fmt, order):
+    """Code, channels, Hz, bytes a frame and bits a sample of a WAV's format chunk."""
+    code, channels, rate, _, width, bits = struct.unpack(order + "HHIIHH", fmt[:16])
+    if code == 0xFFFE and len(fmt) >= 26:
+        code = struct.unpack(order + "H", fmt[24:26])[0]
+    return code, channels, rate, width, bits
 
 
 def _patch_whole(found, layout, kind, size, held, width, ds64):

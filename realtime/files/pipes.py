@@ -4,18 +4,21 @@ What has come is handed on at once, so that a microphone may be at one end and a
 other; nothing is kept, however long it lasts.
 """
 
+import io
 import os
 import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+import soundfile
 
 from gate.errors import AudioFileError, ConfigError
-from gate.settings import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
-from realtime.files.formats import AudioInfo
+from gate.settings import check_format
+from realtime.files.formats import AudioInfo, check_taken
+from realtime.files.iff import SUBTYPES, Layout, wave_format
 from realtime.files.structure import Structure
+from realtime.files.writer import whole_numbers
 from realtime.outputs import why
 
 PIPE = "-"
@@ -28,7 +31,7 @@ SAMPLE_FORMATS = {
 """Names of ``--raw``, as ffmpeg has them."""
 
 _WIDTHS = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_PCM, _FLOAT = 1, 3
 _UNKNOWN = 0xFFFFFFFF
 _MAX_CHUNK_BYTES = 64_000_000
 _BLOCK_BYTES = 1 << 16
@@ -48,10 +51,10 @@ def parse_raw(text):
     if parts[2] not in SAMPLE_FORMATS:
         raise ConfigError(f"raw={text}: format {parts[2]!r} must be one of {names}")
     rate, channels = int(parts[0]), int(parts[1])
-    if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
-        raise ConfigError(f"raw={text}: rate must be from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}")
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise ConfigError(f"raw={text}: channels must be from 1 to {MAX_CHANNELS}")
+    try:
+        check_format(rate, channels)
+    except ConfigError as error:
+        raise ConfigError(f"raw={text}: {error}") from None
     return AudioInfo(rate, channels, None, "RAW", SAMPLE_FORMATS[parts[2]], "LITTLE")
 
 
@@ -126,33 +129,19 @@ class PipeReader:
                 long = struct.unpack("<Q", body[8:16])[0]
         if fmt is None or len(fmt) < 16:
             raise AudioFileError(f"{self.path}: not a readable WAV header (no format)")
-        if head[:4] == b"RF64" and size == _UNKNOWN:
-            size = long
-        self._left = None if size in (0, 0x7FFFF000, 0x7FFFFFFF) or size >= 0xFFFFF000 else size
+        self._left = None if Layout().is_unknown(size) else size
         if head[:4] == b"RF64" and 0 < long < 2**62:
             self._left = long
         return self._format(fmt)
 
     def _format(self, fmt):
-        code, channels, rate, _, align, bits = struct.unpack("<HHIIHH", fmt[:16])
-        if code == _EXTENSIBLE and len(fmt) >= 26:
-            code = struct.unpack("<H", fmt[24:26])[0]
-        subtype = {
-            (_PCM, 8): "PCM_U8", (_PCM, 16): "PCM_16", (_PCM, 24): "PCM_24", (_PCM, 32): "PCM_32",
-            (_FLOAT, 32): "FLOAT", (_FLOAT, 64): "DOUBLE",
-        }.get((code, bits))  # fmt: skip
-        if subtype is None:
+        code, channels, rate, align, bits = wave_format(fmt, "<")
+        subtype = SUBTYPES.get((code, bits))
+        if subtype not in _WIDTHS:
             raise AudioFileError(
                 f"{self.path}: WAV format {code} with {bits} bits must be PCM or float"
             )
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise AudioFileError(f"{self.path}: channels={channels} must be from 1 to "
-                                 f"{MAX_CHANNELS}")  # fmt: skip
-        if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
-            raise AudioFileError(
-                f"{self.path}: sample_rate={rate} must be from {MIN_SAMPLE_RATE} to "
-                f"{MAX_SAMPLE_RATE} Hz"
-            )
+        check_taken(self.path, rate, channels)
         width = _WIDTHS[subtype] * channels
         if align != width:
             raise AudioFileError(f"{self.path}: block align {align} must be {width}")
@@ -273,41 +262,24 @@ class PipeWriter:
         pass
 
 
+def _as_raw(info):
+    return {"samplerate": info.sample_rate, "format": "RAW", "subtype": info.subtype,
+            "endian": "LITTLE"}  # fmt: skip
+
+
 def decode(data, info):
     """Bytes of samples as float32 (n, channels)."""
-    if info.subtype == "FLOAT":
-        samples = np.frombuffer(data, "<f4")
-    elif info.subtype == "DOUBLE":
-        with np.errstate(over="ignore"):
-            samples = np.frombuffer(data, "<f8").astype(np.float32)
-    elif info.subtype == "PCM_24":
-        wide = np.zeros((len(data) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        samples = wide.reshape(-1).view("<i4") * np.float32(2.0**-31)
-    elif info.subtype == "PCM_U8":
-        samples = (np.frombuffer(data, np.uint8).astype(np.float32) - 128.0) / np.float32(128.0)
-    else:
-        kind, bits = {"PCM_16": ("<i2", 15), "PCM_32": ("<i4", 31)}[info.subtype]
-        samples = np.multiply(np.frombuffer(data, kind), np.float32(2.0**-bits), dtype=np.float32)
-    return samples.reshape(-1, info.channels)
+    about = _as_raw(info) | {"channels": info.channels, "dtype": "float32", "always_2d": True}
+    return soundfile.read(io.BytesIO(data), **about)[0]
 
 
 def encode(samples, info):
     """Float32 samples as bytes; what the gate leaves alone comes out bit for bit."""
-    if info.subtype == "FLOAT":
-        return samples.astype("<f4").tobytes()
-    if info.subtype == "DOUBLE":
-        return samples.astype("<f8").tobytes()
-    full_scale = 2.0 ** (info.bits - 1)
-    whole = np.rint(samples.astype(np.float64) * full_scale)
-    whole = np.clip(whole, -full_scale, full_scale - 1.0).astype(np.int32)
-    if info.subtype == "PCM_U8":
-        return (whole + 128).astype(np.uint8).tobytes()
-    if info.subtype == "PCM_24":
-        return np.ascontiguousarray(
-            whole.reshape(-1).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3]
-        ).tobytes()
-    return whole.astype({16: "<i2", 32: "<i4"}[info.bits]).tobytes()
+    data = io.BytesIO()
+    if info.bits is not None:
+        samples = whole_numbers(samples, info.bits)
+    soundfile.write(data, samples, **_as_raw(info))
+    return data.getvalue()
 
 
 def wav_header(info):

@@ -16,9 +16,8 @@ import numpy as np
 import soundfile
 
 from gate.errors import AudioFileError
-from gate.settings import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from realtime.files.examine import examine
-from realtime.files.formats import AudioInfo
+from realtime.files.formats import AudioInfo, check_taken
 from realtime.files.metadata import Metadata
 from realtime.files.structure import View
 from realtime.outputs import why
@@ -137,8 +136,9 @@ class AudioReader:
             if self._sound is not None:
                 self._sound.close()
             self._sound = self._decode(part)
-            info = self._checked(self._sound)
-            if first is not None and info[:2] != first[:2]:
+            info = self._sound.samplerate, self._sound.channels
+            check_taken(self.path, *info)
+            if first is not None and info != first:
                 raise AudioFileError(
                     f"{self.path}: is a chain of streams of different kind: "
                     f"{info[0]} Hz, {info[1]} channels and {first[0]} Hz, {first[1]} channels"
@@ -158,35 +158,18 @@ class AudioReader:
             found.bitrate_bps, found.constant_bitrate,
         )  # fmt: skip
 
-    def _checked(self, sound):
-        if not 1 <= sound.channels <= MAX_CHANNELS:
-            raise AudioFileError(
-                f"{self.path}: channels={sound.channels} must be from 1 to {MAX_CHANNELS}"
-            )
-        if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
-            raise AudioFileError(
-                f"{self.path}: sample_rate={sound.samplerate} must be from {MIN_SAMPLE_RATE} to "
-                f"{MAX_SAMPLE_RATE} Hz"
-            )
-        return sound.samplerate, sound.channels
-
     def _told_by_libsndfile(self, log):
         """Formats that are not looked at here: what libsndfile's log knows."""
         if self.structure.kind:
             return
-        count = re.search(rb"sample_count -i (\d+)", self._head()) if self._is_nist() else None
+        self._raw.seek(0)
+        nist = self._sound.format == "NIST"
+        count = re.search(rb"sample_count -i (\d+)", self._raw.read(1024)) if nist else None
         if "truncated file" in log:
             self._cut("the header promises more than the file holds")
         elif count and int(count[1]) > self._sound.frames:
             self._cut(f"the header promises {int(count[1]):,} samples, the file holds "
                       f"{self._sound.frames:,}")  # fmt: skip
-
-    def _is_nist(self):
-        return self._sound.format == "NIST"
-
-    def _head(self):
-        self._raw.seek(0)
-        return self._raw.read(1024)
 
     def chunks(self, frames):
         """Yield float32 arrays (n, channels) of at most `frames` samples.
@@ -211,10 +194,8 @@ class AudioReader:
             frames = min(frames, _SALVAGE_FRAMES)  # a call that fails loses what it had decoded
         while True:
             try:
-                if whole:
-                    data = self._sound.read(frames, dtype="int32", always_2d=True)
-                else:
-                    data = self._sound.read(frames, dtype="float32", always_2d=True)
+                kind = "int32" if whole else "float32"
+                data = self._sound.read(frames, dtype=kind, always_2d=True)
             except soundfile.LibsndfileError as error:
                 self._raise_failure()
                 after = f"after {self.frames_read / self.info.sample_rate:.2f} s"

@@ -107,10 +107,7 @@ class AudioWriter:
             For a full disk, among others.
         """
         if self._bits is not None:
-            full_scale = 2.0 ** (self._bits - 1)
-            whole = np.rint(samples.astype(np.float64) * full_scale)
-            np.clip(whole, -full_scale, full_scale - 1.0, out=whole)
-            samples = whole.astype(np.int32) << (32 - self._bits)
+            samples = whole_numbers(samples, self._bits)
         try:
             self._file.write(samples)
         except (soundfile.LibsndfileError, AssertionError) as error:
@@ -160,6 +157,14 @@ class AudioWriter:
         with contextlib.suppress(soundfile.LibsndfileError):
             self._file.close()
         self._output.discard()
+
+
+def whole_numbers(samples, bits):
+    """Samples rounded to so many bits, in the upper bits of int32: what comes of them is exact."""
+    full_scale = 2.0 ** (bits - 1)
+    whole = np.rint(samples.astype(np.float64) * full_scale)
+    np.clip(whole, -full_scale, full_scale - 1.0, out=whole)
+    return whole.astype(np.int32) << (32 - bits)
 
 
 def _empty_flac(info):
