@@ -5,7 +5,9 @@ PLUGIN_BUILD ?= build/plugin
 PLUGIN_OPTIONS ?=
 CONFIGURE = cmake -S plugin -B $(PLUGIN_BUILD) -DGATE_PYTHON="$$(command -v $(PYTHON))" $(PLUGIN_OPTIONS)
 
-.PHONY: plugin plugin-core plugin-install plugin-clean
+NATIVE = realtime/native
+
+.PHONY: native plugin plugin-core plugin-install plugin-clean
 
 # LV2, VST3 and CLAP into $(PLUGIN_BUILD)/dist
 plugin:
@@ -17,6 +19,12 @@ plugin:
 plugin-core:
 	$(CONFIGURE) -DGATE_PLUGINS=OFF
 	cmake --build $(PLUGIN_BUILD) --parallel
+
+# The engine `native` of the Python commands, with the second ear and models/voice.onnx in it
+native: plugin-core
+	mkdir -p $(NATIVE)
+	cp $(PLUGIN_BUILD)/lib/libexemplar-gate-core.* $(NATIVE)/.new
+	mv $(NATIVE)/.new $(NATIVE)/libexemplar-gate-core.so
 
 # For this user, on Linux
 plugin-install: plugin

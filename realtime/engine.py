@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from gate import checks
 from gate.detector import Detector
-from gate.errors import ModelError
+from gate.errors import ConfigError, ModelError
 from gate.hindsight import FileGate
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.models import find_model
 
 Model = str | Path | Detector | None
+
+ENGINES = ("python", "native")
+"""What can run a gate; ``native`` is built by ``make native``."""
 
 NO_MODEL = "none"
 """Name of no detector, in configurations and on command lines: a plain level gate."""
@@ -110,6 +114,7 @@ def open_gate(
     model: Model = "voice",
     profile: str | Path | None = None,
     ears: Sequence[str] | None = None,
+    engine: str = "python",
 ) -> GateProcessor:
     """Open a streaming gate.
 
@@ -127,6 +132,9 @@ def open_gate(
         A profile made by ``gate-learn``.
     ears : sequence of str, optional
         See `open_detector`; ``gate.ears_heard`` names those that are heard.
+    engine : {"python", "native"}
+        ``native`` is the same gate in machine code, where ``make native`` has built it for this
+        model: a `realtime.native_gate.NativeGate`. It takes no profile and no detector object.
 
     Returns
     -------
@@ -145,9 +153,33 @@ def open_gate(
     >>> gate.process(np.zeros((100, 1), np.float32)).shape
     (100, 1)
     """
+    checks.one_of("engine", engine, ENGINES)
+    if engine == "native":
+        if profile is not None:
+            raise ConfigError(f"profile={str(profile)!r} must be null with engine native")
+        return _open_native(settings, sample_rate, channels, model, ears)
     return GateProcessor(
         settings,
         sample_rate=sample_rate,
         channels=channels,
         detector=open_detector(model, profile, ears=ears),
+    )
+
+
+def _open_native(settings, sample_rate, channels, model, ears):
+    from realtime.native_core import NativeCore
+    from realtime.native_gate import NativeGate
+    from realtime.onnx_detector import OnnxDetector
+
+    if model in (None, NO_MODEL) or hasattr(model, "process"):
+        raise ConfigError("model must be the name or the path of a detector with engine native")
+    core, path = NativeCore(), find_model(model)
+    core.check_detector(path)
+    return NativeGate(
+        core,
+        settings,
+        sample_rate=sample_rate,
+        channels=channels,
+        info=OnnxDetector(path).info,
+        ears=ears,
     )

@@ -29,7 +29,8 @@ struct Meters {
 };
 
 struct Counters {
-  int64_t hops = 0, failed_hops = 0, detector_failures = 0, nonfinite_samples = 0;
+  int64_t hops = 0, open_hops = 0, opens = 0, failed_hops = 0, detector_failures = 0;
+  int64_t nonfinite_samples = 0;
 };
 
 inline MelSettings detector_mel() {
@@ -56,7 +57,9 @@ class Lane {
   void configure(const GateSettings& settings) {
     const Target& target = detector_info.targets[settings.target];
     target_ = &target;
-    control_.configure(settings.threshold_db, settings.hysteresis_db, rule(settings),
+    const DecisionRule decides = rule(settings);
+    presence_threshold_ = decides.threshold;
+    control_.configure(settings.threshold_db, settings.hysteresis_db, decides,
                        lag_hops(settings.lookahead_ms));
     if (settings.second_ear && !settings_.second_ear) ear_.reset();
     settings_ = settings;
@@ -88,8 +91,11 @@ class Lane {
     retry_hops_ = 1;
     counters = Counters{};
     meters_ = Meters{};
+    opened_ = false;
     std::fill(key_weights_.begin(), key_weights_.end(), 1.0f);
     begin();
+    meters_.gain_db = gain_to_db(envelope_.gain);
+    describe();
   }
 
   // Input samples until the hop ends.
@@ -131,6 +137,9 @@ class Lane {
 
   const float* bin_weights() { return key_level_.bin_weights(key_weights_.data()); }
   const Meters& meters() const { return meters_; }
+
+  // The presence threshold in force, set or learned.
+  double presence_threshold() const { return presence_threshold_; }
 
   // For tests: the next detection is made to fail.
   void spoil_next_detection() { spoil_ = true; }
@@ -228,6 +237,9 @@ class Lane {
     meters_.release_ms = release_s * 1e3;
     const int64_t hold_samples = std::llrint(hold_s * sample_rate_);
     const int n_open = control_.process(now_, now_ + length_, r.level, r.presence, hold_samples);
+    counters.open_hops += n_open > 0;
+    counters.opens += n_open > 0 && !opened_;
+    opened_ = n_open > 0;
     if (settings_.bypass) {
       control_.reason = Reason::bypass;
       envelope_.process(curve, length_, 1.0, click_free_s_);
@@ -287,7 +299,8 @@ class Lane {
   int64_t now_ = 0;
   int retry_in_ = 0, retry_hops_ = 1;
   double open_gain_ = 1.0, shut_gain_ = 1.0;
-  bool passes_ = false;
+  double presence_threshold_ = 0.0;
+  bool passes_ = false, opened_ = false;
   Meters meters_;
   bool spoil_ = false;
 };

@@ -93,7 +93,8 @@ inline double highest(int id) {
 }
 
 // Settings of host values, each bounded to its range; a value that is no number is the default.
-inline GateSettings settings_of(const float* values) {
+template <class Value>
+GateSettings settings_of(const Value* values) {
   const auto number = [values](int id) {
     const double value = values[id];
     if (!(std::abs(value) < 1e9)) return parameters[id].initial;

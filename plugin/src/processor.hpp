@@ -43,6 +43,7 @@ class DenormalsFlushed {
 class GateProcessor {
  public:
   void (*on_hop)(const Meters&) = nullptr;
+  float* gains = nullptr;  // where the next samples' gains go too, or null
 
   GateProcessor(const GateSettings& settings, int sample_rate, int channels)
       : settings_(settings), sample_rate_(sample_rate), channels_(channels),
@@ -89,7 +90,8 @@ class GateProcessor {
         repair(key[c] + done, step, key_rows_[c]);
       }
       const float* const* heard = key == nullptr ? rows_.data() : key_rows_.data();
-      const float* gains = lane_.curve();
+      const float* curve = lane_.curve();
+      if (gains != nullptr) gains = std::copy(curve, curve + step, gains);
       const bool passes = lane_.passes(), listens = settings_.key_listen || listen_mix_ > 0.0;
       lane_.push(heard, n_heard, step);
       for (int i = 0; listens && i < step; ++i) key_[i] = lane_.mix(heard, n_heard, i);
@@ -98,7 +100,7 @@ class GateProcessor {
         if (passes) {  // a product would lose denormal samples
           std::copy(rows_[c], rows_[c] + step, out[c] + done);
         } else {
-          multiply(rows_[c], gains, step, out[c] + done);
+          multiply(rows_[c], curve, step, out[c] + done);
         }
       }
       if (listens) listen(out, done, step);
