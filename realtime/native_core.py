@@ -5,8 +5,9 @@
 
 import ctypes
 import hashlib
+import itertools
 import os
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_void_p
 from pathlib import Path
 
 from gate.errors import ModelError
@@ -17,7 +18,7 @@ LIBRARY_VARIABLE = "EXEMPLAR_GATE_NATIVE"
 LIBRARY = Path(__file__).resolve().parent / "native" / "libexemplar-gate-core.so"
 """Where `make native` puts it."""
 
-BUILD_IT = "build it with 'make native' (docs/engine.md)"
+BUILD_IT = "build it with 'make native' (docs/plugin.md)"
 
 _ABI = 1
 
@@ -114,8 +115,8 @@ class NativeCore:
         for index in range(self.call.gate_inputs()):
             name = self.call.gate_parameters(index, *numbers).decode()
             self.inputs[name] = numbers[2].value
-        found = iter(lambda at=iter(range(1 << 10)): self.call.gate_target(next(at)), None)
-        self.targets = tuple(name.decode() for name in found)
+        named = (self.call.gate_target(index) for index in itertools.count())
+        self.targets = tuple(one.decode() for one in itertools.takewhile(bool, named))
         self.has_ear = self.call.gate_ear_column() >= 0
 
     def check_detector(self, path):

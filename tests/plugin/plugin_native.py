@@ -38,6 +38,8 @@ class NativeCounters:
     """As `gate.lane.Counters`."""
 
     hops: int
+    open_hops: int
+    opens: int
     failed_hops: int
     detector_failures: int
     nonfinite_samples: int
