@@ -94,6 +94,7 @@ def test_the_player_loads_nothing_heavy(statement):
 # and peers' decisions through our envelope.
 PIECES = {
     "realtime/bank.py": {"gate.lane"},
+    "realtime/native_gate.py": {"gate.control"},  # the reasons' labels
     "realtime/live/shared_state.py": {"gate.control"},
     "realtime/live/marks.py": {"gate.control"},
     "benchmarks/quality/decisions.py": {"gate.control", "gate.envelope"},
