@@ -46,6 +46,8 @@ _COMMANDS = {
              "what the page costs: in a browser, with ten that are idle, with ten that stall"),
     "page-memory": ("benchmarks.live.page_memory", "page_memory",
                     "an hour of the page in a browser: does anything grow?"),
+    "pulse": ("benchmarks.live.pulse", "pulse",
+              "minutes of gate-live on PulseAudio or PipeWire at the default latency: glitches?"),
     "soak": ("benchmarks.live.soak", "soak",
              "half an hour of gate-live, every sample compared with the engine"),
 }  # fmt: skip
@@ -110,6 +112,9 @@ _OPTIONS = (
     ("--realtime", _LIVE, _switch("with real-time scheduling, as a studio machine has it")),
     ("--seconds", ("jitter",), _number(60.0, 1, 600, "at the real pace", "S")),
     ("--rounds", ("page",), _number(6, 2, 100, "of four turns of 6 s each")),
+    ("--minutes", ("pulse",), _number(10.0, 0.1, 600, "at the real pace", "MIN")),
+    ("--server", ("pulse",), {"choices": ("pulseaudio", "pipewire"), "default": "pulseaudio",
+                              "help": "of its own, with null sinks (default pulseaudio)"}),
     ("--minutes", ("page-memory",), _number(60.0, 0.1, 600, "at the real pace", "MIN")),
     ("--minutes", ("soak",), _number(30.0, 0.1, 600, "of sound, faster than real time", "MIN")),
     ("--only", ("learn", "all"), _text("TEXT", "taught tasks whose name or group has this")),

@@ -307,6 +307,20 @@ def write_bytes(path, data):
         output.commit()
 
 
+def write_arrays(path, **arrays):
+    """Write a whole .npz of named arrays, compressed.
+
+    Raises
+    ------
+    AudioFileError
+    """
+    import numpy as np
+
+    data = io.BytesIO()
+    np.savez_compressed(data, **arrays)
+    write_bytes(path, data.getvalue())
+
+
 def write_text(path, text):
     """Write a whole text file in UTF-8.
 

@@ -4,14 +4,13 @@
 before ears were stored are read as if none had been heard.
 """
 
-import io
 import zipfile
 
 import numpy as np
 
 from gate.errors import ModelError
 from realtime.learn.recording import FINE_PER_HOP, SILENT_EAR, Recording
-from realtime.outputs import write_bytes
+from realtime.outputs import write_arrays
 
 _ARRAYS = ("names", "lengths", "log_mel", "energy", "label", "sounding")
 _EARS = "ears"
@@ -38,9 +37,7 @@ def save_memory(recordings, path):
     }
     for name in _ARRAYS[2:]:
         arrays[name] = np.concatenate([getattr(r, name) for r in recordings])
-    data = io.BytesIO()
-    np.savez_compressed(data, **arrays)
-    write_bytes(path, data.getvalue())
+    write_arrays(path, **arrays)
 
 
 def _all_ears(recordings):

@@ -23,6 +23,7 @@ from realtime.learn.recording import (
     pack_energy,
     unpack_log_mel,
 )
+from realtime.outputs import write_arrays
 
 FORMAT, VERSION = "exemplar-gate-world", 1
 SHIPPED = "shipped"
@@ -94,30 +95,23 @@ def save_world(path, world):
     path : str or Path
     world : World
     """
-    path = Path(path)
     classes = world.classes
     number = {name: i for i, name in enumerate(classes)}
     groups = sorted(set(world.groups))
-    partial = path.with_name(f".{path.name}.partial.npz")
-    try:
-        np.savez_compressed(
-            partial,
-            format=np.array(FORMAT),
-            version=np.array(VERSION),
-            about=np.array(world.about),
-            ear_names=np.array(world.ears, dtype=np.str_),
-            class_names=np.array(classes),
-            group_names=np.array(groups),
-            class_of=np.array([number[r.name] for r in world.recordings], np.uint16),
-            group_of=np.array([groups.index(g) for g in world.groups], np.uint8),
-            lengths=np.array([len(r.label) for r in world.recordings], np.uint16),
-            log_mel=np.concatenate([r.log_mel for r in world.recordings]),
-            ears=np.concatenate([_ears_of(r, len(world.ears)) for r in world.recordings]),
-        )
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ModelError(f"{path}: cannot be written ({error.strerror})") from None
+    write_arrays(
+        path,
+        format=np.array(FORMAT),
+        version=np.array(VERSION),
+        about=np.array(world.about),
+        ear_names=np.array(world.ears, dtype=np.str_),
+        class_names=np.array(classes),
+        group_names=np.array(groups),
+        class_of=np.array([number[r.name] for r in world.recordings], np.uint16),
+        group_of=np.array([groups.index(g) for g in world.groups], np.uint8),
+        lengths=np.array([len(r.label) for r in world.recordings], np.uint16),
+        log_mel=np.concatenate([r.log_mel for r in world.recordings]),
+        ears=np.concatenate([_ears_of(r, len(world.ears)) for r in world.recordings]),
+    )
 
 
 def _ears_of(recording, n_ears):

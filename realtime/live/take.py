@@ -2,12 +2,15 @@
 
 import contextlib
 import csv
+import itertools
 import time
 
 import numpy as np
 
+from gate.errors import AudioFileError
 from realtime.batch.trace import COLUMNS, trace_row
 from realtime.live.shared_state import hop_to_dict
+from realtime.outputs import OutputRules
 
 
 class Take:
@@ -40,18 +43,12 @@ class Take:
     def __init__(self, folder, sample_rate, channels, limit_frames, begun_frames):
         import soundfile
 
-        stamp = time.strftime("gate-%Y%m%d-%H%M%S")
-        self.stem, n = stamp, 1
-        while (folder / f"{self.stem}-dry.wav").exists():
-            n += 1
-            self.stem = f"{stamp}-{n}"
         self._soundfile = soundfile
         self._rate, self._channels = sample_rate, channels
         self._limit = limit_frames
         self._frames = self._pieces = 0
         self._start_s = begun_frames / sample_rate
-        self._paths = [folder / f"{self.stem}-{kind}.wav" for kind in ("dry", "gated")]
-        self._trace = folder / f"{self.stem}-trace.csv"
+        self.stem, (*self._paths, self._trace) = _claim_names(folder)
         try:
             for path in self._paths:
                 soundfile.SoundFile(path, "w", sample_rate, channels, "FLOAT", format="WAV").close()
@@ -108,3 +105,19 @@ class Take:
             for path in (*self._paths, self._trace):
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _claim_names(folder):
+    """The stem and the paths of the next take; the first file is made, so that no other has it."""
+    stamp = time.strftime("gate-%Y%m%d-%H%M%S")
+    for n in itertools.count(1):
+        stem = f"{stamp}-{n}" if n > 1 else stamp
+        paths = [folder / f"{stem}-{part}" for part in ("dry.wav", "gated.wav", "trace.csv")]
+        rules = OutputRules()
+        try:
+            for path in paths:
+                rules.check(path, "recording")
+            paths[0].touch(exist_ok=False)
+        except (AudioFileError, FileExistsError):
+            continue
+        return stem, paths

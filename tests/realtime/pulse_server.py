@@ -1,48 +1,25 @@
 """A PulseAudio server for tests; where it cannot run they are skipped."""
 
 import json
-import os
-import subprocess
 import time
 
 import pytest
-from sound_servers import require_programs
+from sound_servers import skipping
 from waiting import until
 
+from benchmarks.live import pulse_server
 
-class PulseServer:
-    """A PulseAudio server with a socket of its own and two null sinks."""
+
+class PulseServer(pulse_server.PulseServer):
+    """Skips the test where PulseAudio cannot run; knows who listens to what."""
 
     def __init__(self, folder):
-        require_programs(pulseaudio="pulseaudio", pactl="pulseaudio-utils")
-        self.socket = folder / "native"
-        home = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
-        self.env = {**os.environ, **home, "PULSE_SERVER": f"unix:{self.socket}"}
-        for name in ("PULSE_SINK", "PULSE_SOURCE", "JACK_DEFAULT_SERVER"):
-            self.env.pop(name, None)
-        self.env["JACK_NO_START_SERVER"] = "1"
+        with skipping():
+            super().__init__(folder)
 
     def __enter__(self):
-        modules = [f"module-native-protocol-unix socket={self.socket} auth-anonymous=1"]
-        modules += [f"module-null-sink sink_name={n} rate=48000" for n in ("speakers", "cable")]
-        command = ["pulseaudio", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "-n"]
-        for module in modules:
-            command += ["-L", module]
-        self.process = subprocess.Popen(
-            command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 30
-        while "cable" not in self.pactl("list", "short", "sinks"):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                pytest.skip("pulseaudio does not run here")
-            time.sleep(0.1)
-        self.pactl("set-default-source", "cable.monitor")
-        return self
-
-    def pactl(self, *arguments):
-        done = subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, text=True)
-        return done.stdout
+        with skipping():
+            return super().__enter__()
 
     def listed(self, kind):
         return json.loads(self.pactl("--format=json", "list", kind) or "[]")
@@ -82,14 +59,6 @@ class PulseServer:
         """Skip the test where ALSA has no way to the server."""
         if "fits no" in (missing := first_error(live)):
             pytest.skip(f"{missing} (apt-get install libasound2-plugins)")
-
-    def __exit__(self, *exc):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
 
 
 def first_error(live):

@@ -15,16 +15,17 @@ class JackServer(live_rig.JackServer):
     """Skips the test where JACK cannot run."""
 
     def __init__(self, *args):
-        with _skipping():
+        with skipping():
             super().__init__(*args)
 
     def start(self):
-        with _skipping():
+        with skipping():
             return super().start()
 
 
 @contextlib.contextmanager
-def _skipping():
+def skipping():
+    """Skip the test where something is not installed."""
     try:
         yield
     except live_rig.Unavailable as reason:

@@ -194,3 +194,30 @@ def test_a_disk_that_really_is_full(small_disk):
         assert len(dry) == len(gated) > 12000
         assert (dry == np.float32(0.1)).all(), "what is there can be read"
         assert rig.state.record_lost == 80 * 12000 - len(dry)
+
+
+def test_no_file_that_is_there_is_recorded_over(rig, monkeypatch):
+    from realtime.live import take
+
+    monkeypatch.setattr(take.time, "strftime", lambda form: "gate-now")
+    rig.folder.joinpath("gate-now-gated.wav").write_text("mine")
+    rig.folder.joinpath("gate-now-2-trace.csv").symlink_to("nowhere")
+    touch = type(rig.folder).touch
+
+    def taken(path, **how):
+        """Another recorder was faster."""
+        if path.name == "gate-now-3-dry.wav":
+            path.write_text("theirs")
+        touch(path, **how)
+
+    monkeypatch.setattr(type(rig.folder), "touch", taken)
+    rig.play(bursts(0.1, RATE))
+    rig.recorder._empty()
+    names = sorted(path.name for path in rig.folder.iterdir())
+    assert names == [
+        *("gate-now-2-trace.csv", "gate-now-3-dry.wav", "gate-now-4-dry.wav"),
+        *("gate-now-4-gated.wav", "gate-now-4-trace.csv", "gate-now-gated.wav"),
+    ]
+    assert (rig.folder / "gate-now-gated.wav").read_text() == "mine"
+    assert (rig.folder / "gate-now-3-dry.wav").read_text() == "theirs"
+    assert not (rig.folder / "nowhere").exists()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from realtime.outputs import write_text
+
 FOLDER = Path(__file__).parent
 SCORINGS = (FOLDER / "scorings.md").read_text(encoding="utf-8").strip()
 """Said wherever the eval figures of the best model stand."""
@@ -31,4 +33,4 @@ def write_card(path, onnx_path, net, record):
         "note": record.get("note", ""),
         **{name: record[name] for name in ("thresholds", "check", "n_unlabelled")},
     }
-    Path(path).write_text(text.format(**values), encoding="utf-8")
+    write_text(path, text.format(**values))

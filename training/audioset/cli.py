@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from gate.errors import ConfigError
+from realtime.outputs import check_output
 from training.audioset import grids, settings
 
 DATA = {"data": "audioset", "voice_data": "voice"}
@@ -75,6 +76,8 @@ def add_parser(subparsers):
         help="the report and the finished runs (benchmarks)",
     )
     where.add_argument("--models", default="models", help="folder of the export (models)")
+    where.add_argument("--overwrite", action="store_true",
+                       help="--export and --plot may replace what is there")  # fmt: skip
     where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")
     where.add_argument("--no-run", action="store_true",
                        help="with --report: write it from the runs that are finished")  # fmt: skip
@@ -143,6 +146,10 @@ def run(args):
     """Do what the options say; returns the exit code."""
     if args.jobs < 1:
         raise ConfigError(f"jobs={args.jobs} must be >= 1")
+    if args.plot:
+        if not args.plot.lower().endswith(".png"):
+            raise ConfigError(f"plot={args.plot} must end with .png")
+        check_output(args.plot, "plot", overwrite=args.overwrite)
     if args.sweep:
         from training.audioset.runner import run_sweeps
 
@@ -154,7 +161,7 @@ def run(args):
     elif args.export:
         from training.audioset.export import export_best
 
-        export_best(args)
+        export_best(args, args.overwrite)
     elif args.report:
         from training.audioset.report import make_report
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from gate.errors import ConfigError, ModelError
 from realtime.onnx_session import open_session
+from realtime.outputs import OutputRules, write_arrays, write_bytes
 from training.audioset.layers import scale_bytes
 from training.onnx_write import to_onnx
 
@@ -95,10 +96,7 @@ def export_head(net, path, metadata):
     ModelError
         If a probability differs by more than `MAX_DIFFERENCE` for any of several shapes.
     """
-    import onnx
-
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     head = Head(net).eval()
     axes = {"embeddings": {0: "n", 1: "rows"}, "clip": {0: "n"}, "per_second": {0: "n", 1: "rows"}}
     graph = to_onnx(
@@ -110,8 +108,8 @@ def export_head(net, path, metadata):
         {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata,
     )
     pack_matrices(graph)
-    onnx.save(graph, path)
-    session = open_session(path)
+    content = graph.SerializeToString()
+    session = open_session(content)
     for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):
         x = np.resize(reference_input(seed=n * rows), (n, rows, 128))
         with torch.no_grad():
@@ -119,24 +117,33 @@ def export_head(net, path, metadata):
         got = run_head(session, x)
         worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True))
         if not worst <= MAX_DIFFERENCE:
-            path.unlink()
             raise ModelError(f"{path}: ONNX and torch differ by {worst:.2g} for {n} x {rows} rows")
     clip, per_second = run_head(session, reference_input())
-    np.savez(
+    write_bytes(path, content)
+    write_arrays(
         path.with_suffix(".npz"), embeddings=reference_input(), clip=clip, per_second=per_second
     )
 
 
-def export_best(args):
-    """Export the head that `train_best` left under ``RUNS/best``; writes the card too."""
+def export_best(args, overwrite=False):
+    """Export the head that `train_best` left under ``RUNS/best``; writes the card too.
+
+    Raises
+    ------
+    AudioFileError
+        If one of the three files is there already and `overwrite` is not set.
+    """
     from training.audioset.best import best_folder, load_head, read_best
     from training.audioset.card import write_card
 
     record = read_best(args)
     if not record or not best_folder(args).is_dir():
         raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
-    net = load_head(best_folder(args))
     path = Path(args.models) / f"{NAME}.onnx"
+    rules = OutputRules([best_folder(args)], overwrite)
+    for suffix in (".onnx", ".npz", ".md"):
+        rules.check(path.with_suffix(suffix))
+    net = load_head(best_folder(args))
     thresholds = record["thresholds"]
     metadata = {
         "target": record["target"],

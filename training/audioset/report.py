@@ -329,5 +329,5 @@ def make_report(args):
     report = folder.parent / "audioset.md"
     report.write_text(text, encoding="utf-8")
     if best and (best_folder(args) / "final-head0.pt").exists():
-        export_best(args)
+        export_best(args, overwrite=True)
     print(f"{report} written in {(time.perf_counter() - started) / 60:.1f} minutes")

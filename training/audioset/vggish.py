@@ -17,6 +17,7 @@ from torch import nn
 
 from gate.errors import ConfigError, ModelError
 from realtime.onnx_session import open_session
+from realtime.outputs import write_bytes
 from realtime.vggish_worker import WHERE_FROM
 
 N_FRAMES = 96
@@ -147,8 +148,6 @@ def export_vggish(model, path, tolerance=1):
     ModelError
         If onnxruntime and torch differ by more on random patches.
     """
-    import onnx
-
     from training.onnx_write import to_onnx
 
     model = model.eval()
@@ -168,8 +167,8 @@ def export_vggish(model, path, tolerance=1):
             "log_offset": 0.01,
         },
     )
-    onnx.save(graph, path)
-    session = open_session(path)
+    content = graph.SerializeToString()
+    session = open_session(content)
     patches = torch.randn(3, N_FRAMES, N_MELS, generator=torch.Generator().manual_seed(0)) * 2 - 2
     with torch.no_grad():
         expected = model(patches).numpy().astype(int)
@@ -177,3 +176,4 @@ def export_vggish(model, path, tolerance=1):
     difference = int(np.abs(got - expected).max())
     if difference > tolerance:
         raise ModelError(f"{path}: ONNX and torch differ by {difference} of 255")
+    write_bytes(path, content)

@@ -38,7 +38,6 @@ def run(args):
     check_output(output, "output", [args.weights, args.pca], args.overwrite)
     network = vggish.load_vggish(args.weights)
     model = vggish.VggishToBytes(network, *vggish.load_pca(args.pca))
-    output.parent.mkdir(parents=True, exist_ok=True)
     vggish.export_vggish(model, output)
     size = output.stat().st_size / 1e6
     print(f"{output}: {size:.1f} MB, patches (n, 96, 64) to embeddings (n, 128)")

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from gate.errors import ConfigError
+from realtime.outputs import OutputRules
 
 DATA = {"data": "voice", "teacher": "yamnet"}
 DEFAULT_RUN = "runs/voice"
@@ -13,13 +14,14 @@ ACTIONS = ("train", "average", "calibrate", "export", "build", "evaluate", "worl
 
 EPILOG = """\
 examples:
-  gate-train voice train --minutes 60          decode, mix and train; run again to resume
-  gate-train voice calibrate                   calibrate, fit ballistics, choose rules (dev)
-  gate-train voice export -o models/voice.onnx check and write the detector
-  gate-train voice build --minutes 150         train, calibrate and export, one after the other
-  gate-train voice evaluate --split dev        figures of an exported detector
-  gate-train voice world                       everyday sounds that taught gates stay shut on
-  gate-train voice --smoke                     all of it in a minute, on synthetic sound
+  gate-train voice train --minutes 60            decode, mix and train; run again to resume
+  gate-train voice calibrate                     calibrate, fit ballistics, choose rules (dev)
+  gate-train voice export -o mine.onnx           check and write the detector
+  gate-train voice build --minutes 150 -o mine.onnx
+                                                 train, calibrate and export, one after the other
+  gate-train voice evaluate --model mine.onnx    figures of an exported detector
+  gate-train voice world -o mine.onnx            everyday sounds that taught gates stay shut on
+  gate-train voice --smoke                       all of it in a minute, on synthetic sound
 """
 
 
@@ -58,6 +60,7 @@ def add_parser(subparsers):
     parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
     parser.add_argument("-o", "--output", default=DEFAULT_MODEL, metavar="FILE",
                         help=f"where export writes ({DEFAULT_MODEL})")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="FILE",
                         help=f"what evaluate measures ({DEFAULT_MODEL})")  # fmt: skip
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="to evaluate on")
@@ -77,6 +80,23 @@ def _check(args):
             raise ConfigError(f"{name}={getattr(args, name)} must be > 0")
     if args.action == "average" and not (args.of and all(Path(p).is_file() for p in args.of)):
         raise ConfigError(f"of={args.of} must name checkpoints (--of A.pt B.pt)")
+    _check_outputs(args)
+
+
+def _check_outputs(args):
+    """Before anything is trained: may what the action writes be written there?"""
+    output, names = Path(args.output), {}
+    if args.action in ("export", "build"):
+        names = {"detector": output, "reference": output.with_suffix(".npz")}
+    elif args.action == "world":
+        from training.voice.world import world_path
+
+        path = world_path(output)
+        names = {"world": path, "card": path.with_suffix(".md")}
+    read = [Path(args.run) / "calibrated.pt", *filter(None, [args.start])]
+    rules = OutputRules(read, args.overwrite)
+    for what, path in names.items():
+        rules.check(path, what)
 
 
 def recipe_of(args):

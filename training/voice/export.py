@@ -13,6 +13,7 @@ from gate.decision import EvidenceRule
 from gate.errors import ConfigError, ModelError
 from gate.features import MelSettings, log_mel_spectrogram
 from realtime.onnx_session import open_session
+from realtime.outputs import write_arrays, write_bytes
 from training.voice.graph import OUTPUTS, build_graph
 
 FORMAT = "exemplar-gate-detector"
@@ -277,10 +278,7 @@ def export_voice(net, path, card, features=None, mel=MelSettings()):
             )
     state = np.zeros((1, 1, net.settings.state_size), dtype=np.float32)
     outputs = run_sequence(session, inputs, state)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".onnx.partial")
-    partial.write_bytes(model)
-    partial.replace(path)
+    write_bytes(path, model)
     arrays = {name: outputs[name] for name in OUTPUTS}
-    np.savez_compressed(path.with_suffix(".npz"), **inputs, **arrays)
+    write_arrays(path.with_suffix(".npz"), **inputs, **arrays)
     return report

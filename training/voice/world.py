@@ -213,6 +213,12 @@ def _coarse(packed):
     )
 
 
+def world_path(output):
+    """The file of a world: a .npz, or what lies beside the detector `output`."""
+    output = Path(output)
+    return output if output.suffix == ".npz" else output.with_suffix(".world.npz")
+
+
 def write_world(args):
     """``gate-train voice world``: make it, write it beside the model, say what is in it.
 
@@ -224,8 +230,7 @@ def write_world(args):
     from realtime.files import write_text
     from realtime.learn.world import save_world
 
-    output = Path(args.output)
-    path = output if output.suffix == ".npz" else output.with_suffix(".world.npz")
+    path = world_path(args.output)
     world = build_world(args.data, args.seed)
     save_world(path, world)
     write_text(path.with_suffix(".md"), card(world, path.stat().st_size))
