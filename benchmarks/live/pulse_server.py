@@ -49,7 +49,7 @@ class PulseServer:
     @property
     def process(self):
         """The server itself."""
-        return self._processes[-1]
+        return self._processes[0]
 
     def _start(self):
         # Samples of 32-bit float, so that nothing is rounded on the way.
@@ -89,14 +89,15 @@ class PulseServer:
         return done.stdout
 
     def __exit__(self, *exc):
-        for process in reversed(self._processes):
-            if process.poll() is None:
+        for process in self._processes:  # what needs the first of them ends with it
+            if process is self._processes[0]:
                 process.terminate()
+            for end in (process.terminate, process.kill, None):
                 try:
                     process.wait(5)
+                    break
                 except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                    end()
 
 
 class PipeWireServer(PulseServer):
@@ -104,6 +105,7 @@ class PipeWireServer(PulseServer):
 
     packages = (
         *((program, program) for program in ("pipewire", "wireplumber", "pipewire-pulse")),
+        ("dbus-run-session", "dbus"),
         ("pactl", "pulseaudio-utils"),
     )
 
@@ -117,7 +119,8 @@ class PipeWireServer(PulseServer):
             deadline = time.monotonic() + 10
             while not (self.folder / made).exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
-        self._run(["wireplumber"])
+        # It does not run without a bus.
+        self._run(["dbus-run-session", "--", "wireplumber"])
         for name in SINKS:
             with contextlib.suppress(OSError):
                 self.pactl("load-module", "module-null-sink", f"sink_name={name}", "rate=48000")
