@@ -125,7 +125,8 @@ def measure(server, minutes, model, say=print):
         options += ["--record", str(takes), "--record-minutes", str(minutes + 10)]
         with Live(*options, env=server.env) as live:
             live.wait_for(lambda s: s["status"] == "running" and s["frames"] > _RATE, 120)
-            with _pacat(server, "--record", "gate_live_mic", folder / "given.raw"):
+            # In stereo, as the microphone is: servers mix it down each in its own way.
+            with _pacat(server, "--record", "gate_live_mic", folder / "given.raw", 2):
                 time.sleep(1.0)
                 first = live.statuses[-1]
                 with _pacat(server, "--playback", "room", folder / "played.raw"):
@@ -134,14 +135,15 @@ def measure(server, minutes, model, say=print):
                 time.sleep(1.0)
             live.stop()
         given = np.fromfile(folder / "given.raw", np.float32)
+        given = given[: len(given) // 2 * 2 : 2]
         return _figures(takes, played, given, first, last, model)
 
 
 @contextlib.contextmanager
-def _pacat(server, mode, device, path):
+def _pacat(server, mode, device, path, channels=1):
     """`pacat` from or to a file while the context lasts, with a buffer that nobody empties."""
-    command = ["pacat", mode, "--raw", f"--device={device}", "--format=float32le",
-               f"--rate={_RATE}", "--channels=1", "--latency-msec=1000", str(path)]  # fmt: skip
+    command = ["pacat", mode, "--raw", f"--device={device}", f"--channels={channels}"]
+    command += ["--format=float32le", f"--rate={_RATE}", "--latency-msec=1000", str(path)]
     process = subprocess.Popen(command, env=server.env)
     try:
         yield
