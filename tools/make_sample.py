@@ -84,4 +84,6 @@ def make_talk(seed=7):
 
 
 if __name__ == "__main__":
-    soundfile.write(sys.argv[1], np.clip(make_talk(), -1, 1), SAMPLE_RATE, subtype="PCM_16")
+    # Of the last pause so much is kept as shows the gate close: a byte in the wheel is a download.
+    talk = np.clip(make_talk()[: 17 * SAMPLE_RATE], -1, 1)
+    soundfile.write(sys.argv[1], talk, SAMPLE_RATE, subtype="PCM_16", compression_level=1.0)

@@ -92,7 +92,9 @@ class Runs:
 def paper_table(name, runs):
     """One of the paper's tables, its figures and ours side by side."""
     rows, n_missing = grids.paper_rows(name), 0
-    with_f1 = name in grids.SCORED
+    with_f1, part = any("f1" in paper for _, paper in rows), "validation"
+    if name in grids.SCORED:
+        part = "eval"
     first, shown = name == "others", ("optimiser", "loss", "batch_size", "learning_rate")
     varied = [k for k in shown if len({getattr(s, k) for s, _ in rows}) > 1]
     if not first:
@@ -101,7 +103,7 @@ def paper_table(name, runs):
     header = ["model"] * first + [k.replace("_", " ") for k in varied + options]
     losses = any("val_loss" in paper for _, paper in rows)
     header += ["paper's val loss", "ours", "difference"] if losses else ["val loss"]
-    header += ["paper's F1", "ours (eval accuracy)", "difference"] if with_f1 else []
+    header += ["paper's F1", f"ours ({part} accuracy)", "difference"] if with_f1 else []
     lines = []
     for settings, paper in rows:
         figures = runs.store.load(settings) or {}
@@ -110,7 +112,7 @@ def paper_table(name, runs):
         values = [getattr(settings, k) for k in varied] + [settings.options[k] for k in options]
         # 0.00001, not 1e-05.
         cells += [f"{v:.5f}".rstrip("0") if isinstance(v, float) else v for v in values]
-        pairs = [("val_loss", "val_loss", 4)] + [("f1", "eval_accuracy", 3)] * with_f1
+        pairs = [("val_loss", "val_loss", 4)] + [("f1", f"{part}_accuracy", 3)] * with_f1
         for theirs, ours, digits in pairs:
             their, our = paper.get(theirs), figures.get(ours)
             own = f"{our:.{digits}f}" if figures else "to be run"
