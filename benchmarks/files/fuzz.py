@@ -142,7 +142,7 @@ def sign(data):
     """Give the pages of an Ogg file the checksums that they would have."""
     file, data = io.BytesIO(data), bytearray(data)
     for begin, _, _, end in list(pages(file, len(data))):
-        if end <= len(data):
+        if end <= len(data) and end - begin >= 27:
             page = data[begin : begin + 22] + bytes(4) + data[begin + 26 : end]
             data[begin + 22 : begin + 26] = struct.pack("<I", crc(bytes(page)))
     return bytes(data)

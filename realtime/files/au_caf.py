@@ -2,13 +2,13 @@
 
 import struct
 
-from realtime.files.structure import Chunk, Structure, read_at
+from realtime.files.structure import TRAILERS, Chunk, Structure, read_at
 
 
 def examine(file, size, head):
     """See `realtime.files.examine.examine`."""
     if head[:4] in (b".snd", b"dns."):
-        return _au(size, head)
+        return _au(file, size, head)
     if head[:4] == b"caff":
         return _caf(file, size)
     return None
@@ -18,17 +18,24 @@ def _cut(promised, there):
     return f"the header promises {promised:,} bytes of audio, the file holds {there:,}"
 
 
-def _au(size, head):
+def _longer(promised, there):
+    return (
+        f"the header promises {promised:,} bytes of sound, the file holds {there:,}: "
+        "the file's length counts"
+    )
+
+
+def _au(file, size, head):
     found, order = Structure("au"), ">" if head[:4] == b".snd" else "<"
     start, promised = struct.unpack(order + "II", head[4:12])
     there = size - start
     if there < 0 or promised == 0xFFFFFFFF:
         return found
-    if promised == 0 < there:
-        found.notes.append(
-            f"the header promises 0 bytes of sound, the file holds {there:,}: "
-            "the file's length counts"
-        )
+    behind = read_at(file, start + promised, 8)
+    if promised and behind[:4] in (b".snd", b"dns."):
+        found.refused = "several files are joined in it; take them apart first"
+    elif promised < there and (promised == 0 or not behind.startswith(TRAILERS)):
+        found.notes.append(_longer(promised, there))
         found.patches[8] = b"\xff\xff\xff\xff"
     elif promised > there:
         found.cut = _cut(promised, there)
@@ -47,11 +54,13 @@ def _caf(file, size):
                 found.cut = _cut(length, there)
             found.patches[at + 4] = struct.pack(">q", there)
             break
-        if name == b"data" and length <= 4 < there and not _is_chunk(file, size, start + length):
-            found.notes.append(
-                f"the header promises {max(0, length - 4)} bytes of sound, the file holds "
-                f"{there - 4:,}: the file's length counts"
-            )
+        behind = read_at(file, start + length, 8) if 0 <= length < there else b""
+        if name == b"data" and length > 4 and behind[:4] == b"caff":
+            found.refused = "several files are joined in it; take them apart first"
+        elif name == b"data" and length > 4 and behind.startswith(TRAILERS):
+            break
+        elif name == b"data" and there > 4 and not _is_chunk(file, size, start + length):
+            found.notes.append(_longer(max(0, length - 4), there - 4))
             found.patches[at + 4] = struct.pack(">q", there)
             break
         if not 0 <= length <= there:

@@ -2,10 +2,9 @@
 
 import struct
 
-from realtime.files.structure import Chunk, Structure, read_at
+from realtime.files.structure import TRAILERS, Chunk, Structure, read_at
 
 _MAX_CHUNKS = 10_000
-_TRAILERS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 _BEHIND = (b"LIST", b"list", b"bext", b"iXML", b"id3 ", b"ID3 ", b"cue ", b"smpl", b"_PMX", b"PEAK",
@@ -56,7 +55,7 @@ class Layout:
     def is_name(self, name):
         """Whether these bytes can name a chunk."""
         if self.wide:
-            return name[4:] == _W64_TAIL and name[:4].isascii()
+            return name == _W64_RIFF or (name[4:] == _W64_TAIL and name[:4].isascii())
         return len(name) == 4 and all(32 <= byte < 127 for byte in name)
 
     def name_at(self, head):
@@ -74,6 +73,8 @@ def examine(file, size, head):
         return _wave(file, size, Layout(wide=True), 40, "w64")
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(file, size, head[8:12] == b"AIFC")
+    if head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV"):
+        return _svx(file, size, 2 if head[8:12] == b"16SV" else 1)
     return None
 
 
@@ -144,6 +145,8 @@ def _wave(file, size, layout, first, kind):
             found.patches, found.raw, found.links = {}, raw, [(start, start + held)]
     elif not layout.wide:
         _whole_size(file, size, layout, found, kind, ds64)
+    if read_at(file, 0, 4) == b"BW64":  # which libsndfile knows by its older name
+        found.patches.setdefault(0, b"RF64")
     return found
 
 
@@ -226,7 +229,7 @@ def _behind(file, size, layout, start, promised, width):
         chunks = walk(file, size, layout, at, strict=True)
         if chunks is not None:
             return chunks
-        if promised and read_at(file, at, 12).startswith(_TRAILERS):
+        if promised and read_at(file, at, 12).startswith(TRAILERS):
             return []
     # Cut off within a chunk behind the sound, which is whole.
     at = layout.after(start, promised)
@@ -260,7 +263,24 @@ def _aiff(file, size, compressed):
         where, data = layout.size_field(at, held)
         found.patches[where] = data
         found.patches[4] = struct.pack(">I", min(size - 8, 0xFFFFFFFF))
-        if comm is not None and width > 1:
-            count = min(max(0, held - 8) // width, 0xFFFFFFFF)
+    if comm is not None and width > 1:
+        told = struct.unpack(">I", read_at(file, comm.start + 2, 4))[0]
+        count = min(max(0, held - 8) // width, 0xFFFFFFFF)
+        if held != promised:
             found.patches[comm.start + 2] = struct.pack(">I", count)
+        elif told != count and not any(read_at(file, start, 4)):
+            found.notes.append(f"the header promises {told:,} samples, the file holds {count:,}: "
+                               "the file's length counts")  # fmt: skip
+    return found
+
+
+def _svx(file, size, width):
+    layout, found = Layout(">"), Structure("svx")
+    found.chunks, at, promised = _before_sound(file, size, layout, 12, (b"BODY",))
+    if at is not None:
+        unknown = layout.is_unknown(promised)
+        held = _judge(file, size, layout, found, at + 8, promised, unknown, width)
+        if held != promised:
+            where, data = layout.size_field(at, held)
+            found.patches |= {4: struct.pack(">I", min(size - 8, 0xFFFFFFFF)), where: data}
     return found

@@ -16,6 +16,7 @@ _KBPS = {
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _SEARCH_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 20
+_MOST_TAG_BYTES = 1 << 26
 
 
 class _Frame:
@@ -55,7 +56,10 @@ def examine(file, size, head):
     count = _walk(file, first, end, frame, found)
     if told is None:
         # Without a count libsndfile goes by an estimate, and stops there.
-        found.prefix = _count_frame(lead[:4], frame, count, end - first)
+        # Behind the tags: in front of them it would not be looked for.
+        tags = read_at(file, 0, first) if first < _MOST_TAG_BYTES else b""
+        found.prefix = tags + _count_frame(lead[:4], frame, count, end - first)
+        found.links = [(first, size)]
     elif told[1:3] != (count - 1, end - first):
         at, frames, length = told
         if length > end - first or frames > count - 1:

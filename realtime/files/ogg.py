@@ -17,7 +17,10 @@ def crc(data):
 
 
 def pages(file, size, at=0):
-    """Yield (offset, head, segment table, end) of each page; the last one may end after `size`."""
+    """Yield (offset, head, segment table, end) of each page.
+
+    The last one may end after `size`; one that is cut off ends where the next one begins.
+    """
     while at < size:
         head = read_at(file, at, 27 + 255)
         if head[:4] != b"OggS":
@@ -30,9 +33,17 @@ def pages(file, size, at=0):
             yield at, head[:27].ljust(27, b"\0"), b"", size + 1
             return
         table = head[27 : 27 + head[26]]
-        end = at + 27 + len(table) + sum(table)
+        end = at + page_size(table)
+        if end < size and read_at(file, end, 4) != b"OggS":
+            inside = read_at(file, at + 27, end - at - 27).find(b"OggS\0")
+            end = end if inside < 0 else at + 27 + inside
         yield at, head[:27], table, end
         at = end
+
+
+def page_size(table):
+    """Bytes of a page with such a segment table."""
+    return 27 + len(table) + sum(table)
 
 
 def _next_page(file, size, at):
@@ -62,6 +73,8 @@ def examine(file, size, head):
             found.cut = f"its last page ends {end - size:,} bytes after the file"
             break
         where = end
+        if end < at + page_size(table):
+            found.cut = f"a page is cut off {end:,} bytes from the beginning"
         if flags & 2:
             if not starts or heads_done:
                 starts.append(at)

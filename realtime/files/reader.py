@@ -103,7 +103,7 @@ class AudioReader:
         """The streams that follow one another, each a view; None for the file as it is."""
         found = self.structure
         size = os.fstat(self._raw.fileno()).st_size
-        if len(found.links) > 1 or found.raw is not None:
+        if len(found.links) > 1 or (found.links and (found.raw or found.prefix)):
             return [(start, end) for start, end in found.links]
         return [(0, size)] if found.patches or found.prefix else [None]
 
@@ -184,6 +184,8 @@ class AudioReader:
                 self._sound.close()
                 self._sound = self._decode(part)
             yield from self._part_chunks(frames)
+        if self.structure.cut and not self.frames_read:
+            raise AudioFileError(f"{self.path}: {self.structure.cut}: nothing is left to read")
         promised = self.info.frames
         if promised is not None and self.frames_read < promised and not self.structure.cut:
             self._cut(f"the header promises {promised:,} samples, {self.frames_read:,} are there")

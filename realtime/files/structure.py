@@ -9,6 +9,9 @@ import io
 import os
 from dataclasses import dataclass, field
 
+TRAILERS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
+"""What tags that some programs put behind a file begin with."""
+
 
 @dataclass
 class Structure:
@@ -17,8 +20,8 @@ class Structure:
     Attributes
     ----------
     kind : str
-        ``riff``, ``rf64``, ``w64``, ``aiff``, ``caf``, ``au``, ``flac``, ``ogg``, ``mp3``; empty
-        for others.
+        ``riff``, ``rf64``, ``w64``, ``aiff``, ``svx``, ``caf``, ``au``, ``flac``, ``ogg``, ``mp3``;
+        empty for others.
     patches : dict of int to bytes
         Bytes of the header to read otherwise, by offset.
     links : list of (int, int)

@@ -21,10 +21,12 @@ FORMATS = [
     ("a.voc", "VOC", "PCM_16"), ("a.nist", "NIST", "PCM_16"), ("a.flac", "FLAC", "PCM_16"),
     ("a.ogg", "OGG", "VORBIS"), ("a.opus", "OGG", "OPUS"), ("a.mp3", "MP3", "MPEG_LAYER_III"),
     ("b.wav", "WAV", "FLOAT"), ("b.aiff", "AIFF", "PCM_24"), ("b.flac", "FLAC", "PCM_24"),
+    ("a.svx", "SVX", "PCM_16"),
 ]  # fmt: skip
 
 
 def write(path, container, subtype, sound=SOUND, **more):
+    sound = sound[:, :1] if container == "SVX" else sound  # which has one channel
     soundfile.write(path, sound, RATE, format=container, subtype=subtype, **more)
     return path
 
@@ -166,16 +168,46 @@ def test_w64_and_rf64_sizes(tmp_path, size):
     assert len(notes) == 1
 
 
-def test_aiff_au_and_caf_sizes(tmp_path):
+@pytest.mark.parametrize("size", [0, 40000])
+def test_aiff_svx_au_and_caf_sizes(tmp_path, size):
     want, _ = read(write(tmp_path / "a.wav", "WAV", "PCM_16"))
     for name, container, where, width, head in (
         ("a.aiff", "AIFF", b"SSND", "I", 4), ("a.au", "AU", b".snd", "I", 8),
-        ("a.caf", "CAF", b"data", "q", 4),
+        ("a.caf", "CAF", b"data", "q", 4), ("a.svx", "SVX", b"BODY", "I", 4),
     ):  # fmt: skip
         path = write(tmp_path / name, container, "PCM_16")
-        got, notes = read(sizes(path, None, 0, where, ">", width, head))
+        want = want[:, :1] if name == "a.svx" else want
+        got, notes = read(sizes(path, None, size, where, ">", width, head))
         np.testing.assert_array_equal(got, want, err_msg=name)
         assert len(notes) == 1 and "the file's length counts" in notes[0]
+
+
+def test_a_count_of_samples_that_nobody_brought_up_to_date(tmp_path):
+    path = write(tmp_path / "a.aiff", "AIFF", "PCM_16")
+    want, notes = read(path)
+    assert notes == []
+    got, notes = read(sizes(path, None, 12, b"COMM", ">", "I", 10))
+    np.testing.assert_array_equal(got, want)
+    assert len(notes) == 1 and "promises 12 samples, the file holds 24,000" in notes[0]
+
+
+def test_bw64_is_rf64(tmp_path):
+    path = write(tmp_path / "a.rf64", "RF64", "PCM_16")
+    want, _ = read(path)
+    path.write_bytes(b"BW64" + path.read_bytes()[4:])
+    got, notes = read(path)
+    np.testing.assert_array_equal(got, want)
+    assert notes == []
+
+
+@pytest.mark.parametrize(("name", "container", "n"), [
+    ("a.wav", "WAV", 44), ("a.flac", "FLAC", 150), ("a.au", "AU", 24),
+])  # fmt: skip
+def test_where_nothing_is_left_there_is_nothing_to_gate(tmp_path, name, container, n):
+    path = write(tmp_path / name, container, "PCM_16")
+    path.write_bytes(path.read_bytes()[:n])
+    with pytest.raises(AudioFileError, match=r"nothing is left to read|before the first sound"):
+        read(path, allow_truncated=True)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -226,14 +258,22 @@ def test_all_links_of_a_chain(tmp_path, subtype):
     chain.write_bytes(paths[0].read_bytes() + other.read_bytes())
     with pytest.raises(AudioFileError, match="chain of streams of different kind"):
         read(chain)
-    chain.write_bytes(paths[0].read_bytes() + paths[1].read_bytes()[:-500])
+    first, second = paths[0].read_bytes(), paths[1].read_bytes()
+    chain.write_bytes(first + second[:-500])
     with pytest.raises(AudioFileError, match="truncated"):
         read(chain)
+    first = write(tmp_path / "0.ogg", "OGG", subtype, np.tile(SOUND, (3, 1))).read_bytes()
+    chain.write_bytes(first[:-500] + second)  # one that died, and went on
+    with pytest.raises(AudioFileError, match="truncated: a page is cut off"):
+        read(chain)
+    got, _ = read(chain, allow_truncated=True)
+    np.testing.assert_array_equal(got[-8000:], read(paths[1])[0])
+    assert len(got) > 8000 + FRAMES
 
 
 def test_files_joined_end_to_end(tmp_path):
-    for name, container, subtype in (("a.flac", "FLAC", "PCM_16"), ("a.wav", "WAV", "PCM_16")):
-        path = write(tmp_path / name, container, subtype)
+    for container in ("FLAC", "WAV", "W64", "AIFF", "CAF", "AU", "SVX"):
+        path = write(tmp_path / f"a.{container.lower()}", container, "PCM_16")
         path.write_bytes(path.read_bytes() * 2)
         with pytest.raises(AudioFileError, match="joined in it"):
             read(path)
@@ -259,6 +299,12 @@ def test_mp3_without_a_count_is_read_to_its_end(tmp_path, mode):
     without_count(path)
     got, notes = read(path)
     assert notes == [] and FRAMES < len(got) < FRAMES + 3000
+    bare = path.read_bytes()
+    path.write_bytes(b"ID3\3\0\0\0\0\0\x14TIT2\0\0\0\4\0\0\0Abc" + bytes(6) + bare)
+    with AudioReader(path) as reader:
+        assert np.array_equal(np.concatenate(list(reader.chunks(1000))), got)
+        assert reader.notes == [] and reader.tags["title"] == "Abc"
+    path.write_bytes(bare)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(AudioFileError, match="truncated: its last frame ends"):
         read(path)
