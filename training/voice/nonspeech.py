@@ -9,11 +9,22 @@ the model card says so.
 import numpy as np
 from scipy.signal import lfilter
 
-from training.voice.parts import RATE, arch, formants, noise_band, place, pulses, seconds
+from training.voice.parts import (
+    RATE,
+    arch,
+    formants,
+    log_uniform,
+    noise_band,
+    pause,
+    pulses,
+    seconds,
+    swell,
+    times,
+)  # fmt: skip
 
 
 def _laugh(rng):
-    rate, base = rng.uniform(3.3, 7.0), np.exp(rng.uniform(np.log(110), np.log(520)))
+    rate, base = rng.uniform(3.3, 7.0), log_uniform(rng, 110, 520)
     shift = 1.0 if base < 220 else 1.15
     n_syllables = rng.integers(2, 12)
     period = int(RATE / rate)
@@ -38,11 +49,11 @@ def _laugh(rng):
 
 
 def _cough(rng):
-    parts, gaps = [], []
+    out = []
     tract = rng.integers(1 << 30)
     for _ in range(rng.integers(1, 5)):
         n = seconds(rng, 0.18, 0.5)
-        t = np.arange(n) / RATE
+        t = times(n)
         burst = noise_band(rng, n, rng.uniform(100, 500), rng.uniform(3000, 8000))
         envelope = np.exp(-t / rng.uniform(0.012, 0.045)) + rng.uniform(0.05, 0.4) * np.exp(
             -t / rng.uniform(0.06, 0.15)
@@ -54,9 +65,8 @@ def _cough(rng):
             late = np.clip((t - rng.uniform(0.08, 0.2)) / 0.03, 0, 1) * np.exp(-t / 0.15)
             source = source + pulses(rng, f0, 0.5) * late * rng.uniform(0.1, 0.8)
         shaped = formants(np.random.default_rng(tract), source)
-        parts.append(shaped + source * rng.uniform(0.0, 0.2))
-        gaps.append(seconds(rng, 0.02, 0.5))
-    return place(parts, gaps)
+        out += [shaped + source * rng.uniform(0.0, 0.2), pause(rng, 0.02, 0.5)]
+    return np.concatenate(out)
 
 
 def _sneeze(rng):
@@ -64,7 +74,7 @@ def _sneeze(rng):
     inhale = formants(rng, noise_band(rng, n, 200, 5000)) * np.linspace(0, 1, n) ** 2
     inhale *= rng.uniform(0.05, 0.5)
     m = seconds(rng, 0.15, 0.5)
-    t = np.arange(m) / RATE
+    t = times(m)
     burst = noise_band(rng, m, rng.uniform(500, 2000), 8000) * np.exp(-t / rng.uniform(0.05, 0.15))
     voiced = pulses(rng, np.linspace(400, 200, m)) * np.exp(-t / 0.06) * rng.uniform(0, 0.6)
     return np.concatenate(
@@ -73,30 +83,31 @@ def _sneeze(rng):
 
 
 def _breath(rng):
-    parts, gaps = [], []
+    out = []
     tract = rng.integers(1 << 30)
     for _ in range(rng.integers(1, 5)):
         n = seconds(rng, 0.25, 1.6)
         noise = noise_band(rng, n, rng.uniform(100, 800), rng.uniform(2500, 8000))
         formed = formants(np.random.default_rng(tract + rng.integers(2)), noise)
         mix = rng.uniform(0, 0.3)
-        parts.append((formed + mix * noise) * arch(n, rng.uniform(0.1, 0.6), rng.uniform(0.2, 0.6)))
-        gaps.append(seconds(rng, 0.05, 0.8))
-    return place(parts, gaps)
+        out += [
+            (formed + mix * noise) * swell(rng, n, (0.1, 0.6), (0.2, 0.6)),
+            pause(rng, 0.05, 0.8),
+        ]
+    return np.concatenate(out)
 
 
 def _sniff(rng):
-    parts, gaps = [], []
+    out = []
     for _ in range(rng.integers(1, 6)):
         n = seconds(rng, 0.08, 0.45)
         noise = noise_band(rng, n, rng.uniform(600, 2500), rng.uniform(5000, 8000))
-        parts.append(noise * arch(n, rng.uniform(0.05, 0.5), rng.uniform(0.1, 0.5)))
-        gaps.append(seconds(rng, 0.05, 0.6))
-    return place(parts, gaps)
+        out += [noise * swell(rng, n, (0.05, 0.5), (0.1, 0.5)), pause(rng, 0.05, 0.6)]
+    return np.concatenate(out)
 
 
 def _snore(rng):
-    parts, gaps = [], []
+    out = []
     tract, base = rng.integers(1 << 30), rng.uniform(22, 90)
     for _ in range(rng.integers(1, 4)):
         n = seconds(rng, 0.5, 1.6)
@@ -104,28 +115,26 @@ def _snore(rng):
         source = pulses(rng, base * np.clip(1.0 + drift, 0.4, 2.0), rng.uniform(0.2, 0.8))
         source = source + noise_band(rng, n, 100, 3000) * rng.uniform(0.02, 0.5)
         formed = formants(np.random.default_rng(tract), source, rng.uniform(0.6, 1.0))
-        parts.append(formed * arch(n, rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.4)))
-        gaps.append(seconds(rng, 0.3, 1.6))
-    return place(parts, gaps)
+        out += [formed * swell(rng, n, (0.1, 0.5), (0.1, 0.4)), pause(rng, 0.3, 1.6)]
+    return np.concatenate(out)
 
 
 def _throat(rng):
-    parts, gaps = [], []
+    out = []
     tract = rng.integers(1 << 30)
     for _ in range(rng.integers(1, 4)):
         n = seconds(rng, 0.12, 0.5)
         f0 = np.linspace(rng.uniform(60, 160), rng.uniform(50, 130), n)
         source = pulses(rng, f0, 0.9) + noise_band(rng, n, 300, 5000) * rng.uniform(0.1, 0.8)
         formed = formants(np.random.default_rng(tract), source)
-        parts.append(formed * arch(n, rng.uniform(0.02, 0.2), rng.uniform(0.2, 0.6)))
-        gaps.append(seconds(rng, 0.02, 0.3))
-    return place(parts, gaps)
+        out += [formed * swell(rng, n, (0.02, 0.2), (0.2, 0.6)), pause(rng, 0.02, 0.3)]
+    return np.concatenate(out)
 
 
 def _wail(rng):
     """Moans, cries, whines, howls: long voiced sounds on one vowel."""
-    parts, gaps = [], []
-    tract, base = rng.integers(1 << 30), np.exp(rng.uniform(np.log(150), np.log(900)))
+    out = []
+    tract, base = rng.integers(1 << 30), log_uniform(rng, 150, 900)
     for _ in range(rng.integers(1, 5)):
         n = seconds(rng, 0.25, 1.8)
         shape = np.interp(
@@ -133,31 +142,27 @@ def _wail(rng):
             [0, rng.uniform(0.1, 0.5), 1],
             [rng.uniform(0.6, 1), 1, rng.uniform(0.5, 1)],
         )
-        vibrato = 1.0 + rng.uniform(0, 0.04) * np.sin(
-            2 * np.pi * rng.uniform(4, 9) * np.arange(n) / RATE
-        )
+        vibrato = 1.0 + rng.uniform(0, 0.04) * np.sin(2 * np.pi * rng.uniform(4, 9) * times(n))
         source = pulses(rng, base * shape * vibrato, rng.uniform(0, 0.5))
         source = source + noise_band(rng, n) * rng.uniform(0, 0.1)
         formed = formants(np.random.default_rng(tract), source, 1.0 + (base > 350) * 0.3)
-        parts.append(formed * arch(n, rng.uniform(0.05, 0.4), rng.uniform(0.1, 0.5)))
-        gaps.append(seconds(rng, 0.1, 0.8))
-    return place(parts, gaps)
+        out += [formed * swell(rng, n, (0.05, 0.4), (0.1, 0.5)), pause(rng, 0.1, 0.8)]
+    return np.concatenate(out)
 
 
 def _sip(rng):
-    parts, gaps = [], []
+    out = []
     for _ in range(rng.integers(2, 10)):
         n = seconds(rng, 0.02, 0.3)
-        t = np.arange(n) / RATE
+        t = times(n)
         if rng.random() < 0.6:  # a bubble or gulp: a short rising resonance
             hz = rng.uniform(250, 1500) * (1.0 + rng.uniform(-0.5, 3.0) * t)
             part = np.sin(2 * np.pi * np.cumsum(hz) / RATE) * np.exp(-t / rng.uniform(0.005, 0.05))
         else:
             part = noise_band(rng, n, rng.uniform(500, 3000), 8000) * arch(n, 0.3, 0.5)
             part *= 1.0 + 0.8 * np.sin(2 * np.pi * rng.uniform(15, 60) * t)
-        parts.append(part * rng.uniform(0.2, 1.0))
-        gaps.append(seconds(rng, 0.01, 0.4))
-    return place(parts, gaps)
+        out += [part * rng.uniform(0.2, 1.0), pause(rng, 0.01, 0.4)]
+    return np.concatenate(out)
 
 
 HUMAN = {

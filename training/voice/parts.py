@@ -16,11 +16,8 @@ def formants(rng, samples, shift=1.0):
     )
     widths = np.array([rng.uniform(50, 120), rng.uniform(70, 160), 180.0, 250.0])
     out = rng.uniform(0.0, 0.05) * samples
-    for centre, width, gain in zip(centres * shift, widths, (1.0, 0.7, 0.4, 0.25), strict=True):
-        radius = np.exp(-np.pi * width / RATE)
-        angle = 2.0 * np.pi * min(centre, 7000.0) / RATE
-        a = [1.0, -2.0 * radius * np.cos(angle), radius * radius]
-        out = out + gain * lfilter([1.0 - radius], a, samples)
+    for part in resonators(samples, centres * shift, widths, (1.0, 0.7, 0.4, 0.25), 7000.0):
+        out = out + part
     return out
 
 
@@ -54,14 +51,35 @@ def arch(n, attack, release):
     return envelope
 
 
+def swell(rng, n, attack, release):
+    """An `arch` whose shares are drawn between two bounds each."""
+    return arch(n, rng.uniform(*attack), rng.uniform(*release))
+
+
 def seconds(rng, low, high):
     """Samples in a random duration between `low` and `high` seconds."""
     return int(RATE * rng.uniform(low, high))
 
 
-def place(parts, gaps):
-    """Concatenate parts with gaps of so many samples between them."""
-    out = []
-    for part, gap in zip(parts, gaps, strict=True):
-        out += [part, np.zeros(gap)]
-    return np.concatenate(out)
+def times(n):
+    """Of `n` samples, in seconds."""
+    return np.arange(n) / RATE
+
+
+def pause(rng, low, high):
+    """Silence of a random duration between `low` and `high` seconds."""
+    return np.zeros(seconds(rng, low, high))
+
+
+def log_uniform(rng, low, high, size=None):
+    """Between two values, every octave as likely as the others."""
+    return np.exp(rng.uniform(np.log(low), np.log(high), size))
+
+
+def resonators(samples, centres_hz, widths_hz, gains, highest_hz):
+    """What each of several resonators side by side makes of the samples."""
+    for centre, width, gain in zip(centres_hz, widths_hz, gains, strict=True):
+        radius = np.exp(-np.pi * width / RATE)
+        angle = 2.0 * np.pi * min(centre, highest_hz) / RATE
+        a = [1.0, -2.0 * radius * np.cos(angle), radius * radius]
+        yield gain * lfilter([1.0 - radius], a, samples)
