@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gate import checks
 from gate.checks import as_floats
 from gate.delay import DelayLine
 from gate.detector import Detector, Samples
@@ -15,7 +16,7 @@ from gate.lane import Lane
 from gate.linked import weighted_sum
 from gate.listen import KeyListen
 from gate.meters import Counters, Meters
-from gate.settings import FILE, RANGES, GateSettings, check_format
+from gate.settings import FILE, MAX_CHANNELS, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
 _LISTEN_FADE_SECONDS = 0.010
@@ -61,6 +62,7 @@ class GateProcessor:
     passes the decimator (about 1 ms) and is decided on every 10 ms.
     """
 
+    max_channels = MAX_CHANNELS
     _takes_file = False
 
     on_hop: Callable[[int, Meters], None] | None
@@ -75,7 +77,8 @@ class GateProcessor:
         detector: Detector,
         ears: Sequence[Ear] | None = None,
     ) -> None:
-        check_format(sample_rate, channels)
+        check_format(sample_rate, 1)
+        checks.whole("channels", channels, 1, self.max_channels)
         self._settings = settings or GateSettings()
         self._check_lookahead(self._settings)
         self.sample_rate = sample_rate
@@ -167,8 +170,7 @@ class GateProcessor:
     def _lane(self, detector, ears):
         return Lane(self._settings, self.sample_rate, detector, self.counters, ears)
 
-    @staticmethod
-    def _of(index, detector, ears):
+    def _of(self, index, detector, ears):
         """The lane's own detector and ears."""
         if index == 0:
             return detector, ears
@@ -280,8 +282,7 @@ class GateProcessor:
                 np.multiply(delayed[done:end], gains, out=result[done:end])
             if end - done == needed:
                 lane.end_hop()
-                if self.on_hop is not None:
-                    self._report(0, lane)
+                self._report(0, lane)
             done = end
 
     def _stream_lanes(self, keys, delayed, result):
@@ -304,10 +305,12 @@ class GateProcessor:
                 self._listen(result, keys, done, end)
             done = end
             if step == needed:
-                for index, lane in enumerate(lanes):
-                    lane.end_hop()
-                    if self.on_hop is not None:
-                        self._report(index, lane)
+                self._end_hop()
+
+    def _end_hop(self):
+        for index, lane in enumerate(self._lanes):
+            lane.end_hop()
+            self._report(index, lane)
 
     def process_many(self, audio: Samples, key_input: Samples | None = None) -> Samples:
         """Gate a long stretch at once, vectorised over hops: the way for files.
@@ -333,10 +336,7 @@ class GateProcessor:
         result = np.empty_like(audio)
         delayed = self._delay.process(audio)
         for index, lane in enumerate(self._lanes):
-            on_hop = None
-            if self.on_hop is not None:
-                on_hop = functools.partial(self._report, index, lane)
-            gains = lane.process_many(keys[index], on_hop)
+            gains = lane.process_many(keys[index], functools.partial(self._report, index, lane))
             if self.on_gains is not None:
                 self.on_gains(index, gains)
             columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
@@ -344,7 +344,8 @@ class GateProcessor:
         return result
 
     def _report(self, index, lane):
-        self.on_hop(index, lane.meters)
+        if self.on_hop is not None:
+            self.on_hop(index, lane.meters)
 
     def _checked(self, block, columns):
         """The block as float32 (n, columns) without anything that is not finite."""

@@ -30,6 +30,9 @@ class OnnxDetector:
         The ONNX file.
     session : onnxruntime.InferenceSession, optional
         The file's, if it is open already.
+    channels : int
+        How many to hear side by side: `process` then takes one hop of each, and `reset` may
+        be told which of them to forget.
 
     Raises
     ------
@@ -45,13 +48,18 @@ class OnnxDetector:
     sets, so that the state written by one call is read in place by the next.
     """
 
-    def __init__(self, path, session=None):
+    def __init__(self, path, session=None, channels=1):
         self._path = Path(path)
         self._session = session or open_session(self._path)
         self.info = _read_info(self._path, self._session)
         inputs = {i.name: i for i in self._session.get_inputs()}
         # A named dimension counts the channels of a detector that can take several at once.
-        self._state_shape = [n if isinstance(n, int) else 1 for n in inputs["state"].shape]
+        shape = inputs["state"].shape
+        self._channel_axis = next((k for k, n in enumerate(shape) if not isinstance(n, int)), None)
+        if channels > 1 and self._channel_axis is None:
+            raise ModelError(f"{path}: state of shape {shape} has no axis of channels")
+        self._state_shape = [n if isinstance(n, int) else channels for n in shape]
+        self._channels = channels
         self.ears, self.ears_silent = [], dict.fromkeys(self.info.ears, "not opened")
         self._bind()
         self.reset()
@@ -98,7 +106,7 @@ class OnnxDetector:
 
     def process(self, features, ears=None):
         """Classify the next hops; see `gate.detector.Detector.process`."""
-        if len(features) != 1:
+        if len(features) != 1 or self._channels > 1:
             return self._process_many(features, ears)
         self._features[:] = features
         if self.info.ears:
@@ -117,9 +125,11 @@ class OnnxDetector:
         state[...] = state_out
         return Detection(*found)
 
-    def reset(self):
+    def reset(self, channel=None):
         """All-zero state."""
         for state in self._states:
+            if channel is not None and self._channel_axis is not None:
+                state = np.moveaxis(state, self._channel_axis, 0)[channel]
             state[...] = 0.0
 
     def fork(self):

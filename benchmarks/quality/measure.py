@@ -140,13 +140,7 @@ def compare(systems, clips, progress=None, cache=None, sweep=True):
     -------
     Comparison
     """
-    group = _sweep_group(clips) if sweep else ""
-    comparison = Comparison(systems, {system.name: [] for system in systems}, group)
-    for number, clip in enumerate(clips):
-        _take(comparison, clip, _run_clip(systems, clip, group, cache))
-        if progress is not None:
-            progress(number + 1, len(clips))
-    return comparison
+    return compare_in_processes(lambda: systems, clips, 1, progress, cache, sweep)
 
 
 def compare_in_processes(make_systems, clips, jobs, progress=None, cache=None, sweep=True):
@@ -161,24 +155,29 @@ def compare_in_processes(make_systems, clips, jobs, progress=None, cache=None, s
     jobs : int
         Processes; 1 where the platform cannot fork.
     """
-    if jobs == 1 or "fork" not in multiprocessing.get_all_start_methods():
-        return compare(make_systems(), clips, progress, cache, sweep)
-    group = _sweep_group(clips) if sweep else ""
-    _Worker.job = (make_systems, clips, group, cache)
-    # Clips of a cluster stay together: they share what they are made from.
-    tasks = {}
-    for index, clip in enumerate(clips):
-        tasks.setdefault(clip.cluster, []).append(index)
-    found, context = {}, multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, context) as pool:
-        for answers in pool.map(_Worker.run, tasks.values()):
-            found.update(answers)
-            if progress is not None:
-                progress(len(found), len(clips))
-    systems = make_systems()
+    group, systems, found = _sweep_group(clips) if sweep else "", make_systems(), {}
+
+    def answers():
+        if jobs == 1 or "fork" not in multiprocessing.get_all_start_methods():
+            yield from ({i: _run_clip(systems, c, group, cache)} for i, c in enumerate(clips))
+            return
+        _Worker.job = (make_systems, clips, group, cache)
+        tasks = {}  # clips of a cluster stay together: they share what they are made from
+        for index, clip in enumerate(clips):
+            tasks.setdefault(clip.cluster, []).append(index)
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+            yield from pool.map(_Worker.run, tasks.values())
+
+    for some in answers():
+        found.update(some)
+        if progress is not None:
+            progress(len(found), len(clips))
     comparison = Comparison(systems, {system.name: [] for system in systems}, group)
-    for index, clip in enumerate(clips):
-        _take(comparison, clip, found[index])
+    for results, swept in (found[index] for index in range(len(clips))):
+        for name, result in results.items():
+            comparison.results[name].append(result)
+        for name, seconds in swept.items():
+            comparison.swept_seconds[name] = comparison.swept_seconds.get(name, 0.0) + seconds
     return comparison
 
 
@@ -220,15 +219,6 @@ def _run_clip(systems, clip, sweep_group, cache):
     return results, swept
 
 
-def _take(comparison, clip, answers):
-    """Add one clip's answers."""
-    results, swept = answers
-    for name, result in results.items():
-        comparison.results[name].append(result)
-    for name, seconds in swept.items():
-        comparison.swept_seconds[name] = comparison.swept_seconds.get(name, 0.0) + seconds
-
-
 def _sweep(decisions, rule, loaded):
     """Seconds lost, wanted, passed, unwanted at each threshold."""
     n_samples = int(loaded.duration_s * _SWEEP_RATE)
@@ -240,12 +230,6 @@ def _sweep(decisions, rule, loaded):
         at = replace(rule, threshold=threshold, hysteresis=min(rule.hysteresis, threshold))
         gain = drive(decisions, at, n_samples, _SWEEP_RATE)
         t = measure(segments, open_segments(gain, _SWEEP_RATE, at.range_db), duration)
-        rows.append(
-            (
-                t.front_clipped_s + t.mid_clipped_s,
-                t.wanted_s,
-                t.overhang_s + t.noise_passed_s,
-                t.duration_s - t.wanted_s,
-            )
-        )
+        lost, passed = t.front_clipped_s + t.mid_clipped_s, t.overhang_s + t.noise_passed_s
+        rows.append((lost, t.wanted_s, passed, t.duration_s - t.wanted_s))
     return np.array(rows)

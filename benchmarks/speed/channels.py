@@ -8,8 +8,9 @@ import numpy as np
 
 from benchmarks.signals import talk
 from realtime.bank import GateBank
-from realtime.batched_detector import BatchedDetector
-from realtime.engine import open_gate
+from realtime.engine import open_detector, open_gate
+from realtime.models import find_model
+from realtime.onnx_detector import OnnxDetector
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 _RATE = 48000
@@ -78,10 +79,8 @@ def _process_each(config, sound):
 
 def _detector_times(config, channels, hops=400):
     """Microseconds a hop and channel of single calls and of one call for all."""
-    from realtime.engine import open_detector
-
     single = open_detector(config.engine.model)
-    batched = BatchedDetector(config.engine.model, channels)
+    batched = OnnxDetector(find_model(config.engine.model), channels=channels)
     features = np.random.default_rng(0).normal(-4, 2, (channels, 64)).astype(np.float32)
     times = []
     for call in (

@@ -8,8 +8,8 @@ from tiny_model import tiny_model
 from gate.errors import ConfigError, ModelError
 from gate.settings import GateSettings
 from realtime.bank import GateBank
-from realtime.batched_detector import BatchedDetector
 from realtime.engine import open_gate
+from realtime.onnx_detector import OnnxDetector
 
 RATE, CHANNELS = 48000, 3
 
@@ -105,4 +105,4 @@ def test_bad_use_is_refused(model, tmp_path):
         bank.process(np.zeros((10, 3), np.float32))
     fixed = tiny_model(tmp_path / "fixed.onnx", state=(1, 4))
     with pytest.raises(ModelError, match="no axis of channels"):
-        BatchedDetector(fixed, 2)
+        OnnxDetector(fixed, channels=2)
