@@ -113,14 +113,14 @@ def _total(tallies):
     return total
 
 
-def figures(results, seed=0, n_draws=N_DRAWS):
+def figures(results, seed=0):
     """Figures of one system on one group.
 
     Parameters
     ----------
     results : list of ClipResult
         At least one.
-    seed, n_draws : int
+    seed : int
         Of the bootstrap: clusters are drawn with replacement, so that recordings which share
         sounds stay together.
 
@@ -147,8 +147,8 @@ def figures(results, seed=0, n_draws=N_DRAWS):
     scored = results[0].score is not None
     histograms = np.array([_histograms(group) for group in members]) if scored else None
 
-    weights = _draw_weights(len(members), seed, n_draws)
-    drawn = {name: np.empty(n_draws) for name in point}
+    weights = _draw_weights(len(members), seed, N_DRAWS)
+    drawn = {name: np.empty(N_DRAWS) for name in point}
     all_delays = np.concatenate([total.onset_delays_s for total in totals])
     of_cluster = np.repeat(np.arange(len(totals)), [len(t.onset_delays_s) for t in totals])
     for k, weight in enumerate(weights):
@@ -163,7 +163,7 @@ def figures(results, seed=0, n_draws=N_DRAWS):
         if scored:
             n = len(members)
             flat = weights.astype(float) @ histograms.reshape(n, -1)
-            drawn["auc"] = _auc(flat.reshape(n_draws, 2, _BINS))
+            drawn["auc"] = _auc(flat.reshape(N_DRAWS, 2, _BINS))
         else:
             drawn["auc"][:] = np.nan
     return {
@@ -208,7 +208,7 @@ def _student_quantile(freedom):
     return sum(term / freedom**k for k, term in enumerate(terms))
 
 
-def paired_difference(results, reference, name, seed=0, n_draws=N_DRAWS):
+def paired_difference(results, reference, name, seed=0):
     """Mean difference of a measure between two systems on the same clips.
 
     Parameters
@@ -216,7 +216,7 @@ def paired_difference(results, reference, name, seed=0, n_draws=N_DRAWS):
     results, reference : list of ClipResult
         Of the same clips in the same order.
     name : {"loss", "lost", "passed", "error"}
-    seed, n_draws : int
+    seed : int
         Of the bootstrap over clusters.
 
     Returns
@@ -236,6 +236,6 @@ def paired_difference(results, reference, name, seed=0, n_draws=N_DRAWS):
     value = float(table[:, 0].sum() / table[:, 1].sum())
     if len(table) < 2:
         return Figure(value)
-    weights = _draw_weights(len(table), seed, n_draws)
+    weights = _draw_weights(len(table), seed, N_DRAWS)
     drawn = (weights @ table[:, 0]) / (weights @ table[:, 1])
     return Figure(value, *_interval(drawn, len(table)))

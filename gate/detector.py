@@ -160,13 +160,10 @@ class Detector(Protocol):
 class NoDetector:
     """Hears the target always and everywhere: what remains is a classic level gate.
 
-    Parameters
-    ----------
-    attack_ms, hold_ms, release_ms : float
-        Ballistics where the settings leave them to the detector.
+    Where the settings leave them to the detector, attack, hold and release are 2, 200, 100 ms.
     """
 
-    def __init__(self, attack_ms=2.0, hold_ms=200.0, release_ms=100.0):
+    def __init__(self):
         self.info = DetectorInfo(
             name="none",
             classes=("any",),
@@ -174,7 +171,7 @@ class NoDetector:
             presence_threshold={"speech": 0.5, "voice": 0.5},
             presence_hysteresis={"speech": 0.0, "voice": 0.0},
         )
-        self._ballistics = np.array([attack_ms, hold_ms, release_ms]) * 1e-3
+        self._ballistics = np.array([2.0, 200.0, 100.0]) * 1e-3
 
     def process(self, features):
         """Say yes to every hop."""

@@ -76,8 +76,7 @@ class ThresholdHint:
         The same, and it stays: for files.
     """
 
-    def __init__(self, patience_s=PATIENCE_S):
-        self._patience_s = patience_s
+    def __init__(self):
         self._level = SpeechLevel()
         self.reset()
 
@@ -111,7 +110,7 @@ class ThresholdHint:
             begin = at + 1
 
     def _judge(self, threshold_db):
-        if self._level.seconds < self._patience_s:
+        if self._level.seconds < PATIENCE_S:
             return
         suggested = self._level.threshold_db
         if suggested < threshold_db:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gate.errors import AudioFileError
 from gate.metrics import merge_segments
-from realtime.outputs import why
+from realtime.text_files import TextError, read_bounded
 
 _MAX_BYTES = 64_000_000
 
@@ -171,21 +171,16 @@ def read_labels(path, name=None):
 def _text(path):
     """The file's text; a name in it need not be UTF-8 (nor are file names)."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = why(error) if isinstance(error, OSError) else error
-        raise AudioFileError(f"{path}: labels cannot be read ({reason})") from None
-    if len(data) > _MAX_BYTES:
-        raise AudioFileError(f"{path}: labels cannot be read (more than 64 MB)")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        try:
+        data = read_bounded(path, _MAX_BYTES)
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return data.decode("utf-16")
-        except UnicodeDecodeError:
-            raise AudioFileError(f"{path}: labels cannot be read (not UTF-8 text)") from None
-    if b"\0" in data:
-        raise AudioFileError(f"{path}: labels cannot be read (not UTF-8 text)")
-    return data.decode("utf-8-sig", "surrogateescape")
+        if b"\0" in data:
+            raise TextError("cannot be read (not UTF-8 text)")
+        return data.decode("utf-8-sig", "surrogateescape")
+    except TextError as error:
+        raise AudioFileError(f"{path}: labels {error}") from None
+    except UnicodeDecodeError:
+        raise AudioFileError(f"{path}: labels cannot be read (not UTF-8 text)") from None
 
 
 def _for_instance(names):

@@ -28,14 +28,8 @@ class TextError(ValueError):
         return f"{name}{f', line {self.line}' if self.line else ''}: {self}"
 
 
-def read_utf8(path, max_bytes=MAX_BYTES):
-    """A text file's content.
-
-    Parameters
-    ----------
-    path : str or Path
-    max_bytes : int
-        More is refused, whatever the file says of its size.
+def read_bounded(path, max_bytes=MAX_BYTES):
+    """A file's bytes; more than `max_bytes` are refused, whatever it says of its size.
 
     Raises
     ------
@@ -44,14 +38,18 @@ def read_utf8(path, max_bytes=MAX_BYTES):
     try:
         with Path(path).open("rb") as file:
             data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise TextError(f"cannot be read ({why(error)})") from None
-    except ValueError as error:
-        raise TextError(f"cannot be read ({error})") from None
+    except (OSError, ValueError) as error:
+        reason = why(error) if isinstance(error, OSError) else error
+        raise TextError(f"cannot be read ({reason})") from None
     if len(data) > max_bytes:
         raise TextError(f"cannot be read (more than {max_bytes / 1e6:g} MB)")
+    return data
+
+
+def read_utf8(path):
+    """A text file's content; errors as of `read_bounded`."""
     try:
-        return data.decode("utf-8-sig")
+        return read_bounded(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise TextError("cannot be read (not UTF-8 text)") from None
 

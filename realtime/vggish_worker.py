@@ -221,7 +221,7 @@ class VggishDetector:
         return row, float(self._head.run(["per_second"], {"embeddings": rows})[0][0, -1])
 
 
-def open_vggish_detector(compact, head, vggish=None):
+def open_vggish_detector(compact, head):
     """The detector for ``model: audioset-speech``.
 
     Parameters
@@ -229,12 +229,10 @@ def open_vggish_detector(compact, head, vggish=None):
     compact : Detector
     head : str or Path
         ONNX file of the head.
-    vggish : str or Path, optional
-        Converted VGGish; None takes `DEFAULT_PATH`.
 
     Raises
     ------
     ModelError
         Saying where the VGGish weights come from, if they are not there.
     """
-    return VggishDetector(compact, find_vggish(vggish), head)
+    return VggishDetector(compact, find_vggish(), head)

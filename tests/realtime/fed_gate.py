@@ -5,25 +5,21 @@ import time
 from dataclasses import asdict
 
 import numpy as np
+from teaching_rig import RATE, RunningGate
 
-from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.config import Config
 from realtime.engine import open_detector
-from realtime.learn.profile import load_profile
-from realtime.live.audio_path import AudioPath
-from realtime.live.control import LiveControl
-from realtime.live.heard import HeardDetector, heard_detectors, take_profile
+from realtime.live.heard import HeardDetector
 from realtime.live.hint import LiveHint
 from realtime.live.shared_state import STATUS, SharedState
 from realtime.live.teach_worker import TeachWorker
-from realtime.live.teaching import LiveTeaching
 
-RATE, BLOCK = 16000, 160
+BLOCK = 160
 
 
-class FedGate:
-    """A `GateProcessor` under an `AudioPath`, a `SharedState` and a `LiveControl`; a context.
+class FedGate(RunningGate):
+    """A running gate that sound flows through; a context.
 
     Parameters
     ----------
@@ -38,46 +34,19 @@ class FedGate:
     """
 
     def __init__(self, sound, detector=None, speed=1.0, **settings):
-        self.said = []
-        self.sound = sound
-        config = Config(gate=GateSettings(**settings))
-        name = "none" if detector is None else detector.info.name
-        detector = detector or open_detector(name)
-        self.state = SharedState()
-        self.control = LiveControl(config, self, self.said.append)
-        self.control.hint = LiveHint(self.state, self.control)
-        self.control.teaching = LiveTeaching(
-            self.state, name, self.control.use_taught, self.control.say,
-            worker=lambda model, answer: _Worker(detector.fork(), answer),
+        self.sound, self.speed = sound, speed
+        detector = detector or open_detector("none")
+        super().__init__(
+            SharedState(), HeardDetector(detector),
+            lambda model, answer: _Worker(detector.fork(), answer),
+            Config(gate=GateSettings(**settings)),
+            input="USB microphone", output="gate-live-microphone", host_api="fed",
         )  # fmt: skip
-        self.gate = GateProcessor(config.gate, sample_rate=RATE, detector=HeardDetector(detector))
-        self.path = AudioPath(self.gate, self.state, in_columns=[0], out_columns=[0])
+        self.control.hint = LiveHint(self.state, self.control)
         self.passed = 0.0
         """Share of the energy of the last second that came through."""
-        self.speed = speed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._feed, daemon=True)
-        self.state.sample_rate = RATE
-        info = detector.info
-        self.control.hear({
-            "event": "open", "input": "USB microphone", "output": "gate-live-microphone",
-            "host_api": "fed", "sample_rate": RATE, "channels": 1, "detector": name,
-            "targets": list(dict.fromkeys([*info.targets, *info.classes])), "profile": None,
-        })  # fmt: skip
-
-    def send(self, do, **what):
-        """What the control asks of the stream (it takes this for its host)."""
-        if do == "settings":
-            settings = GateSettings.from_mapping(what["gate"])
-            self.path.changes.append(lambda gate: setattr(gate, "settings", settings))
-        elif do == "mute":
-            self.path.muted = what["on"]
-        elif do == "profile":
-            path = what["path"]
-            profile = None if path is None else load_profile(path, with_memory=False)
-            prepared = heard_detectors(self.gate)[0].prepare(profile)
-            self.path.changes.append(lambda gate: take_profile(gate, prepared))
-            self.control.hear({**self.control.stream, "event": "profile", "path": path})
 
     def _feed(self):
         out = np.zeros((BLOCK, 1), np.float32)

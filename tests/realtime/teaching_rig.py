@@ -56,41 +56,57 @@ class InlineWorker:
         self.closed = True
 
 
-class Gate:
-    """A gate over `ProjectionDetector` with all that teaches it, and no device."""
+class RunningGate:
+    """A gate under an `AudioPath` and a `LiveControl`, with all that teaches it, and no device."""
+
+    def __init__(self, state, detector, worker, config=None, save=False, **stream):
+        self.state, self.said = state, []
+        config = config or Config()
+        self.gate = GateProcessor(config.gate, sample_rate=RATE, detector=detector)
+        self.path = AudioPath(self.gate, state, in_columns=[0], out_columns=[0])
+        self.control = LiveControl(config, self, self.said.append)
+        info = self.gate.lanes[0].detector.info
+        self.control.teaching = self.teaching = LiveTeaching(
+            state, info.name, self.control.use_taught, self.control.say, config.engine.profile,
+            save, worker,
+        )  # fmt: skip
+        self.control.hear({
+            "event": "open", "input": "a", "output": "b", "host_api": "none", "channels": 1,
+            "sample_rate": RATE, "detector": info.name, "profile": config.engine.profile,
+            "targets": list(dict.fromkeys([*info.targets, *info.classes])), **stream,
+        })  # fmt: skip
+        state.sample_rate = RATE
+
+    def send(self, do, **what):
+        """What the control asks of the stream (it takes this for its host)."""
+        if do == "settings":
+            settings = GateSettings.from_mapping(what["gate"])
+            self.path.changes.append(lambda gate: setattr(gate, "settings", settings))
+        elif do == "mute":
+            self.path.muted = what["on"]
+        elif do == "profile":
+            path = what["path"]
+            profile = None if path is None else load_profile(path, with_memory=False)
+            prepared = heard_detectors(self.gate)[0].prepare(profile)
+            self.path.changes.append(lambda gate: take_profile(gate, prepared))
+            self.control.hear({**self.control.stream, "event": "profile", "path": path})
+
+
+class Gate(RunningGate):
+    """One over `ProjectionDetector`, to which sound is played and which is taught when told to."""
 
     def __init__(self, state, ready=None, base=None, save=False):
-        self.said = []
         detector = ProjectionDetector()
         if base is not None:
             detector = ProfileDetector(detector, load_profile(base))
-        settings = GateSettings(threshold_db=-60.0)
-        detector = BudgetedDetector(HeardDetector(detector), 10.0)
-        self.gate = GateProcessor(settings, sample_rate=RATE, detector=detector)
-        self.path = AudioPath(self.gate, state, in_columns=[0], out_columns=[0])
-        self.state = state
-        config = Config()
-        config = replace(config, engine=replace(config.engine, profile=base))
-        self.control = LiveControl(config, self, self.said.append)
-        self.control.teaching = self.teaching = LiveTeaching(
-            state, "projection", self.control.use_taught, self.control.say, base, save,
+        config = Config(gate=GateSettings(threshold_db=-60.0))
+        super().__init__(
+            state, BudgetedDetector(HeardDetector(detector), 10.0),
             lambda model, on_answer: InlineWorker(ready, on_answer),
+            replace(config, engine=replace(config.engine, profile=base)), save,
         )  # fmt: skip
         self.worker = self.teaching._worker
-        info = self.gate.lanes[0].detector.info
-        self.control.hear({"event": "open", "input": "a", "output": "b", "host_api": "none",
-                           "sample_rate": RATE, "detector": info.name, "profile": base,
-                           "targets": list(info.targets)})  # fmt: skip
-        state.status, state.sample_rate = 1, RATE
-
-    def send(self, do, path=None, **what):
-        """As the stream does with a message."""
-        if do != "profile":
-            return
-        profile = None if path is None else load_profile(path, with_memory=False)
-        prepared = heard_detectors(self.gate)[0].prepare(profile)
-        self.path.changes.append(lambda gate: take_profile(gate, prepared))
-        self.control.hear({"event": "profile", "path": path, "targets": ["speech"]})
+        state.status = 1
 
     def play(self, sound):
         """Energy that comes out over the energy that went in."""

@@ -66,15 +66,13 @@ class Corpus:
         ]
 
 
-def build_cache(folder, cache, recordings=None, workers=2):
+def build_cache(folder, cache, workers=2):
     """Decode the corpus into `cache`; does nothing where that is already done.
 
     Parameters
     ----------
     folder, cache : path-like
         Corpus folder and the folder to write to (about 1.2 GB for the whole corpus).
-    recordings : list of Entry or None
-        What to decode; the whole manifest by default.
     workers : int
         Decoding processes.
 
@@ -84,8 +82,7 @@ def build_cache(folder, cache, recordings=None, workers=2):
     """
     folder, cache = Path(folder), Path(cache)
     if not (cache / _INDEX).is_file():
-        if recordings is None:
-            recordings = read_manifest(folder) + read_responses(folder)
+        recordings = read_manifest(folder) + read_responses(folder)
         cache.mkdir(parents=True, exist_ok=True)
         index, begin = [], 0
         with (cache / _AUDIO).open("wb") as out, ProcessPoolExecutor(workers) as pool:

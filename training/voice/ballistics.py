@@ -104,27 +104,20 @@ class Answers:
 
     def loss(self, ballistics, settings):
         """`gate_loss` with these ballistics (N, T, 3)."""
-        return gate_loss(
-            self.opened,
-            ballistics,
-            self.s_fine,
-            self.n_fine,
-            self.user,
-            self.s_level_db,
-            settings,
-        )
+        parts = self.s_fine, self.n_fine, self.user, self.s_level_db
+        return gate_loss(self.opened, ballistics, *parts, settings)
 
 
-def pool_batches(pool, n_items, batch_size=32, seed=0):
+def pool_batches(pool, n_items):
     """Batches of `n_items` items drawn without repetition from a `training.voice.pool.ItemPool`."""
-    slots = np.random.default_rng(seed).permutation(pool.filled)[:n_items]
-    for start in range(0, len(slots), batch_size):
-        batch = pool.take(np.sort(slots[start : start + batch_size]))
+    slots = np.random.default_rng(0).permutation(pool.filled)[:n_items]
+    for start in range(0, len(slots), 32):
+        batch = pool.take(np.sort(slots[start : start + 32]))
         yield {name: torch.from_numpy(value) for name, value in batch.items()}
 
 
 @torch.no_grad()
-def collect(net, batches, settings, columns=(0,), seed=0, unwanted=False):
+def collect(net, batches, settings, unwanted=False):
     """Run a network over batches of the mixer and keep what the fit needs.
 
     Parameters
@@ -135,11 +128,7 @@ def collect(net, batches, settings, columns=(0,), seed=0, unwanted=False):
         ``n_fine``. Items without wanted sound are left out unless `unwanted`: any ballistics of
         a shut gate are right.
     settings : GateLossSettings
-        What decides.
-    columns : tuple of int
-        Presence columns of the target.
-    seed : int
-        Of the users' thresholds and ranges.
+        What decides on speech.
     unwanted : bool
         Keep the items without wanted sound, too.
 
@@ -147,14 +136,14 @@ def collect(net, batches, settings, columns=(0,), seed=0, unwanted=False):
     -------
     Answers
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     kept = []
     for batch in batches:
         rows = (batch["s_fine"].amax(dim=1) > 0) | unwanted
         batch = {name: values[rows] for name, values in batch.items()}
         embedding, _ = net.eval().trunk(batch["features"], batch.get("ears"))
         outputs = net.read(embedding, batch.get("ears"))
-        presence = outputs["presence_logits"][..., list(columns)].amax(dim=-1).sigmoid()
+        presence = outputs["presence_logits"][..., 0].sigmoid()
         level = key_level_db(outputs["key_logits"].sigmoid(), batch["band_power"])
         user = draw_user_settings(batch["s_band_power"], batch["band_power"], generator)
         opened = decided(presence, level, user.threshold_db, settings)
@@ -193,17 +182,17 @@ def best_fixed(answers, settings, grid_s=START_GRID_S):
 
 
 @torch.no_grad()
-def learned_losses(net, answers, settings, batch_size=128):
+def learned_losses(net, answers, settings):
     """Loss of each item (N,) with the network's own ballistics."""
     parts = []
-    for rows in torch.arange(len(answers)).split(batch_size):
+    for rows in torch.arange(len(answers)).split(128):
         some = answers.pick(rows)
         ballistics = net.read(some.embedding.float())["ballistics"]
         parts.append(some.loss(ballistics, settings).loss)
     return torch.cat(parts)
 
 
-def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None):
+def fit_ballistics(net, train, dev, settings=BallisticsSettings()):
     """Train the ballistics rows of ``net.heads`` in place, and set their bounds.
 
     Parameters
@@ -212,8 +201,6 @@ def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None)
     train, dev : Answers
         From `collect`; `dev` chooses the step that is kept.
     settings : BallisticsSettings
-    on_step : callable, optional
-        Called with (step, loss).
 
     Returns
     -------
@@ -262,8 +249,6 @@ def fit_ballistics(net, train, dev, settings=BallisticsSettings(), on_step=None)
         torch.nn.utils.clip_grad_norm_([weight, bias], 1.0)
         optimizer.step()
         schedule.step()
-        if on_step is not None:
-            on_step(step, float(loss.detach()))
         if step in looks:
             install(weight, bias)
             now = float(learned_losses(net, dev, gate).mean())

@@ -186,15 +186,12 @@ def key_levels(heard, key="learned"):
 
 
 @torch.no_grad()
-def gains(recordings, choice, together=64):
-    """Gain of the gate for each recording, one value a 2.5 ms frame: list of ndarray.
-
-    `together` recordings of about the same length run side by side.
-    """
+def gains(recordings, choice):
+    """Gain of the gate for each recording, one value a 2.5 ms frame: list of ndarray."""
     order = sorted(range(len(recordings)), key=lambda i: len(recordings[i].features))
     result = [None] * len(recordings)
-    for begin in range(0, len(order), together):
-        rows = order[begin : begin + together]
+    for begin in range(0, len(order), 64):  # of about the same length, side by side
+        rows = order[begin : begin + 64]
         for i, gain in zip(rows, _gains([recordings[i] for i in rows], choice), strict=True):
             result[i] = gain
     return result
@@ -294,15 +291,15 @@ def key_error_db(recordings):
 
 
 @torch.no_grad()
-def level_changes(net, clips, rule, ears=(), low_dbfs=-50.0, high_dbfs=-10.0):
-    """Share of hops whose presence decision differs between two levels of the same recording."""
+def level_changes(net, clips, rule, ears=()):
+    """Share of hops whose decision differs between a recording at -50 and at -10 dBFS."""
     changed = total = 0
     for clip in clips:
         loaded = clip.load()
         audio = np.asarray(loaded.sound.audio, dtype=np.float64)
         rms = np.sqrt(np.mean(np.square(audio))) + 1e-12
         decisions = []
-        for level in (low_dbfs, high_dbfs):
+        for level in (-50.0, -10.0):
             scaled = audio * (10.0 ** (level / 20.0) / rms)
             features, _, said = _analyse(scaled.astype(np.float32), loaded.sample_rate, ears)
             said = torch.from_numpy(said)[None] if ears else None

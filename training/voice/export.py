@@ -1,7 +1,7 @@
 """Writes a `VoiceNet` as one ONNX file with metadata, and checks it before it is kept."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ IR_VERSION = 9
 MAX_DIFFERENCE = 1e-4
 """Largest difference allowed between torch and ONNX, stream and sequence; time constants are
 compared relative to their value. float32 rounding through the GRUs stays below 1e-5."""
+
+
+_PLAIN = ("name", "licence", "training_data")
 
 
 @dataclass(frozen=True)
@@ -61,29 +64,23 @@ class DetectorCard:
         """Raise `ConfigError` unless targets, thresholds, ears and the network agree."""
         if len(self.ears) != n_ears:
             raise ConfigError(f"ears={self.ears} must be {n_ears}, as many as the network has")
-        for name in ("decision", "file_decision"):
-            rules = getattr(self, name)
-            if set(rules) != set(self.targets):
+        for name in ("decision", "file_decision", "presence_threshold", "presence_hysteresis"):
+            values = getattr(self, name)
+            if set(values) != set(self.targets):
                 raise ConfigError(
-                    f"{name}={rules} must have a rule for each of {sorted(self.targets)}"
+                    f"{name}={values} must have one value for each of {sorted(self.targets)}"
                 )
-            for rule in rules.values():
-                EvidenceRule(**rule)
+            for target, value in values.items():
+                if isinstance(value, dict):
+                    EvidenceRule(**value)
+                elif not 0.0 <= value <= 1.0:
+                    raise ConfigError(f"{name}[{target!r}]={value} must be from 0 to 1")
         for target, members in self.targets.items():
             unknown = sorted(set(members) - set(classes))
             if unknown or not members:
                 raise ConfigError(
                     f"targets[{target!r}]={members} must name classes of {list(classes)}"
                 )
-        for field in ("presence_threshold", "presence_hysteresis"):
-            values = getattr(self, field)
-            if set(values) != set(self.targets):
-                raise ConfigError(
-                    f"{field}={values} must have one value for each of {sorted(self.targets)}"
-                )
-            for target, value in values.items():
-                if not 0.0 <= value <= 1.0:
-                    raise ConfigError(f"{field}[{target!r}]={value} must be from 0 to 1")
 
 
 def metadata(net, card, mel):
@@ -95,21 +92,9 @@ def metadata(net, card, mel):
         "format_version": FORMAT_VERSION,
         "kind": "hop",
         "name": card.name,
-        "sample_rate": str(mel.sample_rate),
-        "window_length": str(mel.window_length),
-        "hop_length": str(mel.hop_length),
-        "n_fft": str(mel.n_fft),
-        "n_mels": str(mel.n_mels),
-        "low_hz": repr(mel.low_hz),
-        "high_hz": repr(mel.high_hz),
-        "log_offset": repr(mel.log_offset),
+        **{name: repr(value) for name, value in asdict(mel).items()},
         "classes": json.dumps(list(s.classes)),
-        "targets": json.dumps(card.targets),
-        "presence_threshold": json.dumps(card.presence_threshold),
-        "presence_hysteresis": json.dumps(card.presence_hysteresis),
-        "decision": json.dumps(card.decision),
-        "file_decision": json.dumps(card.file_decision),
-        "ears": json.dumps(card.ears),
+        **{name: json.dumps(value) for name, value in vars(card).items() if name not in _PLAIN},
         "parameters": str(net.count_parameters()),
         "licence": card.licence,
         "training_data": card.training_data,
@@ -131,8 +116,9 @@ def build_model(net, card, mel=MelSettings()):
     return model
 
 
-def example_features(n_hops=300, seed=0, mel=MelSettings()):
+def example_features(n_hops=300, seed=0):
     """Log-mel of seeded sound, (n_hops, n_mels): bursts of tones and noise, then silence."""
+    mel = MelSettings()
     rng = np.random.default_rng(seed)
     n = n_hops * mel.hop_length
     t = np.arange(n) / mel.sample_rate
@@ -236,7 +222,7 @@ def check_session(session, net, inputs):
     }
 
 
-def export_voice(net, path, card, features=None, mel=MelSettings()):
+def export_voice(net, path, card):
     """Write ``path`` (.onnx) and its reference ``path`` (.npz); refuse on any miss.
 
     Parameters
@@ -246,10 +232,6 @@ def export_voice(net, path, card, features=None, mel=MelSettings()):
         Of the ONNX file; the reference input and output go beside it.
     card : DetectorCard
         What the metadata says beside the network's settings.
-    features : ndarray, shape (T, n_mels), float32, optional
-        The reference input; seeded sound by default.
-    mel : MelSettings
-        The frontend that the network was trained on.
 
     Returns
     -------
@@ -263,11 +245,11 @@ def export_voice(net, path, card, features=None, mel=MelSettings()):
         file is written then.
     """
     path = Path(path)
-    features = example_features(mel=mel) if features is None else features
+    features = example_features()
     inputs = {"features": np.ascontiguousarray(features, dtype=np.float32)}
     if net.settings.n_ears:
         inputs["ears"] = example_ears(len(features), net.settings.n_ears)
-    model = build_model(net, card, mel).SerializeToString()
+    model = build_model(net, card).SerializeToString()
     session = open_session(model)
     report = check_session(session, net, inputs)
     for what, (name, difference) in report.items():

@@ -6,7 +6,6 @@ it is overwritten. Stored small: features as float16, powers in steps of half a 
 
 import json
 import multiprocessing
-import os
 import time
 from pathlib import Path
 
@@ -135,13 +134,12 @@ class ItemPool:
         return batch
 
 
-def _fill(make_mixer, folder, n_hops, capacity, n_ears, stop, niceness, limit):
-    os.nice(niceness)
+def _fill(make_mixer, folder, n_hops, capacity, n_ears, stop):
     pool = ItemPool(folder, n_hops, capacity, n_ears)
     mixer = make_mixer(pool.made)
     names = {"speakers": mixer.library.speaker_names, "events": mixer.library.event_names}
     (pool.folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
-    while not stop.is_set() and (limit is None or pool.made < limit):
+    while not stop.is_set():
         for item in mixer.items(_TOGETHER):
             pool.put(item)
 
@@ -155,24 +153,15 @@ class PoolFiller:
         Makes the mixer, in the other process, from the number of items made so far; must be
         picklable.
     pool : ItemPool
-    niceness : int
-        Of the process.
-    limit : int or None
-        Stop after so many items.
     """
 
-    def __init__(self, make_mixer, pool, niceness=0, limit=None):
+    def __init__(self, make_mixer, pool):
         self._pool = pool
         context = multiprocessing.get_context("spawn")
         self._stop = context.Event()
-        self._process = context.Process(
-            target=_fill,
-            args=(
-                make_mixer, pool.folder, pool.n_hops, pool.capacity, pool.n_ears,
-                self._stop, niceness, limit,
-            ),
-            daemon=True,
-        )  # fmt: skip
+        about = (pool.folder, pool.n_hops, pool.capacity, pool.n_ears)
+        arguments = (make_mixer, *about, self._stop)
+        self._process = context.Process(target=_fill, args=arguments, daemon=True)
 
     def __enter__(self):
         self._process.start()

