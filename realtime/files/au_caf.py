@@ -14,17 +14,6 @@ def examine(file, size, head):
     return None
 
 
-def _cut(promised, there):
-    return f"the header promises {promised:,} bytes of audio, the file holds {there:,}"
-
-
-def _longer(promised, there):
-    return (
-        f"the header promises {promised:,} bytes of sound, the file holds {there:,}: "
-        "the file's length counts"
-    )
-
-
 def _au(file, size, head):
     found, order = Structure("au"), ">" if head[:4] == b".snd" else "<"
     start, promised = struct.unpack(order + "II", head[4:12])
@@ -35,10 +24,10 @@ def _au(file, size, head):
     if promised and behind[:4] in (b".snd", b"dns."):
         found.refused = "several files are joined in it; take them apart first"
     elif promised < there and (promised == 0 or not behind.startswith(TRAILERS)):
-        found.notes.append(_longer(promised, there))
+        found.is_wrong(promised, there)
         found.patches[8] = b"\xff\xff\xff\xff"
     elif promised > there:
-        found.cut = _cut(promised, there)
+        found.is_short(promised, there)
         found.patches[8] = struct.pack(order + "I", there)
     return found
 
@@ -51,7 +40,7 @@ def _caf(file, size):
         there = size - start
         if name == b"data" and (length < 0 or length > there):
             if length >= 0:
-                found.cut = _cut(length, there)
+                found.is_short(length, there)
             found.patches[at + 4] = struct.pack(">q", there)
             break
         behind = read_at(file, start + length, 8) if 0 <= length < there else b""
@@ -60,7 +49,7 @@ def _caf(file, size):
         elif name == b"data" and length > 4 and behind.startswith(TRAILERS):
             break
         elif name == b"data" and there > 4 and not _is_chunk(file, size, start + length):
-            found.notes.append(_longer(max(0, length - 4), there - 4))
+            found.is_wrong(max(0, length - 4), there - 4)
             found.patches[at + 4] = struct.pack(">q", there)
             break
         if not 0 <= length <= there:

@@ -71,8 +71,7 @@ def _count(file, size, info_at, first, found):
         what = f"promises {promised:,} samples" if promised else "does not know the length"
         found.cut = f"the header {what}, the file holds {ends:,} whole ones"
     elif promised:
-        found.notes.append(f"the header promises {promised:,} samples, the file holds {ends:,}: "
-                           "the file's length counts")  # fmt: skip
+        found.is_wrong(promised, ends, "samples")
     else:
         found.notes.append(f"streamed: the header does not know the length; it is {ends:,} samples")
 

@@ -210,13 +210,9 @@ def _judge(file, size, layout, found, start, promised, unknown, width, lead=0):
     short = promised - there
     found.chunks.append(Chunk(b"data", start, there))
     if unknown or short < width:
-        what = f"{promised:,}" if 0 <= promised < 2**62 else "an unknown number of"
-        found.notes.append(
-            f"the header promises {what} bytes of sound, the file holds {there:,}: "
-            "the file's length counts"
-        )
+        found.is_wrong(promised if 0 <= promised < 2**62 else "an unknown number of", there)
     else:
-        found.cut = f"the header promises {promised:,} bytes of audio, the file holds {there:,}"
+        found.is_short(promised, there)
     return there
 
 
@@ -269,8 +265,7 @@ def _aiff(file, size, compressed):
         if held != promised:
             found.patches[comm.start + 2] = struct.pack(">I", count)
         elif told != count and not any(read_at(file, start, 4)):
-            found.notes.append(f"the header promises {told:,} samples, the file holds {count:,}: "
-                               "the file's length counts")  # fmt: skip
+            found.is_wrong(told, count, "samples")
     return found
 
 

@@ -63,14 +63,9 @@ def examine(file, size, head):
     elif told[1:3] != (count - 1, end - first):
         at, frames, length = told
         if length > end - first or frames > count - 1:
-            found.cut = (
-                f"the header promises {length:,} bytes of audio, the file holds {end - first:,}"
-            )
+            found.is_short(length, end - first)
         elif frames < count - 1:
-            found.notes.append(
-                f"the header promises {frames:,} frames, the file holds {count - 1:,}: "
-                "the file's length counts"
-            )
+            found.is_wrong(frames, count - 1, "frames")
         found.patches[first + at] = struct.pack(">II", max(1, count - 1), end - first)
     return found
 

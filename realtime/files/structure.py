@@ -58,6 +58,18 @@ class Structure:
     bitrate_bps: float | None = None
     constant_bitrate: bool = False
 
+    def is_short(self, promised, there):
+        """The end is missing."""
+        self.cut = f"the header promises {promised:,} bytes of audio, the file holds {there:,}"
+
+    def is_wrong(self, promised, there, unit="bytes of sound"):
+        """The header could not know how much there would be."""
+        promised = promised if isinstance(promised, str) else f"{promised:,}"
+        self.notes.append(
+            f"the header promises {promised} {unit}, the file holds {there:,}: "
+            "the file's length counts"
+        )
+
 
 @dataclass(frozen=True)
 class Chunk:
