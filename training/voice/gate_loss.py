@@ -125,7 +125,7 @@ def key_level_db(key, band_power):
 
 def band_level_db(band_power):
     """Level in dBFS of powers a band: (..., n_mels) -> (...)."""
-    return 10.0 * torch.log10(band_power.sum(dim=-1).clamp_min(_MIN_POWER))
+    return key_level_db(1.0, band_power)
 
 
 def draw_user_settings(s_band_power, band_power, generator=None):

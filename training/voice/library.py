@@ -21,16 +21,8 @@ RATE = 16000
 _HOP = 160
 # Single words in clean files that the teacher overhears; the others need its word for a stretch.
 _TRUSTED = frozenset(
-    {
-        "klettres",
-        "arabic_sc",
-        "ktuberling",
-        "tuxpaint_stamps",
-        "ptdb_tug",
-        "asterisk_g722",
-        "kerstin_de",
-        "mfa_tests",
-    }
+    "klettres arabic_sc ktuberling tuxpaint_stamps ptdb_tug asterisk_g722 kerstin_de "
+    "mfa_tests".split()
 )
 _HUMAN_CLASSES = ("sneeze", "baby cry")
 _MAY_HOLD_SPEECH = "check-speech"  # of the coughs: nobody has listened
@@ -101,6 +93,10 @@ def loud_rms(samples, label=None):
         return 1e-6
     power = 10.0 ** (levels / 10.0)
     return float(np.sqrt(np.mean(np.sort(power)[len(power) // 2 :])) + 1e-9)
+
+
+def _is_continuous(samples):
+    return energy_activity(hop_levels(samples)).mean() > 0.9
 
 
 def made_noise(rng, n):
@@ -242,11 +238,7 @@ class Library:
             self.human.append(sound)
         elif kind == "music" and recording.source != "seth814_fsd":
             self.music.append(sound)
-        elif (
-            kind == "noise"
-            and len(label) > 300
-            and energy_activity(hop_levels(samples)).mean() > 0.9
-        ):
+        elif kind == "noise" and len(label) > 300 and _is_continuous(samples):
             self.beds.append(sound)
         else:  # single notes of an instrument are events of kind music
             self.events.append(sound)

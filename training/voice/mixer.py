@@ -3,6 +3,7 @@
 One item is some seconds of sound and what the network should say about every hop of it.
 """
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,19 +84,17 @@ class VoiceMixer:
 
     def _event_sound(self):
         """A short sound, an event class at a time, so that large collections do not rule."""
-        by_event = self._events_by_class()
-        return self._one_of(by_event[self.rng.integers(len(by_event))])
+        return self._one_of(self._one_of(self._event_groups))
 
-    def _events_by_class(self):
-        if not hasattr(self, "_event_groups"):
-            groups = {}
-            for sound in self.library.events:
-                groups.setdefault(sound.event, []).append(sound)
-            # Large groups (drums, key presses) count more than tiny ones.
-            self._event_groups = [
-                group for group in groups.values() for _ in range(1 + len(group) // 60)
-            ]
-        return self._event_groups
+    @functools.cached_property
+    def _event_groups(self):
+        groups = _by_event(self.library.events).values()
+        # Large groups (drums, key presses) count more than tiny ones.
+        return [group for group in groups for _ in range(1 + len(group) // 60)]
+
+    @functools.cached_property
+    def _human_groups(self):
+        return _by_event(self.library.human)
 
     def _clip(self, sound, max_hops, low=0.85, high=1.18, share=0.4):
         return clip(self.library, sound, max_hops, self.rng, low, high, share)
@@ -155,11 +154,7 @@ class VoiceMixer:
 
     def human(self):
         """Human non-speech, once or again and again."""
-        rng = self.rng
-        groups = self.__dict__.setdefault("_human_groups", {})
-        if not groups:
-            for sound in self.library.human:
-                groups.setdefault(sound.event, []).append(sound)
+        rng, groups = self.rng, self._human_groups
         names = list(groups)
         size = np.array([len(groups[name]) for name in names]) ** 0.5
         sound = self._one_of(groups[names[rng.choice(len(names), p=size / size.sum())]])
@@ -311,3 +306,10 @@ class VoiceMixer:
         for layer, level in zip(layers, levels, strict=True):
             rms = loud_rms(layer.samples, layer.active)
             layer.samples = layer.samples * np.float32(10.0 ** (level / 20.0) / rms)
+
+
+def _by_event(sounds):
+    groups = {}
+    for sound in sounds:
+        groups.setdefault(sound.event, []).append(sound)
+    return groups
