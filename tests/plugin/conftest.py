@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from plugin_build import BUILD, DPF, MODEL, ROOT, make
-from plugin_native import load_core
+from plugin_native import Core
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def tools(plugins):
 def core():
     """The core library."""
     make("plugin" if DPF.is_file() else "plugin-core")
-    return load_core(next((BUILD / "lib").glob("libexemplar-gate-core.*")))
+    return Core(next((BUILD / "lib").glob("libexemplar-gate-core.*")))
 
 
 @pytest.fixture(scope="session")

@@ -1,92 +1,47 @@
-"""The plugin's core from Python, over its C interface."""
+"""The plugin's core from Python: the library of the engine native, with what only tests ask."""
 
 import ctypes
-from dataclasses import dataclass
+import math
+from ctypes import POINTER, c_char_p, c_float, c_int, c_void_p
+from types import SimpleNamespace
 
 import numpy as np
 
-from gate.key import KeyBand
 from gate.settings import LEARNED
+from realtime.native_core import METERS, ON_HOP, NativeCore
+from realtime.native_gate import NativeLane, input_values
 
-_METERS = (
-    "time_s",
-    "input_dbfs",
-    "key_level_dbfs",
-    "presence",
-    "open",
-    "gain_db",
-    "attack_ms",
-    "hold_ms",
-    "release_ms",
-    "key_low_hz",
-    "key_high_hz",
-    "reason",
-    "evidence",
-    "evidence_low",
-    "evidence_high",
-    "ears",
-)
-_FLOATS = ctypes.POINTER(ctypes.c_float)
-
-
-class _Meters(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_double) for name in _METERS]
+_FLOATS = POINTER(c_float)
+_PLANES = POINTER(_FLOATS)
+_SIGNATURES = {
+    "gate_set": (c_int, [c_void_p, c_char_p, c_float]),
+    "gate_profile": (c_char_p, [c_void_p, c_char_p]),
+    "gate_spoil": (None, [c_void_p]),
+    "gate_process": (None, [c_void_p, _PLANES, _PLANES, c_int, _PLANES, c_int]),
+    "gate_detector_new": (c_void_p, []),
+    "gate_detector_free": (None, [c_void_p]),
+    "gate_detector_process": (None, [c_void_p, _FLOATS, _FLOATS, _PLANES]),
+    "gate_detector_ears": (c_int, []),
+    "gate_ear_new": (c_void_p, []),
+    "gate_ear_free": (None, [c_void_p]),
+    "gate_ear_reset": (None, [c_void_p]),
+    "gate_ear_process": (c_float, [c_void_p, _FLOATS, c_int]),
+}
 
 
-@dataclass
-class NativeCounters:
-    """As `gate.lane.Counters`."""
+class Core(NativeCore):
+    """Its functions are attributes."""
 
-    hops: int
-    open_hops: int
-    opens: int
-    failed_hops: int
-    detector_failures: int
-    nonfinite_samples: int
+    def __init__(self, path):
+        super().__init__(path)
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(self.call, name)
+            function.restype, function.argtypes = result, arguments
 
-
-class _Counters(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in NativeCounters.__dataclass_fields__]
-
-
-_ON_HOP = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Meters))
-
-
-def load_core(path):
-    """Open the shared library and declare its functions."""
-    core = ctypes.CDLL(str(path))
-    handle = ctypes.c_void_p
-    pointers = ctypes.POINTER(_FLOATS)
-    signatures = {
-        "gate_new": (handle, [ctypes.c_int, ctypes.c_int]),
-        "gate_free": (None, [handle]),
-        "gate_set": (ctypes.c_int, [handle, ctypes.c_char_p, ctypes.c_float]),
-        "gate_profile": (ctypes.c_char_p, [handle, ctypes.c_char_p]),
-        "gate_reset": (None, [handle]),
-        "gate_latency": (ctypes.c_int, [handle]),
-        "gate_on_hop": (None, [handle, _ON_HOP]),
-        "gate_spoil": (None, [handle]),
-        "gate_counters": (None, [handle, ctypes.POINTER(_Counters)]),
-        "gate_process": (None, [handle, pointers, pointers, ctypes.c_int, pointers, ctypes.c_int]),
-        "gate_detector_new": (handle, []),
-        "gate_detector_free": (None, [handle]),
-        "gate_detector_process": (None, [handle, _FLOATS, _FLOATS, pointers]),
-        "gate_detector_ears": (ctypes.c_int, []),
-        "gate_ear_column": (ctypes.c_int, []),
-        "gate_ear_new": (handle, []),
-        "gate_ear_free": (None, [handle]),
-        "gate_ear_reset": (None, [handle]),
-        "gate_ear_process": (ctypes.c_float, [handle, _FLOATS, ctypes.c_int]),
-        "gate_detector_sha256": (ctypes.c_char_p, []),
-        "gate_parameters": (
-            ctypes.c_char_p,
-            [ctypes.c_int] + [ctypes.POINTER(ctypes.c_double)] * 3,
-        ),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(core, name)
-        function.restype, function.argtypes = result, arguments
-    return core
+    def __getattr__(self, name):
+        if not name.startswith("gate_"):
+            raise AttributeError(name)
+        return getattr(self.call, name)
 
 
 def parameter_table(core):
@@ -99,48 +54,23 @@ def parameter_table(core):
     return table
 
 
-def host_values(settings, targets=("speech", "voice")):
+def host_values(settings):
     """`GateSettings` as parameter values of the plugin, a dict."""
-    values = {
-        "threshold_db": settings.threshold_db,
-        "range_db": settings.range_db,
-        "hysteresis_db": settings.hysteresis_db,
-        "lookahead_ms": settings.lookahead_ms,
-        "target": targets.index(settings.target),
-        "key_listen": settings.key_listen,
-        "mode": settings.mode == "duck",
-        "bypass": settings.bypass,
-        "presence_mode": settings.presence_threshold != LEARNED,
-        "key": 2 if isinstance(settings.key, KeyBand) else int(settings.key == "off"),
-    }
-    if isinstance(settings.key, KeyBand):
-        values |= {"key_low_hz": settings.key.low_hz, "key_high_hz": settings.key.high_hz}
-    if settings.presence_threshold != LEARNED:
-        values["presence_threshold"] = settings.presence_threshold
-        values["presence_hysteresis"] = settings.presence_hysteresis
-    for name in ("attack", "hold", "release"):
-        value = getattr(settings, f"{name}_ms")
-        values[f"{name}_mode"] = value != LEARNED
-        if value != LEARNED:
-            values[f"{name}_ms"] = value
-    return {name: float(value) for name, value in values.items()}
+    values = input_values(settings, ("speech", "voice"))
+    values["presence_mode"] = settings.presence_threshold != LEARNED
+    return {name: float(value) for name, value in values.items() if not math.isnan(value)}
 
 
-class NativeGate:
-    """The plugin's gate with the shape of `gate.processor.GateProcessor`."""
+class NativeGate(NativeLane):
+    """The plugin's gate with the shape of `gate.processor.GateProcessor`, set as hosts set it."""
 
     def __init__(self, core, settings=None, *, sample_rate, channels=1):
-        self._core = core
-        self.channels = channels
-        self._handle = core.gate_new(sample_rate, channels)
-        self.trace = []
-        self._callback = _ON_HOP(self._note)
+        super().__init__(core, sample_rate, channels, None)
+        self._handle, self.channels, self.trace = self.handle, channels, []
+        self._callback = ON_HOP(self._note)
         if settings is not None:
             self.configure(settings)
             self.reset()
-
-    def __del__(self):
-        self._core.gate_free(self._handle)
 
     def configure(self, settings):
         for name, value in host_values(settings).items():
@@ -156,7 +86,10 @@ class NativeGate:
 
     def keep_trace(self):
         """From now on append a dict of meters to `trace` after every decision."""
-        self._core.gate_on_hop(self._handle, self._callback)
+        self._core.gate_on_hop(self._handle, ctypes.cast(self._callback, c_void_p))
+
+    def _note(self, meters):
+        self.trace.append({name: getattr(meters.contents, name) for name in METERS})
 
     def spoil(self):
         """Make the next detection fail."""
@@ -168,9 +101,7 @@ class NativeGate:
 
     @property
     def counters(self):
-        raw = _Counters()
-        self._core.gate_counters(self._handle, ctypes.byref(raw))
-        return NativeCounters(*(getattr(raw, name) for name, _ in _Counters._fields_))
+        return SimpleNamespace(**super().counters)
 
     def process(self, block, key=None):
         """float32 (n, channels) in and out; key (n, k) or None."""
@@ -186,9 +117,6 @@ class NativeGate:
             planes.shape[1],
         )
         return out.T
-
-    def _note(self, meters):
-        self.trace.append({name: getattr(meters.contents, name) for name in _METERS})
 
 
 def _rows(planes):
