@@ -35,6 +35,12 @@ def why(error):
     return _REASONS.get(error.errno) or error.strerror or str(error) or type(error).__name__
 
 
+def name_too_long(path):
+    """A line for a name that no common file system takes, or an empty one."""
+    fits = len(os.fsencode(path.name)) <= MAX_NAME_BYTES
+    return "" if fits else f"{path}: {_REASONS[errno.ENAMETOOLONG]}"
+
+
 def printable(text):
     """A name or message on one line, whatever is in it: bytes that are no text, controls."""
     text = os.fspath(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -111,8 +117,8 @@ class OutputRules:
         path = Path(path)
         if not path.name:
             raise AudioFileError(f"{path}: is a folder; name a file for the {what}")
-        if len(os.fsencode(path.name)) > MAX_NAME_BYTES:
-            raise AudioFileError(f"{path}: {_REASONS[errno.ENAMETOOLONG]} ({what})")
+        if line := name_too_long(path):
+            raise AudioFileError(f"{line} ({what})")
         try:
             state = os.stat(path)
         except (OSError, ValueError):

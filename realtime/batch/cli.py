@@ -5,7 +5,7 @@ import realtime.one_thread  # noqa: F401  # isort: skip  # before numpy
 import json
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,7 +105,7 @@ def _main(args):
     for failure in plan.failures:
         print(f"{PROG}: error: {printable(failure['error'])}", file=sys.stderr)
     journal, planned = None, len(jobs)
-    if args.resume:
+    if args.resume and jobs:
         journal, jobs = _take_up(jobs, config, args)
         if len(jobs) < planned and not args.quiet:
             print(f"{planned - len(jobs)} of {planned} files were finished before")
@@ -113,7 +113,7 @@ def _main(args):
     with ExitStack() as stack:
         # What is wrong with the report's name is told before the work, not after.
         report = stack.enter_context(Replacement(args.report)) if args.report else None
-        reports, failures = _run_all(jobs, config, args, journal) if jobs else ([], [])
+        reports, failures = _run_all(jobs, config, args, journal, plan.mark)
         failures = plan.failures + failures
         if report is not None:
             _write_report(report, config, reports, failures)
@@ -148,18 +148,18 @@ def _warn(text, args):
 def _take_up(jobs, config, args):
     """The journal of the output folder, and the jobs that are left to do."""
     from realtime.batch.leftovers import remove_leftovers
-    from realtime.batch.resume import Journal, settings_hash
+    from realtime.batch.resume import Journal, journal_folder, settings_hash
 
-    output = Path(args.output)
-    folder = output.parent if jobs[0].output == output else output
-    journal = Journal(folder, settings_hash(config, jobs[0]))
+    journal = Journal(journal_folder(args.output, jobs), settings_hash(config, jobs[0]))
     left = journal.left_to_do(jobs)
     remove_leftovers(left, [Path(args.report)] if args.report else [])
     return journal, left
 
 
-def _run_all(jobs, config, args, journal=None):
+def _run_all(jobs, config, args, journal, mark):
     """Gate all files; a bad one is told and does not stop the rest."""
+    if not jobs:
+        return [], []
     from realtime.batch.gate_file import check_outputs
     from realtime.batch.progress import make_progress
 
@@ -179,6 +179,9 @@ def _run_all(jobs, config, args, journal=None):
                 failures.append({"file": str(job.source), "error": outcome})
                 progress.say(f"{PROG}: error: {outcome}", error=True)
             else:
+                if mark is not None and not reports:
+                    with suppress(OSError):
+                        mark.touch()
                 reports.append(outcome)
                 for note in outcome["notes"]:
                     progress.say(f"{PROG}: {job.source}: {note}", warning=True)

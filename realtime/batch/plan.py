@@ -1,19 +1,22 @@
 """What a command line asks for: the files, and where each of them goes; nothing is written yet."""
 
+import glob
+import itertools
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gate.errors import ConfigError
 from gate.settings import FILE
 from realtime.batch.gate_file import BatchJob
-from realtime.batch.resume import JOURNAL_NAME
+from realtime.batch.resume import JOURNAL_NAME, journal_folder
 from realtime.engine import NO_MODEL
 from realtime.files.formats import AUDIO_SUFFIXES, FOREIGN_SUFFIXES, TARGET_NAMES
 from realtime.files.inputs import expand_inputs
 from realtime.files.pipes import PIPE, parse_raw
 from realtime.labels import LabelFile
 from realtime.models import find_model, sample_path
-from realtime.outputs import OutputRules
+from realtime.outputs import OutputRules, name_too_long
 
 
 @dataclass
@@ -26,11 +29,14 @@ class Plan:
     failures : list of dict
         Folders that could not be read: what a report says of them.
     notes : list of str
+    mark : Path or None
+        Where to mark a folder of outputs that lies in one of inputs, so that it is none later.
     """
 
     jobs: list
     failures: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    mark: Path | None = None
 
 
 def make_plan(args, config):
@@ -72,11 +78,35 @@ def make_plan(args, config):
             raise ConfigError(f"{source} and {sources[target]} would both become {target}")
         sources[target] = source
         jobs.append(_job(args, source, target))
+    if len(jobs) > 1:  # one name that cannot be does not stop the others
+        found.failures += [(str(job.source), line) for job in jobs if (line := _too_long(job))]
+        jobs = [job for job in jobs if not _too_long(job)]
     _check_outputs(jobs, args, config)
     if args.labels:
         LabelFile(args.labels).check_inputs([job.source for job in jobs])
     failures = [{"file": name, "error": line} for name, line in found.failures]
-    return Plan(jobs, failures, found.notes)
+    inside = not single and any(
+        Path(place(folder)) in Path(place(output)).parents
+        for folder in _folders(args.inputs)
+        for place in (os.path.realpath, os.path.abspath)  # by way of a link, too
+    )
+    return Plan(jobs, failures, found.notes, output / JOURNAL_NAME if inside else None)
+
+
+def _folders(inputs):
+    """The folders in which inputs are looked for."""
+    for name in inputs:
+        if os.path.isdir(name):
+            yield name
+        elif glob.has_magic(name):
+            parts = Path(name).parts
+            yield Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+
+
+def _too_long(job):
+    """The line for an output whose name no file system takes, or an empty one."""
+    lines = (name_too_long(path) for path in job.outputs)
+    return next((f"{job.source}: {line}" for line in lines if line), "")
 
 
 def _job(args, source, target, **more):
@@ -158,6 +188,8 @@ def _check_outputs(jobs, args, config):
     for job in jobs:
         for path in job.outputs:
             rules.claim(path)
+    if args.resume and jobs:
+        rules.claim(journal_folder(args.output, jobs) / JOURNAL_NAME, "journal")
     if args.report:
         rules.claim(args.report, "report")
         if not (args.resume and _is_report(args.report)):

@@ -17,6 +17,12 @@ JOURNAL_NAME = ".gate-batch.jsonl"
 BEGUN, FINISHED, FAILED = "begun", "finished", "failed"
 
 
+def journal_folder(output, jobs):
+    """Where the journal of these jobs lies; `output` is a folder or the one job's file."""
+    output = Path(output)
+    return output.parent if jobs[0].output == output else output
+
+
 def settings_hash(config, job):
     """Hash of all that decides the output beside the input: settings, detector, profile, key."""
     from gate import __version__

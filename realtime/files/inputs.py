@@ -1,6 +1,7 @@
 """Which files a command line names: paths, globs and folders."""
 
 import glob
+import itertools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from realtime.files.formats import AUDIO_SUFFIXES, FOREIGN_SUFFIXES
 from realtime.outputs import why
 
 _MAGIC = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd")
+
+_LEFT_OUT = "outputs go there; what lies in it is left out"
 
 
 @dataclass
@@ -68,11 +71,22 @@ def expand_inputs(patterns, output=None, marker=None):
                 raise AudioFileError(f"{pattern}: matches no file")
             kept = [p for p in matches if not _lies_in(p, output)]
             if len(kept) < len(matches):
-                found.notes.append(f"{output}: outputs go there; what lies in it is left out")
+                found.notes.append(f"{output}: {_LEFT_OUT}")
+            gone = {f: None for p in kept if (f := _marked(p, pattern, marker)) is not None}
+            found.notes += [f"{folder}: {_LEFT_OUT}" for folder in gone]
+            kept = [p for p in kept if _marked(p, pattern, marker) is None]
             if not kept:
-                raise AudioFileError(f"{pattern}: matches no file outside {output}")
+                raise AudioFileError(f"{pattern}: matches no file but outputs")
             found.files.update({p: Path(p.name) for p in kept})
     return found
+
+
+def _marked(path, pattern, marker):
+    """The folder of outputs in which a match lies, where the pattern does not name it."""
+    named = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts[:-1])
+    top = Path(*named)
+    below = [top / folder for folder in path.relative_to(top).parents][:-1]
+    return next((f for f in below if marker is not None and (f / marker).is_file()), None)
 
 
 def _lies_in(path, folder):
@@ -118,7 +132,7 @@ class _Folder:
             return []
         self._seen.add(identity)
         if folder != self._top and self._is_output(folder, identity):
-            self._found.notes.append(f"{folder}: outputs go there; what lies in it is left out")
+            self._found.notes.append(f"{folder}: {_LEFT_OUT}")
             return []
         inside = []
         for entry in entries:

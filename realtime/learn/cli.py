@@ -135,7 +135,10 @@ def _targets(args, output, in_place=False):
     if args.plot and not args.plot.lower().endswith(".png"):
         raise ConfigError(f"plot={args.plot} must end in .png")
     picture = None if args.no_plot else Path(args.plot or output.with_suffix(".png"))
-    rules = OutputRules(_inputs(args), args.overwrite)
+    inputs = _inputs(args)
+    if not in_place and (profile := getattr(args, "profile", None)):
+        inputs += [profile, memory_path(profile)]
+    rules = OutputRules([*inputs, args.model], args.overwrite)
     for path, what in ((output, "profile"), (memory_path(output), "memory"), (picture, "picture")):
         if path is not None:
             rules.claim(path, what)

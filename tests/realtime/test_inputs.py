@@ -60,6 +60,30 @@ def test_the_outputs_of_another_run_are_left_out_unless_named(tmp_path, capsys):
     assert names(tmp_path / "second") == ["a.wav"]
 
 
+@pytest.mark.parametrize("out", ["gated", "sub/gated", "link/gated"])
+def test_outputs_inside_the_input_folder_are_none_of_a_run_to_elsewhere(tmp_path, capsys, out):
+    takes = tmp_path / "takes"
+    for folder in (takes / "sub", tmp_path / "far"):
+        folder.mkdir(parents=True)
+    (takes / "link").symlink_to(tmp_path / "far")
+    sound(takes / "a.wav")
+    assert run(takes, "-o", takes / out) == 0
+    for k, pattern in enumerate((takes, takes / "**" / "*.wav")):
+        assert run(pattern, "-o", takes / f"gated{k}") == 0
+        assert f"{takes / out}: outputs go there" in capsys.readouterr().err
+        assert names(takes / f"gated{k}") == [".gate-batch.jsonl", "a.wav"]
+    assert run(takes / out / "*.wav", "-o", tmp_path / "named") == 0
+    assert names(tmp_path / "named") == ["a.wav"]
+
+
+def test_nothing_but_folders_that_cannot_be_read(tmp_path, monkeypatch, capsys):
+    (tmp_path / "locked").mkdir()
+    refused = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(os, "scandir", lambda path: (_ for _ in ()).throw(refused))
+    assert run(tmp_path / "locked", "-o", tmp_path / "out", "--resume") == 1
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, capsys):
     takes = tmp_path / "takes"
     (takes / "locked").mkdir(parents=True)

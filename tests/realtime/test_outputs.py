@@ -93,6 +93,9 @@ def test_no_two_outputs_on_one_name(folder, capsys):
     assert "would be written twice" in capsys.readouterr().err
     assert run("a.wav", "-o", "x.wav", "--trace", "--report", "./x.wav.trace.csv") == 1
     assert "would be written twice" in capsys.readouterr().err
+    more = ["--resume", "--report", "out/.gate-batch.jsonl", "--overwrite"]
+    assert run("a.wav", "-o", "out", *more) == 1
+    assert "would be written twice, as report and as journal" in capsys.readouterr().err
     sound(folder / "sub" / "a.wav")
     assert run("a.wav", "sub/a.wav", "-o", "out") == 2
     assert "would both become" in capsys.readouterr().err
@@ -137,6 +140,10 @@ def test_a_side_file_whose_name_is_too_long_is_told(tmp_path, capsys):
     assert run(tmp_path / name, "-o", tmp_path / "out", "--trace") == 1
     assert "the name is too long, 255 bytes are possible" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    sound(tmp_path / "b.wav")  # is not stopped by it
+    assert run(tmp_path, "-o", tmp_path / "out", "--trace") == 1
+    assert capsys.readouterr().err.count("the name is too long") == 1
+    assert (tmp_path / "out" / "b.wav").exists() and not (tmp_path / "out" / name).exists()
 
 
 def test_partial_names_are_short_own_and_recognised(tmp_path):
