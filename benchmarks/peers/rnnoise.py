@@ -24,10 +24,9 @@ class RnNoise(ChunkedDetector):
             raise ImportError("librnnoise")
         self.size_bytes = path.stat().st_size
         self._library = library = ctypes.CDLL(str(path))
-        samples = np.ctypeslib.ndpointer(np.float32, flags="C")
         library.rnnoise_create.argtypes = library.rnnoise_destroy.argtypes = [ctypes.c_void_p]
         library.rnnoise_create.restype = ctypes.c_void_p
-        library.rnnoise_process_frame.argtypes = [ctypes.c_void_p, samples, samples]
+        library.rnnoise_process_frame.argtypes = [ctypes.c_void_p] * 3  # state, out, in
         library.rnnoise_process_frame.restype = ctypes.c_float
 
     def scores(self, chunks):
@@ -36,7 +35,9 @@ class RnNoise(ChunkedDetector):
         state = self._library.rnnoise_create(None)
         try:
             for chunk in chunks * np.float32(32768.0):
-                yield self._library.rnnoise_process_frame(state, out, chunk)
+                yield self._library.rnnoise_process_frame(
+                    state, out.ctypes.data, chunk.ctypes.data
+                )
         finally:
             self._library.rnnoise_destroy(state)
 

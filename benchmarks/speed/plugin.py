@@ -104,14 +104,13 @@ def time_rnnoise(seconds):
         peer = RnNoise()
     except ImportError:
         return None
-    library, pointer = peer._library, peer._pointer
-    samples = 32768.0 * talk(48000, seconds)[:, 0]
+    library, samples = peer._library, 32768.0 * talk(48000, seconds)[:, 0]
     out = np.empty(480, np.float32)
     state = library.rnnoise_create(None)
     times = []
     for at in range(0, len(samples) - 479, 480):
         frame = samples[at : at + 480].astype(np.float32)
-        arguments = (state, out.ctypes.data_as(pointer), frame.ctypes.data_as(pointer))
+        arguments = (state, out.ctypes.data, frame.ctypes.data)
         start = time.perf_counter()
         library.rnnoise_process_frame(*arguments)
         times.append(1e6 * (time.perf_counter() - start))
