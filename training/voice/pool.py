@@ -6,6 +6,7 @@ it is overwritten. Stored small: features as float16, powers in steps of half a 
 
 import json
 import multiprocessing
+import os
 import time
 from pathlib import Path
 
@@ -134,7 +135,8 @@ class ItemPool:
         return batch
 
 
-def _fill(make_mixer, folder, n_hops, capacity, n_ears, stop):
+def _fill(make_mixer, folder, n_hops, capacity, n_ears, stop, niceness):
+    os.nice(niceness)
     pool = ItemPool(folder, n_hops, capacity, n_ears)
     mixer = make_mixer(pool.made)
     names = {"speakers": mixer.library.speaker_names, "events": mixer.library.event_names}
@@ -153,14 +155,16 @@ class PoolFiller:
         Makes the mixer, in the other process, from the number of items made so far; must be
         picklable.
     pool : ItemPool
+    niceness : int
+        Of the process.
     """
 
-    def __init__(self, make_mixer, pool):
+    def __init__(self, make_mixer, pool, niceness=0):
         self._pool = pool
         context = multiprocessing.get_context("spawn")
         self._stop = context.Event()
         about = (pool.folder, pool.n_hops, pool.capacity, pool.n_ears)
-        arguments = (make_mixer, *about, self._stop)
+        arguments = (make_mixer, *about, self._stop, niceness)
         self._process = context.Process(target=_fill, args=arguments, daemon=True)
 
     def __enter__(self):
