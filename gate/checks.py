@@ -89,9 +89,11 @@ def as_floats(block):
         return block
     block = np.asarray(block)
     if block.dtype.kind != "f":
-        bits = 8 * block.dtype.itemsize if block.dtype.kind == "i" else 16
+        half = 2 ** (8 * block.dtype.itemsize - 1)
+        divide = f"divide samples of {8 * block.dtype.itemsize} bits by {half}"
+        how = {"i": f": {divide}", "u": f": subtract {half}, then {divide}"}
         raise ConfigError(
-            f"block of {block.dtype} must be floating point within -1..1: divide samples of "
-            f"{bits} bits by {2 ** (bits - 1)}"
+            f"block of {block.dtype} must be floating point within -1..1"
+            + how.get(block.dtype.kind, "")
         )
     return block.astype(np.float32, copy=False)

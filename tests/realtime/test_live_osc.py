@@ -100,7 +100,9 @@ def test_a_threshold_of_the_wrong_kind_is_refused(server, control, arguments):
     b"#bundle\0" + bytes(8) + struct.pack(">i", 2**31 - 1),
     b"#bundle\0" + bytes(8) + struct.pack(">i", -4),
     b"/gate/mode\0\0,s\0\0duck", b"/gate/mode\0\0,b\0\0" + struct.pack(">i", 2**31 - 1) + bytes(8),
-    b"/gate/mode\0\0,z\0\0" + bytes(4), b"/gate/threshold_db\0x,f\0\0" + bytes(4),
+    *(b"/gate/threshold_db\0\0,%c\0\0" % tag + bytes(4) for tag in b"rcmz"),
+    b"/gate/threshold_db\0\0,t\0\0" + bytes(8),
+    b"/gate/threshold_db\0\0,If\0\xc2\x20\0\0", b"/gate/threshold_db\0x,f\0\0" + bytes(4),
     (b"#bundle\0" + bytes(8) + struct.pack(">i", 16)) * 3,
 ])  # fmt: skip
 def test_damaged_packets_are_told_in_one_line(server, control, data):
