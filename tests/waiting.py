@@ -1,8 +1,10 @@
-"""Waiting for what another thread or process does, and talking to it."""
+"""Waiting for what another thread or process does, talking to it, and doing without it."""
 
+import shutil
 import socket
 import time
 
+import pytest
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 
@@ -38,3 +40,10 @@ def send_osc(port, address, *arguments):
     """One message to a server on this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(osc(address, *arguments).dgram, ("127.0.0.1", port))
+
+
+def require_programs(**packages):
+    """Skip unless the programs are there: program=Debian package."""
+    for program, package in packages.items():
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (apt-get install {package})")

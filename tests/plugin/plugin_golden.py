@@ -21,41 +21,19 @@ PATH = Path(__file__).with_name("golden.npz")
 STEP = 37
 """Every so many samples one gain is kept."""
 
-_PINNED = {"presence_threshold": 0.0, "presence_hysteresis": 0.0}
 
+def _pinned(threshold_db, attack_ms, hold_ms, release_ms, key, **more):
+    return GateSettings(
+        threshold_db=threshold_db, attack_ms=attack_ms, hold_ms=hold_ms, release_ms=release_ms,
+        key=key, presence_threshold=0.0, presence_hysteresis=0.0, **more,
+    )  # fmt: skip
+
+
+DUCK = {"mode": "duck", "hysteresis_db": 0, "range_db": -12}
 CASES = {
-    "off_48000": (
-        48000,
-        GateSettings(
-            threshold_db=-30, attack_ms=2, hold_ms=80, release_ms=60, key="off", **_PINNED
-        ),
-    ),
-    "band_44100": (
-        44100,
-        GateSettings(
-            threshold_db=-35,
-            range_db=-24,
-            attack_ms=0.5,
-            hold_ms=0,
-            release_ms=250,
-            key=KeyBand(200.0, 3000.0),
-            **_PINNED,
-        ),
-    ),
-    "duck_16000": (
-        16000,
-        GateSettings(
-            threshold_db=-28,
-            hysteresis_db=0,
-            range_db=-12,
-            attack_ms=10,
-            hold_ms=33,
-            release_ms=20,
-            key=KeyBand(100.0, 1000.0),
-            mode="duck",
-            **_PINNED,
-        ),
-    ),
+    "off_48000": (48000, _pinned(-30, 2, 80, 60, "off")),
+    "band_44100": (44100, _pinned(-35, 0.5, 0, 250, KeyBand(200.0, 3000.0), range_db=-24)),
+    "duck_16000": (16000, _pinned(-28, 10, 33, 20, KeyBand(100.0, 1000.0), **DUCK)),
 }
 
 

@@ -1,86 +1,46 @@
 """The second ear in C++ against onnxruntime on the same file, and how a build finds that file."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import helper
 from plugin_build import MODEL, ROOT
 from plugin_native import NativeEar
 from plugin_signals import random_cuts
+from silero_truth import package_says
 
 from gate.decimator import Decimator
+from realtime.ears import ear_specs
+from realtime.onnx_session import metadata_of, open_session
 
 PROBABILITY_TOLERANCE = 1e-5
 VALUE_TOLERANCE = 5e-4
 """A logit of 9 is a probability of 0.99988: float32 leaves 2e-4 of a quarter of it to rounding."""
 
 
-def _entry():
+@pytest.fixture(scope="module")
+def spec():
     """The ear in the detector's metadata."""
-    meta = {p.key: p.value for p in onnx.load(str(MODEL)).metadata_props}
-    return next((e for e in json.loads(meta.get("ears", "[]")) if e["name"] == "silero"), None)
-
-
-@pytest.fixture(scope="module")
-def entry():
-    if _entry() is None:
+    told = metadata_of(open_session(MODEL)).get("ears", "[]")
+    found = next((one for one in ear_specs(told) if one.name == "silero"), None)
+    if found is None:
         pytest.skip("the detector was trained without a second ear")
-    return _entry()
-
-
-@pytest.fixture(scope="module")
-def network(entry):
-    """Session of the ear's own file."""
-    spec = importlib.util.find_spec(entry["package"].replace("-", "_"))
-    if spec is None:
-        pytest.skip(f"{entry['package']} is not installed")
-    path = Path(next(iter(spec.submodule_search_locations))) / entry["file"]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return found
 
 
 @pytest.fixture
-def ear(core, entry):
+def ear(core, spec):
     if core.gate_ear_column() < 0:
         pytest.skip("the plugin is built without the second ear")
     return NativeEar(core)
 
 
-def _expected(network, entry, samples):
-    """Value after every hop of 160 samples: the last whole chunk's, 0 before the first."""
-    chunk, context = entry["chunk"], entry["context"]
-    state, before = np.zeros((2, 1, 128), np.float32), np.zeros(context, np.float32)
-    decay = np.exp(-chunk / 16000 / entry["level_tau_s"])
-    total = weight = 0.0
-    values = [0.0]
-    for at in range(0, len(samples) - chunk + 1, chunk):
-        heard = samples[at : at + chunk]
-        mean_square = np.mean(heard.astype(np.float64) ** 2)
-        total = decay * total + (1 - decay) * mean_square
-        weight = decay * weight + (1 - decay)
-        level = max(total / weight, mean_square / 10)
-        gain = 10 ** (entry["level_dbfs"] / 20) / np.sqrt(level + 1e-9)
-        window = np.concatenate([before, heard]) * np.float32(gain)
-        before = heard[-context:]
-        inputs = {"input": window[None], "state": state, "sr": np.array(16000, np.int64)}
-        probability, state = network.run(None, inputs)
-        p = float(probability[0, 0])
-        values.append(np.clip(np.log(p / (1 - p)) * entry["scale"], -entry["clip"], entry["clip"]))
-    n_hops = len(samples) // 160
-    return np.array(values)[160 * (1 + np.arange(n_hops)) // chunk]
-
-
-def _probability(values, entry):
-    return 1 / (1 + np.exp(-values / entry["scale"]))
+def _probability(values, spec):
+    return 1 / (1 + np.exp(-values / spec.scale))
 
 
 def _at_16k(talk):
@@ -90,16 +50,16 @@ def _at_16k(talk):
 
 
 @pytest.mark.parametrize("gain_db", (0, -40, 24))
-def test_ear_equals_onnxruntime(ear, network, entry, talk, gain_db):
+def test_ear_equals_onnxruntime(ear, spec, talk, gain_db):
     samples = _at_16k(talk) * np.float32(10 ** (gain_db / 20))
     samples = np.clip(samples, -16, 16)
-    expected = _expected(network, entry, samples)
+    expected = package_says(samples, spec)
     ours = np.array(
         [ear.process(samples[at : at + 160]) for at in range(0, len(samples) - 159, 160)]
     )
-    assert _probability(expected, entry).min() < 0.1 < 0.9 < _probability(expected, entry).max()
+    assert _probability(expected, spec).min() < 0.1 < 0.9 < _probability(expected, spec).max()
     assert np.abs(ours - expected).max() < VALUE_TOLERANCE
-    difference = _probability(ours, entry) - _probability(expected, entry)
+    difference = _probability(ours, spec) - _probability(expected, spec)
     assert np.abs(difference).max() < PROBABILITY_TOLERANCE
 
 

@@ -1,7 +1,6 @@
 """The built plugins in hosts that others wrote, and in a small CLAP host of ours."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import soundfile
 from plugin_compare import GAIN_TOLERANCE_DB
 from plugin_native import NativeGate
 from plugin_signals import bursts
+from waiting import require_programs
 
 from gate.settings import GateSettings
 
@@ -23,21 +23,10 @@ RATE = 48000
 LEVEL = {"presence_threshold": 0.0, "presence_hysteresis": 0.0}
 SETTINGS = GateSettings(threshold_db=-30.0, hold_ms=50, release_ms=20, **LEVEL)
 CONTROLS = {
-    "threshold_db": -30.0,
-    "presence_mode": 1,
-    "presence_threshold": 0,
-    "presence_hysteresis": 0,
-    "hold_mode": 1,
-    "hold_ms": 50,
-    "release_mode": 1,
-    "release_ms": 20,
-}
+    "threshold_db": -30.0, "presence_mode": 1, "presence_threshold": 0, "presence_hysteresis": 0,
+    "hold_mode": 1, "hold_ms": 50, "release_mode": 1, "release_ms": 20,
+}  # fmt: skip
 SAMPLE_TOLERANCE = 1e-6  # one step of a float32 parameter; the rest is exact
-
-
-def _need(program, package):
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed (apt-get install {package})")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +58,6 @@ def lv2_env(plugins):
 
 
 def _read(path):
-    import soundfile
-
     return soundfile.read(path, dtype="float32", always_2d=True)[0]
 
 
@@ -161,7 +148,7 @@ def test_vst3_automation_equals_the_core(core, plugins, sound):
 
 
 def test_lv2apply_equals_the_core(lv2_env, wave, expected, tmp_path):
-    _need("lv2apply", "lilv-utils")
+    require_programs(lv2apply="lilv-utils")
     controls = [word for name, value in CONTROLS.items() for word in ("-c", name, str(value))]
     out = tmp_path / "out.wav"
     subprocess.run(
@@ -174,7 +161,7 @@ def test_lv2apply_equals_the_core(lv2_env, wave, expected, tmp_path):
 
 
 def test_lv2_data_is_valid(plugins, lv2_env):
-    _need("lv2_validate", "lilv-utils or lv2-dev, and sordi")
+    require_programs(lv2_validate="lilv-utils or lv2-dev, and sordi")
     for bundle in sorted((plugins / "lv2").iterdir()):
         done = subprocess.run(
             ["lv2_validate", *bundle.glob("*.ttl")], env=lv2_env, capture_output=True, text=True
@@ -185,7 +172,7 @@ def test_lv2_data_is_valid(plugins, lv2_env):
 
 
 def test_ffmpeg_equals_the_core(lv2_env, wave, expected, tmp_path):
-    _need("ffmpeg", "ffmpeg")
+    require_programs(ffmpeg="ffmpeg")
     filters = subprocess.run(["ffmpeg", "-hide_banner", "-filters"], capture_output=True, text=True)
     if " lv2 " not in filters.stdout:
         pytest.skip("this ffmpeg is built without lv2")
@@ -206,7 +193,7 @@ def test_ffmpeg_equals_the_core(lv2_env, wave, expected, tmp_path):
 
 def test_jalv_in_jack_freewheel(lv2_env):
     """Tone bursts pass within 0.1 dB, what lies between falls to the range."""
-    _need("jalv", "jalv")
+    require_programs(jalv="jalv")
     sys.path.insert(0, str(Path(__file__).parents[1] / "realtime"))
     from sound_servers import JackServer, Peer
 
@@ -283,16 +270,9 @@ def test_clap_in_qtractors_scanner(plugins):
         assert fields[4] == "22:12"  # parameters in and out
 
 
-NAMES = {
-    "threshold_db": "Threshold",
-    "presence_mode": "Presence mode",
-    "presence_threshold": "Presence threshold",
-    "presence_hysteresis": "Presence hysteresis",
-    "hold_mode": "Hold mode",
-    "hold_ms": "Hold",
-    "release_mode": "Release mode",
-    "release_ms": "Release",
-}
+def _title(symbol):
+    """As CLAP has it: ``Presence mode``, ``Hold``."""
+    return symbol.removesuffix("_db").removesuffix("_ms").replace("_", " ").capitalize()
 
 
 class ClapHost:
@@ -305,7 +285,7 @@ class ClapHost:
         """Returns the output samples and the printed lines as a dict."""
         source, result = self._folder / "in.raw", self._folder / "out.raw"
         np.ascontiguousarray(sound, np.float32).tofile(source)
-        values = [f"{NAMES[n]}={v}" for n, v in CONTROLS.items()] if controls else []
+        values = [f"{_title(n)}={v}" for n, v in CONTROLS.items()] if controls else []
         plugin = self._plugins / "clap" / f"exemplar-gate-{variant}.clap"
         done = subprocess.run(
             [*prefix, self._tools / "clap_host", plugin, source, result, *values, *options],
@@ -382,7 +362,7 @@ def test_no_system_call_in_process(clap_host, sound):
 
 
 def test_reloading_leaks_nothing(clap_host, sound):
-    _need("valgrind", "valgrind")
+    require_programs(valgrind="valgrind")
     checker = ["valgrind", "-q", "--leak-check=full", "--error-exitcode=9"]
     clap_host(sound[:1500], "--reload", "2", prefix=checker)
 

@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 from plugin_build import ROOT
-from waiting import until
+from waiting import require_programs, until
 
 CONFIGURATION = ROOT / "plugin" / "pipewire" / "exemplar-gate-mic.conf"
 
@@ -42,9 +42,7 @@ def folder():
 
 
 def test_virtual_microphone_appears(plugins, folder):
-    for program in ("pipewire", "pw-cli"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed (apt-get install pipewire pipewire-bin)")
+    require_programs(pipewire="pipewire", **{"pw-cli": "pipewire-bin"})
     fragments = os.path.join(folder, "pipewire", "pipewire.conf.d")
     os.makedirs(fragments)
     shutil.copy(CONFIGURATION, fragments)

@@ -1,9 +1,9 @@
 """The rig of the benchmarks, for tests: where something is missing they are skipped."""
 
 import contextlib
-import shutil
 
 import pytest
+from waiting import require_programs
 
 from benchmarks.live import rig as live_rig
 from benchmarks.live.rig import Live, Peer, bursts
@@ -30,10 +30,3 @@ def skipping():
         yield
     except live_rig.Unavailable as reason:
         pytest.skip(str(reason))
-
-
-def require_programs(**packages):
-    """Skip unless the programs are there: program=Debian package."""
-    for program, package in packages.items():
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed (apt-get install {package})")

@@ -2,12 +2,12 @@
 
 import itertools
 import json
-import math
 
 import numpy as np
 import pytest
 import soundfile
 from fakes import speech_and_noise
+from silero_truth import package_says
 from tiny_model import EARS, METADATA, tiny_model
 
 from gate.errors import ModelError
@@ -19,7 +19,6 @@ from realtime.engine import open_detector
 from realtime.models import sample_path
 from realtime.onnx_bytes import read_weights
 from realtime.onnx_detector import OnnxDetector
-from realtime.onnx_session import open_session
 
 SPEC = EarSpec("silero")
 
@@ -33,30 +32,8 @@ def talk():
     return Frontend(rate).process(audio).samples
 
 
-def by_the_package(hops):
-    """What the file that the package ships says, chunk by chunk, as the spec has it."""
-    path = find_ear_file(SPEC.package, SPEC.file, SPEC.sha256)
-    net, signal = open_session(path), hops.ravel()
-    state, rate = np.zeros((2, 1, 128), np.float32), np.array(16000, np.int64)
-    keep = math.exp(-0.032 / 5.0)
-    level = weight = 0.0
-    before, said = np.zeros(64, np.float32), [0.0]
-    for begin in range(0, len(signal) - 511, 512):
-        new = signal[begin : begin + 512]
-        square = float(np.mean(new.astype(np.float64) ** 2))
-        level = keep * level + (1.0 - keep) * square
-        weight = keep * weight + (1.0 - keep)
-        gain = 10.0 ** (-25.0 / 20.0) / math.sqrt(max(level / weight, square / 10.0) + 1e-9)
-        window = (np.concatenate([before, new]) * np.float32(gain))[None]
-        chance, state = net.run(None, {"input": window, "state": state, "sr": rate})
-        chance = float(chance[0, 0])
-        said.append(min(max(math.log(chance / (1.0 - chance)) / 4.0, -2.25), 2.25))
-        before = new[-64:]
-    return np.array(said)[160 * np.arange(1, len(hops) + 1) // 512]
-
-
 def test_it_says_what_the_package_says(talk):
-    want = by_the_package(talk)
+    want = package_says(talk.ravel(), SPEC)
     got = SileroEar(SPEC).process_many(talk)
     # float32 probabilities near 1 leave 5e-4 of their logit.
     np.testing.assert_allclose(got, want, atol=2e-4)
