@@ -18,6 +18,12 @@ def _figure(*size, rows=1):
     return figure, figure.subplots(rows, 1, sharex=rows > 1)
 
 
+def _labelled(figure, axes):
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
 def as_html(figure):
     """An ``img`` element that holds the picture itself."""
     buffer = io.BytesIO()
@@ -47,9 +53,7 @@ def roc_chart(comparison, group):
         axes.plot(100 * false_rate[keep], 100 * true_rate[keep], label=name, lw=1.3)
     axes.set(xlabel="unwanted hops taken for wanted, %", ylabel="wanted hops found, %",
              title=f"ROC of presence, {group}", xlim=(0, 60), ylim=(40, 100))  # fmt: skip
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return figure
+    return _labelled(figure, axes)
 
 
 def sweep_chart(comparison, figures):
@@ -67,9 +71,7 @@ def sweep_chart(comparison, figures):
     axes.set(xlabel="unwanted time passed, % (OVER + NDS)",
              ylabel="wanted time lost, % (FEC + MSC)",
              title=f"Clipping against leak, {group}", xlim=(0, 100), ylim=(0, 60))  # fmt: skip
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
-    return figure
+    return _labelled(figure, axes)
 
 
 def clip_chart(name, loaded, gain, title):
@@ -126,9 +128,7 @@ def growth_chart(x, series, xlabel, ylabel, title):
     for label, values in series.items():
         axes.plot(x, values, "o-", label=label, lw=1)
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return figure
+    return _labelled(figure, axes)
 
 
 def task_chart(names, values):
@@ -139,6 +139,4 @@ def task_chart(names, values):
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(xlabel="balanced accuracy", xlim=(0, 1))
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return figure
+    return _labelled(figure, axes)

@@ -44,36 +44,28 @@ def _version(program, flag):
     return next((word.lstrip("v") for word in words if word.lstrip("v")[:1].isdigit()), "")
 
 
+def _systems(name, settings, version_flag, *command):
+    if shutil.which(command[0]) is None:
+        raise ImportError(command[0])
+    version = _version(command[0], version_flag)
+    return [CommandGate(name, settings, command=command, version=version)]
+
+
 def ffmpeg_systems():
     """`agate` with its own times, threshold of the other level gates, range -60 dB."""
-    if shutil.which("ffmpeg") is None:
-        raise ImportError("ffmpeg")
     raw = ("-f", "f32le", "-ar", "{rate}", "-ac", "1")
-    command = (
+    return _systems(
+        "ffmpeg agate", "-40 dB, range -60 dB, ratio 10, 20/250 ms (its defaults)", "-version",
         "ffmpeg", "-v", "error", "-threads", "1", *raw, "-i", "-",
-        "-af", "agate=threshold=0.01:range=0.001:ratio=10:attack=20:release=250",
-        *raw, "-",
+        "-af", "agate=threshold=0.01:range=0.001:ratio=10:attack=20:release=250", *raw, "-",
     )  # fmt: skip
-    return [
-        CommandGate(
-            "ffmpeg agate", "-40 dB, range -60 dB, ratio 10, 20/250 ms (its defaults)",
-            command=command, version=_version("ffmpeg", "-version"),
-        )
-    ]  # fmt: skip
 
 
 def sox_systems():
     """`compand` set up as an expander below -40 dB."""
-    if shutil.which("sox") is None:
-        raise ImportError("sox")
     raw = ("-t", "f32", "-r", "{rate}", "-c", "1")
-    command = (
+    return _systems(
+        "sox compand", "-40 dB down to -100 at -46, 2/200 ms", "--version",
         "sox", *raw, "-", *raw, "-",
         "compand", "0.002,0.2", "-inf,-100,-46,-100,-40,-40", "0", "-90",
     )  # fmt: skip
-    return [
-        CommandGate(
-            "sox compand", "-40 dB down to -100 at -46, 2/200 ms",
-            command=command, version=_version("sox", "--version"),
-        )
-    ]  # fmt: skip

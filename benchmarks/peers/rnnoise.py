@@ -35,9 +35,7 @@ class RnNoise(ChunkedDetector):
         state = self._library.rnnoise_create(None)
         try:
             for chunk in chunks * np.float32(32768.0):
-                yield self._library.rnnoise_process_frame(
-                    state, out.ctypes.data, chunk.ctypes.data
-                )
+                yield self._library.rnnoise_process_frame(state, out.ctypes.data, chunk.ctypes.data)
         finally:
             self._library.rnnoise_destroy(state)
 

@@ -4,13 +4,11 @@ The package asks for torch, which its ONNX file does not need:
 ``pip install --no-deps silero-vad`` is enough.
 """
 
-import numpy as np
-
 from benchmarks.peers.base import ChunkedDetector, folder_of, systems_of
 from benchmarks.quality.decisions import Rule
 from realtime.onnx_session import open_session
+from training.voice.teachers import silero_scores
 
-_CONTEXT = 64
 EVIDENCE = (0.5, 0.5)
 """Costs of the two-state machine over its chunks. With a neutral probability of .7 the best mean
 balanced accuracy of a grid on the dev mixtures."""
@@ -28,13 +26,7 @@ class Silero(ChunkedDetector):
 
     def scores(self, chunks):
         """From a fresh state."""
-        before, rate = np.zeros(_CONTEXT, np.float32), np.array(self.sample_rate)
-        state = np.zeros((2, 1, 128), np.float32)
-        for chunk in chunks:
-            window = np.concatenate([before, chunk])[None]
-            score, state = self._session.run(None, {"input": window, "state": state, "sr": rate})
-            before = chunk[-_CONTEXT:]
-            yield score[0, 0]
+        return silero_scores(self._session, chunks.reshape(1, -1))[0]
 
 
 def systems():

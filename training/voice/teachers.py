@@ -50,23 +50,29 @@ def silero_probabilities(corpus, indices, batch_size=128):
     for begin in range(0, len(order), batch_size):
         batch = order[begin : begin + batch_size]
         n_chunks = -(-corpus.length(batch[-1]) // _CHUNK)
-        audio = np.zeros((len(batch), _CONTEXT + n_chunks * _CHUNK), dtype=np.float32)
+        audio = np.zeros((len(batch), n_chunks * _CHUNK), dtype=np.float32)
         for row, i in enumerate(batch):
             samples = corpus.read(i)
-            audio[row, _CONTEXT : _CONTEXT + len(samples)] = samples
-        state = np.zeros((2, len(batch), 128), dtype=np.float32)
-        scores = np.empty((len(batch), n_chunks), dtype=np.float32)
-        for k in range(n_chunks):
-            window = audio[:, k * _CHUNK : (k + 1) * _CHUNK + _CONTEXT]
-            probability, state = session.run(
-                None, {"input": window, "state": state, "sr": np.array(SAMPLE_RATE)}
-            )
-            scores[:, k] = probability[:, 0]
+            audio[row, : len(samples)] = samples
+        scores = silero_scores(session, audio)
         for row, i in enumerate(batch):
             n_hops = corpus.length(i) // _HOP
             chunk = (np.arange(n_hops) * _HOP + _HOP // 2) // _CHUNK
             result[i] = np.round(scores[row, chunk] * 255.0).astype(np.uint8)
     return result
+
+
+def silero_scores(session, audio):
+    """Probabilities of every chunk of recordings side by side, (B, n) -> (B, n // 512)."""
+    audio = np.pad(audio, ((0, 0), (_CONTEXT, 0)))
+    state = np.zeros((2, len(audio), 128), np.float32)
+    scores = np.empty((len(audio), (audio.shape[1] - _CONTEXT) // _CHUNK), np.float32)
+    for k in range(scores.shape[1]):
+        window = audio[:, k * _CHUNK : (k + 1) * _CHUNK + _CONTEXT]
+        given = {"input": window, "state": state, "sr": np.array(SAMPLE_RATE)}
+        probability, state = session.run(None, given)
+        scores[:, k] = probability[:, 0]
+    return scores
 
 
 def yamnet_scores(corpus, indices, folder):
