@@ -313,6 +313,15 @@ def write_bytes(path, data):
         output.commit()
 
 
+def pack_arrays(**arrays):
+    """The bytes of a .npz of named arrays, compressed."""
+    import numpy as np
+
+    data = io.BytesIO()
+    np.savez_compressed(data, **arrays)
+    return data.getvalue()
+
+
 def write_arrays(path, **arrays):
     """Write a whole .npz of named arrays, compressed.
 
@@ -320,11 +329,7 @@ def write_arrays(path, **arrays):
     ------
     AudioFileError
     """
-    import numpy as np
-
-    data = io.BytesIO()
-    np.savez_compressed(data, **arrays)
-    write_bytes(path, data.getvalue())
+    write_bytes(path, pack_arrays(**arrays))
 
 
 def write_text(path, text):

@@ -10,8 +10,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from gate.errors import AudioFileError
 from realtime.engine import NO_MODEL
 from realtime.models import find_model
+from realtime.outputs import why
 
 JOURNAL_NAME = ".gate-batch.jsonl"
 BEGUN, FINISHED, FAILED = "begun", "finished", "failed"
@@ -92,9 +94,13 @@ class Journal:
         self._append(json.dumps(entry) + "\n")
 
     def _append(self, line):
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" + line if self._cut_off else line)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("\n" + line if self._cut_off else line)
+        except OSError as error:
+            self._cut_off = True
+            raise AudioFileError(f"{self._path}: cannot be written ({why(error)})") from None
         self._cut_off = False
 
     def _is_finished(self, job):

@@ -258,7 +258,8 @@ def _update(args):
                           "beside it); teach it again with all recordings")  # fmt: skip
     notes = TeachingNotes()
     output = _output(args.output or args.profile)
-    _targets(args, output, in_place=not args.output)
+    same = output.absolute() == Path(args.profile).absolute()
+    _targets(args, output, in_place=same and (args.overwrite or not args.output))
     detector = _detector(args.model)
     recordings = [*profile.memory, *_read_examples(args, notes, detector.info)]
     _finish(recordings, detector, args, output, profile.name, notes)

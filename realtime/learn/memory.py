@@ -10,24 +10,22 @@ import numpy as np
 
 from gate.errors import ModelError
 from realtime.learn.recording import FINE_PER_HOP, SILENT_EAR, Recording
-from realtime.outputs import write_arrays
+from realtime.outputs import pack_arrays
 
 _ARRAYS = ("names", "lengths", "log_mel", "energy", "label", "sounding")
 _EARS = "ears"
 
 
-def save_memory(recordings, path):
-    """Write examples; the file is replaced whole.
+def pack_memory(recordings):
+    """The bytes of a file of examples.
 
     Parameters
     ----------
     recordings : sequence of Recording
-    path : Path
 
-    Raises
-    ------
-    AudioFileError
-        If that is not possible.
+    Returns
+    -------
+    bytes
     """
     arrays = {
         "names": np.array([r.name for r in recordings]),
@@ -37,7 +35,7 @@ def save_memory(recordings, path):
     }
     for name in _ARRAYS[2:]:
         arrays[name] = np.concatenate([getattr(r, name) for r in recordings])
-    write_arrays(path, **arrays)
+    return pack_arrays(**arrays)
 
 
 def _all_ears(recordings):

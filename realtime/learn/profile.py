@@ -15,8 +15,8 @@ import numpy as np
 from gate.decision import EvidenceRule
 from gate.errors import ConfigError, ModelError
 from realtime.learn.head import HeadShape
-from realtime.learn.memory import load_memory, save_memory
-from realtime.outputs import write_text
+from realtime.learn.memory import load_memory, pack_memory
+from realtime.outputs import Replacement
 from realtime.text_files import TextError, parse_yaml, read_utf8
 
 FORMAT, VERSION = "exemplar-gate-profile", 2
@@ -158,12 +158,16 @@ def save_profile(profile, path, with_memory=True):
     }
     head = "# A gate taught by example: see gate-learn inspect\n"
     text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
-    write_text(path, head + text)
     beside = memory_path(path)
-    if with_memory and profile.memory:
-        save_memory(profile.memory, beside)
-    else:
-        beside.unlink(missing_ok=True)
+    # Both or none: a profile with the examples of another would be taught wrongly.
+    with Replacement(path) as output, Replacement(beside) as memory:
+        output.write((head + text).encode("utf-8", "surrogateescape"))
+        if with_memory and profile.memory:
+            memory.write(pack_memory(profile.memory))
+            memory.commit()
+        else:
+            beside.unlink(missing_ok=True)
+        output.commit()
 
 
 def _encode(array):

@@ -1,5 +1,6 @@
 """A profile survives its file, refuses what it should, and streams what it gives at once."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 import yaml
 from teaching import RATE, ProjectionDetector, bursts
 
-from gate.errors import ModelError
+from gate.errors import AudioFileError, ModelError
 from gate.settings import GateSettings
 from realtime.engine import open_detector, open_gate
-from realtime.learn.memory import load_memory, save_memory
+from realtime.learn.memory import load_memory, pack_memory
 from realtime.learn.profile import load_profile, memory_path, save_profile
 from realtime.learn.profile_detector import ProfileDetector
 
@@ -61,7 +62,7 @@ def test_a_profile_of_the_first_version_decides_by_the_classic_rule(profile, pat
 def test_the_memory_keeps_what_the_ears_said(profile, tmp_path):
     first, second = profile.memory
     said = np.arange(len(first.label), dtype=np.uint8)[:, None]
-    save_memory([replace(first, ears=said), second], tmp_path / "m.npz")
+    (tmp_path / "m.npz").write_bytes(pack_memory([replace(first, ears=said), second]))
     again = load_memory(tmp_path / "m.npz")
     np.testing.assert_array_equal(again[0].ears, said)
     assert again[1].ears is None
@@ -158,3 +159,17 @@ def test_the_profile_takes_the_place_of_any_target(path, profile):
         gate.process(bursts("low", 1.0, 3)[:, None])
         assert gate.meters.hold_ms == pytest.approx(profile.hold_ms)
         assert gate.meters.attack_ms == pytest.approx(profile.attack_ms)
+
+
+@pytest.mark.parametrize("room_kb", [0, 24])
+def test_a_full_disk_leaves_profile_and_examples_as_they_were(profile, small_disk, room_kb):
+    disk = small_disk("128k")
+    path = disk / "low.gate.yaml"
+    save_profile(replace(profile, memory=()), path)
+    before = {p.name: p.read_bytes() for p in disk.iterdir()}
+    room = shutil.disk_usage(disk).free - room_kb * 1024
+    (disk / "fill").write_bytes(bytes(max(room, 0)))
+    with pytest.raises(AudioFileError, match=r"low.gate.*: cannot be written .no space left"):
+        save_profile(replace(profile, name="other"), path)
+    (disk / "fill").unlink()
+    assert {p.name: p.read_bytes() for p in disk.iterdir()} == before
