@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from gate.settings import LEARNED
-from realtime.native_core import METERS, ON_HOP, NativeCore
-from realtime.native_gate import NativeLane, input_values
+from realtime import native_gate
+from realtime.native_core import NativeCore
 
 _FLOATS = POINTER(c_float)
 _PLANES = POINTER(_FLOATS)
@@ -54,62 +54,45 @@ def parameter_table(core):
     return table
 
 
-def host_values(settings):
-    """`GateSettings` as parameter values of the plugin, a dict."""
-    values = input_values(settings, ("speech", "voice"))
-    values["presence_mode"] = settings.presence_threshold != LEARNED
-    return {name: float(value) for name, value in values.items() if not math.isnan(value)}
-
-
-class NativeGate(NativeLane):
-    """The plugin's gate with the shape of `gate.processor.GateProcessor`, set as hosts set it."""
+class NativeGate(native_gate.NativeGate):
+    """The gate of the engine native, with what only tests ask of it."""
 
     def __init__(self, core, settings=None, *, sample_rate, channels=1):
-        super().__init__(core, sample_rate, channels, None)
-        self._handle, self.channels, self.trace = self.handle, channels, []
-        self._callback = ON_HOP(self._note)
-        if settings is not None:
-            self.configure(settings)
-            self.reset()
+        info = SimpleNamespace(name="built in", ears=("silero",))
+        super().__init__(core, settings, sample_rate=sample_rate, channels=channels, info=info)
+        self.trace = []
 
     def configure(self, settings):
-        for name, value in host_values(settings).items():
-            assert self._core.gate_set(self._handle, name.encode(), value) == 0, name
+        self.settings = settings
+
+    def set_as_hosts_do(self, settings):
+        """Every parameter by its name, one after the other."""
+        values = native_gate.input_values(settings, self._core.targets)
+        values["presence_mode"] = settings.presence_threshold != LEARNED
+        for name, value in values.items():
+            if not math.isnan(value):
+                assert self._core.gate_set(self.lanes[0].handle, name.encode(), value) == 0, name
 
     def load_profile(self, text):
         """None, or why the profile is refused."""
-        reason = self._core.gate_profile(self._handle, text.encode())
+        reason = self._core.gate_profile(self.lanes[0].handle, text.encode())
         return None if reason is None else reason.decode()
-
-    def reset(self):
-        self._core.gate_reset(self._handle)
 
     def keep_trace(self):
         """From now on append a dict of meters to `trace` after every decision."""
-        self._core.gate_on_hop(self._handle, ctypes.cast(self._callback, c_void_p))
-
-    def _note(self, meters):
-        self.trace.append({name: getattr(meters.contents, name) for name in METERS})
+        self.on_hop = lambda _, meters: self.trace.append(vars(meters))
 
     def spoil(self):
         """Make the next detection fail."""
-        self._core.gate_spoil(self._handle)
-
-    @property
-    def latency_samples(self):
-        return self._core.gate_latency(self._handle)
-
-    @property
-    def counters(self):
-        return SimpleNamespace(**super().counters)
+        self._core.gate_spoil(self.lanes[0].handle)
 
     def process(self, block, key=None):
-        """float32 (n, channels) in and out; key (n, k) or None."""
+        """A whole block at once, as hosts hand it over; key (n, k) or None."""
         planes = np.ascontiguousarray(block.T, dtype=np.float32)
         out = np.empty_like(planes)
         keys = None if key is None else np.ascontiguousarray(key.T, dtype=np.float32)
         self._core.gate_process(
-            self._handle,
+            self.lanes[0].handle,
             _rows(planes),
             None if keys is None else _rows(keys),
             0 if keys is None else len(keys),
