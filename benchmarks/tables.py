@@ -10,7 +10,8 @@ from realtime.outputs import write_text
 
 SECTIONS = (
     "quality", "cost", "latency", "throughput", "channels", "cluster", "instructions", "learn",
-    "ballistics", "plugin", "cold-start", "fuzz", "kills", "jitter", "soak", "page", "page-memory",
+    "ballistics", "plugin", "cold-start", "fuzz", "kills", "jitter", "pulse", "pipewire",
+    "soak", "page", "page-memory",
 )  # fmt: skip
 """Order of `RESULTS.md`."""
 
