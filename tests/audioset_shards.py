@@ -2,10 +2,18 @@
 
 import csv
 import json
+import struct
 
 import numpy as np
 
-from training.audioset.tfrecord import write_record
+from training.audioset.tfrecord import masked_crc32c
+
+
+def write_record(file, data):
+    """Append one record to an open binary file."""
+    header = struct.pack("<Q", len(data))
+    file.write(header + struct.pack("<I", masked_crc32c(header)))
+    file.write(data + struct.pack("<I", masked_crc32c(data)))
 
 
 def _varint(value):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from audioset_shards import make_clips, sequence_example, write_data
+from audioset_shards import make_clips, sequence_example, write_data, write_record
 
 from gate.errors import ConfigError
 from training.audioset import data as audioset_data
@@ -9,7 +9,6 @@ from training.audioset.tfrecord import (
     masked_crc32c,
     parse_sequence_example,
     read_records,
-    write_record,
 )
 
 
@@ -33,25 +32,22 @@ def test_records_come_back_as_written(tmp_path):
     assert read_records([path, path]) == records * 2
 
 
-@pytest.mark.parametrize("position", [3, 9, 20, -2])
-def test_a_flipped_bit_is_found_wherever_it_is(tmp_path, position):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(p, r"bad\.tfrecord.*damaged.*byte 0") for p in (3, 9, 20, -2)]
+    + [(slice(kept), "truncated") for kept in (5, 14, 30)],
+)
+def test_a_flipped_bit_or_a_cut_is_found_wherever_it_is(tmp_path, damage, message):
     path = tmp_path / "bad.tfrecord"
     with open(path, "wb") as file:
         write_record(file, b"payload of a record")
     blob = bytearray(path.read_bytes())
-    blob[position] ^= 0x10
+    if isinstance(damage, slice):
+        blob = blob[damage]
+    else:
+        blob[damage] ^= 0x10
     path.write_bytes(blob)
-    with pytest.raises(RecordError, match=r"bad\.tfrecord.*damaged.*byte 0"):
-        read_records([path])
-
-
-@pytest.mark.parametrize("kept", [5, 14, 30])
-def test_a_truncated_file_is_an_error(tmp_path, kept):
-    path = tmp_path / "short.tfrecord"
-    with open(path, "wb") as file:
-        write_record(file, b"payload of a record")
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(RecordError, match="truncated"):
+    with pytest.raises(RecordError, match=message):
         read_records([path])
 
 
@@ -110,7 +106,7 @@ def test_a_class_by_name_mid_and_index(data):
     classes = audioset_data.ClassList.load(data[0])
     assert classes.indices("speech") == classes.indices("/m/a") == classes.indices(0) == [0]
     assert classes.indices("Human voice") == [0, 1]
-    assert classes.name("2") == "Drum kit"
+    assert classes.indices("2") == classes.indices("Drum kit") == [2]
     with pytest.raises(ConfigError, match="did you mean 'speech'"):
         classes.indices("Speach")
     with pytest.raises(ConfigError, match=r"0\.\.3"):
@@ -128,10 +124,8 @@ def test_excluded_classes_leave_the_negatives_only(data):
     assert 0 < keep.sum() < len(keep)
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "file-order"])
-def test_splits_are_a_partition(kind):
-    train, validation = audioset_data.split_clips(103, kind)
+@pytest.mark.parametrize("file_order", [False, True])
+def test_splits_are_a_partition(file_order):
+    train, validation = audioset_data.split_clips(103, file_order)
     assert sorted([*train, *validation]) == list(range(103))
-    assert len(train) == 82
-    if kind == "file-order":
-        assert validation.min() == 82
+    assert len(train) == 82 and (validation.min() == 82) == file_order

@@ -20,7 +20,6 @@ from training.audioset.best_train import BestSettings
 from training.audioset.export import Head, export_head, reference_input, run_head
 from training.audioset.head_net import HeadNet, HeadSettings
 from training.audioset.layers import round_to_bytes
-from training.audioset.settings import RunSettings
 
 SHIPPED = Path(__file__).parents[2] / "models" / "audioset-speech.onnx"
 META = {"target": "Speech", "presence_threshold": 0.4, "presence_hysteresis": 0.1}
@@ -84,7 +83,7 @@ def test_a_graph_that_disagrees_is_not_kept(exported, tmp_path, monkeypatch):
 
 
 def test_export_needs_a_best_model(tmp_path):
-    args = SimpleNamespace(runs=tmp_path, out=tmp_path, models=tmp_path, fast=False)
+    args = SimpleNamespace(runs=tmp_path, out=tmp_path, models=tmp_path)
     with pytest.raises(ConfigError, match="run --best first"):
         audioset_export.export_best(args)
 
@@ -104,7 +103,7 @@ def test_the_shipped_head_keeps_its_reference():
     assert alone.shape == (1,) and row.shape == (1, 1)
 
 
-def small_recipe(fast):
+def small_recipe():
     tiny = BestNetSettings(width=16, n_classes=4)
     seconds = dataclasses.replace(audioset_best.SECONDS_NET, width=16, heads=2, n_classes=4)
     nets = {
@@ -131,20 +130,18 @@ def test_the_whole_report_from_one_command(tmp_path, monkeypatch, capsys):
 
     rows = {name: [(quick(s), p) for s, p in grids.paper_rows(name)[:2]] for name in grids.PAPER}
     monkeypatch.setattr(grids, "paper_rows", rows.get)
-    own = {
-        name: [quick(RunSettings(arch=a, options=small[a], batch_size=32))]
-        for name, a in grids.OWN.items()
-    }
-    monkeypatch.setattr(grids, "own_grid", own.get)
-    monkeypatch.setattr(grids, "SEEDS", (0,))
-    monkeypatch.setattr(grids, "OTHER_TARGETS", ("Drum kit",))
+    for name, grid in grids.GRIDS.items():
+        one = {k: v[-1] if isinstance(v, list) else v for k, v in grid[0].items()}
+        if name in grids.OWN:
+            one = {"arch": one["arch"], **small[one["arch"]], "batch_size": 32, "epochs": 1}
+        monkeypatch.setitem(grids.GRIDS, name, [one | {"seed": 0}])
     monkeypatch.setattr(raw_frontends, "SEEDS", (0,))
     monkeypatch.setattr(raw_frontends, "SIZES", {"train": 4, "dev": 4, "test": 4})
     monkeypatch.setattr(raw_frontends, "EPOCHS", 1)
     monkeypatch.setattr(audioset_best, "recipe", small_recipe)
     args = SimpleNamespace(
         data=data, voice_data=voice, runs=tmp_path / "runs", out=tmp_path / "out",
-        models=tmp_path / "models", jobs=1, fast=False, no_run=False,
+        models=tmp_path / "models", jobs=1, no_run=False,
     )  # fmt: skip
     audioset_report.make_report(args)
     record = json.loads((tmp_path / "out" / "audioset" / "best.json").read_text())

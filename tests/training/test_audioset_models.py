@@ -6,9 +6,8 @@ from gate.errors import ConfigError
 from training.audioset.best_net import BestNet, BestNetSettings
 from training.audioset.head_net import HeadNet, HeadSettings
 from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes
+from training.audioset.loop import class_logit
 from training.audioset.models import ARCHITECTURES, Lstm, build
-from training.audioset.settings import TITLES
-from training.audioset.train import class_logit
 
 SMALL = {"vgg": {"channels": 2}, "multi-level": {"width": 16}, "gated-conv": {"width": 16}}
 
@@ -21,10 +20,6 @@ def batch(n=4, seed=0):
 
 def test_scaling_spans_the_bytes():
     assert scale_bytes(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1.0, 1.0]
-
-
-def test_every_name_has_its_class():
-    assert list(ARCHITECTURES) == list(TITLES)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -86,9 +81,7 @@ def test_conv1d_layers_are_bounded():
     assert sizes == [2 * n + 2 for n in range(1, 9)]
 
 
-def test_unknown_names_are_refused():
-    with pytest.raises(ConfigError, match=r"must be one of linear, .*paper-transformer"):
-        build("resnet")
+def test_unknown_options_are_refused():
     with pytest.raises(ConfigError, match="hiden"):
         build("linear", {"hiden": 3})
 

@@ -31,21 +31,14 @@ class BestNetSettings:
 
     Attributes
     ----------
-    width : int
-        Channels of every layer.
-    depth : int
-        Layers before rows meet.
-    convs : int
-        Residual convolutions over three neighbouring rows.
+    width, depth, convs : int
+        Channels of every layer, layers before rows meet, residual convolutions over three rows.
     heads : int
         Of the pooling of features.
-    dropout : float
-    norm : str
-        "batch" or "layer".
-    activation : str
-        "relu" or "gelu".
-    pool : str
-        What a clip pools: its rows' "decisions", or their "features"; then rows decide first.
+    norm : {"batch", "layer"}
+    activation : {"relu", "gelu"}
+    pool : {"decisions", "features"}
+        What a clip pools of its rows; with features rows decide first.
     n_classes : int
         Classes a clip; the first is the target, the rest only help in training.
     """

@@ -100,40 +100,29 @@ def _mix(arrays, alpha, rng):
     share = rng.beta(alpha, alpha, len(arrays[0])).astype(np.float32)
     share = torch.from_numpy(np.maximum(share, 1 - share))
     other = torch.from_numpy(rng.permutation(len(share)))
-
-    def mixed(array):
-        part = share.view(-1, *[1] * (array.ndim - 1))
-        return array * part + array[other] * (1 - part)
-
-    return [mixed(array) for array in arrays], other
+    parts = [share.view(-1, *[1] * (array.ndim - 1)) for array in arrays]
+    return [a * part + a[other] * (1 - part) for a, part in zip(arrays, parts, strict=True)], other
 
 
-def _label_loss(clip, targets, settings):
-    loss = functional.binary_cross_entropy_with_logits(clip[:, 0], _smooth(targets[:, 0], settings))
-    if settings.others_weight and targets.shape[1] > 1:
-        others = functional.binary_cross_entropy_with_logits(
-            clip[:, 1:], targets[:, 1:], reduction="none"
-        )
-        loss = loss + settings.others_weight * 0.1 * others.sum(1).mean()
-    return loss
+def _loss(settings, clip, rows, mask, y, taught):
+    """Of the target's label, of all other classes' and of the rows, weighed."""
+    with_logits = functional.binary_cross_entropy_with_logits
+    target = y[:, 0] * (1 - settings.smoothing) + settings.smoothing / 2
+    loss = with_logits(clip[:, 0], target)
+    if settings.others_weight and y.shape[1] > 1:
+        others = with_logits(clip[:, 1:], y[:, 1:], reduction="none").sum(1).mean()
+        loss = loss + settings.others_weight * 0.1 * others
+    if not settings.rows_weight:
+        return loss
+    if taught is None:
+        pooled = pool_linear_softmax(torch.sigmoid(rows)[..., None], mask)[:, 0]
+        of_rows = functional.binary_cross_entropy(pooled.clamp(1e-5, 1 - 1e-5), target)
+    else:
+        of_rows = (with_logits(rows, taught, reduction="none") * mask).sum() / mask.sum()
+    return loss + settings.rows_weight * of_rows
 
 
-def _smooth(target, settings):
-    return target * (1 - settings.smoothing) + settings.smoothing / 2
-
-
-def _pooled_loss(rows, mask, target, settings):
-    pooled = pool_linear_softmax(torch.sigmoid(rows)[..., None], mask)[:, 0]
-    target = _smooth(target, settings)
-    return functional.binary_cross_entropy(pooled.clamp(1e-5, 1 - 1e-5), target)
-
-
-def _taught_loss(rows, mask, target):
-    loss = functional.binary_cross_entropy_with_logits(rows, target, reduction="none")
-    return (loss * mask).sum() / mask.sum()
-
-
-def train_net(settings, clips, targets, rows=None, net=None, progress=None):
+def train_net(settings, clips, targets, rows=None, net=None):
     """Train one network.
 
     Parameters
@@ -146,8 +135,6 @@ def train_net(settings, clips, targets, rows=None, net=None, progress=None):
         What a teacher says of the target in each row.
     net : BestNet, HeadNet or None
         Where to begin, changed in place; None begins at random.
-    progress : callable or None
-        Called with ``(epoch, mean loss)``.
 
     Returns
     -------
@@ -170,46 +157,28 @@ def train_net(settings, clips, targets, rows=None, net=None, progress=None):
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.15
     )
     embeddings, lengths = torch.from_numpy(clips.embeddings), torch.from_numpy(clips.lengths)
-    labels = torch.from_numpy(targets)[:, : settings.net.n_classes]
-    taught = None if rows is None else torch.from_numpy(rows)
+    told = [torch.from_numpy(targets)[:, : settings.net.n_classes]]
+    told += [] if rows is None else [torch.from_numpy(rows)]
 
     def batches():
         order = torch.from_numpy(rng.permutation(len(clips)))
         return order[: len(order) // size * size].split(size)
 
     def loss_of(index):
-        x, mask, y = scale_bytes(embeddings[index]), row_mask(lengths[index]), labels[index]
+        x, mask = scale_bytes(embeddings[index]), row_mask(lengths[index])
         if settings.crop and rng.random() < settings.crop:
             x, mask = _crop(x, mask, lengths[index], rng)
-        arrays = [x, y] if taught is None else [x, y, taught[index]]
+        arrays = [x, *(array[index] for array in told)]
         if settings.mixup:
             arrays, other = _mix(arrays, settings.mixup, rng)
             mask = mask | mask[other]
-        x, y = arrays[:2]
+        x, y, taught = [*arrays, None][:3]
         with torch.autocast("cpu", torch.bfloat16):
             clip, found = net(x, mask)
-        loss = _label_loss(clip, y, settings)
-        if not settings.rows_weight:
-            return loss
-        if taught is None:
-            return loss + settings.rows_weight * _pooled_loss(found, mask, y[:, 0], settings)
-        return loss + settings.rows_weight * _taught_loss(found, mask, arrays[2])
+        return _loss(settings, clip, found, mask, y, taught)
 
     train_epochs(
         net, batches, loss_of, optimiser, settings.epochs,
-        schedule=schedule, clip_norm=5.0, average=settings.average, after_epoch=progress,
+        schedule=schedule, clip_norm=5.0, average=settings.average,
     )  # fmt: skip
     return net.eval()
-
-
-@torch.no_grad()
-def predict_net(net, clips, batch_size=1024):
-    """Probabilities of the target: clip (n,) and rows (n, 10)."""
-    clip, rows = [], []
-    for i in range(0, len(clips), batch_size):
-        part = slice(i, i + batch_size)
-        x = scale_bytes(torch.from_numpy(clips.embeddings[part]))
-        c, r = net(x, row_mask(torch.from_numpy(clips.lengths[part])))
-        clip.append(torch.sigmoid(c[:, 0]))
-        rows.append(torch.sigmoid(r))
-    return torch.cat(clip).numpy(), torch.cat(rows).numpy()

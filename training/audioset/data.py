@@ -60,19 +60,7 @@ class ClipSet:
 
 
 def load_shards(folder, n_classes=527):
-    """Read a folder of shards, in file-name order.
-
-    Parameters
-    ----------
-    folder : path-like
-        Holds ``*.tfrecord``.
-    n_classes : int
-        Length of a label row.
-
-    Returns
-    -------
-    clips : ClipSet
-    """
+    """The clips of a folder's ``*.tfrecord``, in file-name order, as a ClipSet."""
     paths = sorted(Path(folder).glob("*.tfrecord"))
     if not paths:
         raise ConfigError(f"data={folder} must hold .tfrecord files")
@@ -97,6 +85,16 @@ def load_shards(folder, n_classes=527):
     return ClipSet(embeddings, lengths, labels, np.array(video_ids, dtype="U16"))
 
 
+def _there(data, name):
+    path = Path(data) / name
+    if not path.exists():
+        raise ConfigError(
+            f"data={data} must hold {name}; looked in {path.resolve()} "
+            "(say where with --data, or with data: in --config)"
+        )
+    return path
+
+
 def load_part(data, part, cache=None):
     """One part of the data set, from the cache when it is of these very files.
 
@@ -107,17 +105,8 @@ def load_part(data, part, cache=None):
     part : {"bal_train", "eval"}
     cache : path-like or None
         Folder for the arrays; None reads the shards every time.
-
-    Returns
-    -------
-    clips : ClipSet
     """
-    folder = Path(data) / "audioset_v1_embeddings" / part
-    if not folder.is_dir():
-        raise ConfigError(
-            f"data={data} must hold audioset_v1_embeddings/{part}; looked in {folder.resolve()} "
-            "(say where with --data, or with data: in --config)"
-        )
+    folder = _there(data, f"audioset_v1_embeddings/{part}")
     n_classes = len(ClassList.load(data).names)
     if cache is None:
         return load_shards(folder, n_classes)
@@ -170,24 +159,15 @@ class ClassList:
     @classmethod
     def load(cls, data):
         """Read ``metadata/class_labels_indices.csv`` and ``ontology.json`` of a data folder."""
-        metadata = Path(data) / "metadata"
-        table = metadata / "class_labels_indices.csv"
-        if not table.is_file():
-            raise ConfigError(
-                f"data={data} must hold metadata/class_labels_indices.csv; looked in "
-                f"{metadata.resolve()} (say where with --data, or with data: in --config)"
-            )
-        with open(table, newline="", encoding="utf-8") as file:
+        names = _there(data, "metadata/class_labels_indices.csv")
+        with open(names, newline="", encoding="utf-8") as file:
             rows = sorted(csv.DictReader(file), key=lambda row: int(row["index"]))
-        ontology = {}
-        if (metadata / "ontology.json").is_file():
-            with open(metadata / "ontology.json", encoding="utf-8") as file:
-                ontology = {e["id"]: (e["name"], tuple(e["child_ids"])) for e in json.load(file)}
-        return cls(
-            tuple(row["mid"] for row in rows),
-            tuple(row["display_name"] for row in rows),
-            ontology,
-        )
+        ontology, path = {}, Path(data) / "metadata" / "ontology.json"
+        if path.is_file():
+            nodes = json.loads(path.read_text(encoding="utf-8"))
+            ontology = {e["id"]: (e["name"], tuple(e["child_ids"])) for e in nodes}
+        mids, names = zip(*((row["mid"], row["display_name"]) for row in rows), strict=True)
+        return cls(mids, names, ontology)
 
     def _mid(self, name):
         text = str(name).strip()
@@ -206,48 +186,29 @@ class ClassList:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"class={text!r} must be a class name, mid or index{hint}")
 
-    def _descendants(self, mid):
-        found, queue = set(), [mid]
-        while queue:
-            mid = queue.pop()
-            if mid not in found:
-                found.add(mid)
-                queue.extend(self.ontology.get(mid, ("", ()))[1])
-        return found
-
     def indices(self, name, descendants=False):
-        """Label indices a name, mid or index stands for.
+        """Label indices that a name, mid or index stands for, a list of int.
 
-        Parameters
-        ----------
-        name : str or int
-        descendants : bool
-            Take the classes below it in the ontology too. A node that labels no clip itself
-            ("Human voice") always stands for those below it.
-
-        Returns
-        -------
-        indices : list of int
+        With `descendants` the classes below it in the ontology too. A node that labels no clip
+        itself ("Human voice") always stands for those below it.
         """
         mid = self._mid(name)
         if mid in self.mids and not descendants:
             return [self.mids.index(mid)]
-        below = self._descendants(mid)
+        below, queue = set(), [mid]
+        while queue:
+            mid = queue.pop()
+            if mid not in below:
+                below.add(mid)
+                queue.extend(self.ontology.get(mid, ("", ()))[1])
         found = [i for i, m in enumerate(self.mids) if m in below]
         if not found:
             raise ConfigError(f"class={name!r} must have labelled classes at or below it")
         return found
 
-    def name(self, name):
-        """Display name of a name, mid or index."""
-        mid = self._mid(name)
-        if mid in self.mids:
-            return self.names[self.mids.index(mid)]
-        return self.ontology[mid][0]
-
 
 def select_target(clips, classes, target, exclude=()):
-    """Binary targets, and which clips to keep.
+    """Binary targets of `clips`, and which of them to keep.
 
     Parameters
     ----------
@@ -271,28 +232,12 @@ def select_target(clips, classes, target, exclude=()):
     return positive.astype(np.float32), keep
 
 
-def split_clips(n, kind="shuffled", seed=0):
-    """Indices of the training and validation parts, 4/5 and 1/5.
+def split_clips(n, file_order=False):
+    """Indices of the training and validation parts of `n` clips, 4/5 and 1/5.
 
-    Parameters
-    ----------
-    n : int
-        Number of clips.
-    kind : {"shuffled", "file-order"}
-        "file-order" takes the last fifth in file order for validation, as the paper did.
-    seed : int
-        Of the shuffle.
-
-    Returns
-    -------
-    train, validation : ndarray of int
+    They are shuffled, always alike; in `file_order` the last fifth validates, as in the paper.
     """
-    if kind == "file-order":
-        order = np.arange(n)
-    elif kind == "shuffled":
-        order = np.random.default_rng(seed).permutation(n)
-    else:
-        raise ConfigError(f"split={kind!r} must be shuffled or file-order")
+    order = np.arange(n) if file_order else np.random.default_rng(0).permutation(n)
     cut = n * 4 // 5
     return order[:cut], order[cut:]
 

@@ -8,7 +8,6 @@ from torch import nn
 
 from gate.errors import ConfigError, ModelError
 from realtime.onnx_session import open_session
-from realtime.outputs import OutputRules, write_arrays, write_bytes
 from training.audioset.layers import scale_bytes
 from training.onnx_write import to_onnx
 
@@ -47,12 +46,8 @@ def run_head(session, embeddings):
 def pack_matrices(graph):
     """Store matrices that were rounded to a byte a weight as such, times a scale an output.
 
-    A reader folds cast and product when it opens the file; other matrices stay as they are.
-
-    Parameters
-    ----------
-    graph : onnx.ModelProto
-        Changed in place.
+    A reader folds cast and product when it opens the file; other matrices of `graph`, an
+    onnx.ModelProto, stay as they are.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -61,17 +56,16 @@ def pack_matrices(graph):
         if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
+        steps_name, float_name, scale_name = (f"{name}.{x}" for x in ("steps", "float", "scale"))
         for axis in (0, 1):
             scale = np.abs(values).max(axis, keepdims=True) / np.float32(127) + np.float32(1e-30)
             steps = np.round(values / scale)
             if np.allclose(steps * scale, values, rtol=1e-5, atol=0):
-                tensor.CopyFrom(numpy_helper.from_array(steps.astype(np.int8), f"{name}.steps"))
-                scales.append(numpy_helper.from_array(scale, f"{name}.scale"))
+                tensor.CopyFrom(numpy_helper.from_array(steps.astype(np.int8), steps_name))
+                scales.append(numpy_helper.from_array(scale, scale_name))
                 nodes += [
-                    helper.make_node(
-                        "Cast", [f"{name}.steps"], [f"{name}.float"], to=TensorProto.FLOAT
-                    ),
-                    helper.make_node("Mul", [f"{name}.float", f"{name}.scale"], [name]),
+                    helper.make_node("Cast", [steps_name], [float_name], to=TensorProto.FLOAT),
+                    helper.make_node("Mul", [float_name, scale_name], [name]),
                 ]
                 break
     graph.graph.initializer.extend(scales)
@@ -96,20 +90,18 @@ def export_head(net, path, metadata):
     ModelError
         If a probability differs by more than `MAX_DIFFERENCE` for any of several shapes.
     """
+    import onnx
+
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     head = Head(net).eval()
     axes = {"embeddings": {0: "n", 1: "rows"}, "clip": {0: "n"}, "per_second": {0: "n", 1: "rows"}}
-    graph = to_onnx(
-        head,
-        torch.from_numpy(reference_input()),
-        "embeddings",
-        ["clip", "per_second"],
-        axes,
-        {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata,
-    )
+    metadata = {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata
+    x = reference_input()
+    graph = to_onnx(head, torch.from_numpy(x), "embeddings", list(axes)[1:], axes, metadata)
     pack_matrices(graph)
-    content = graph.SerializeToString()
-    session = open_session(content)
+    onnx.save(graph, path)
+    session = open_session(path)
     for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):
         x = np.resize(reference_input(seed=n * rows), (n, rows, 128))
         with torch.no_grad():
@@ -117,33 +109,23 @@ def export_head(net, path, metadata):
         got = run_head(session, x)
         worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True))
         if not worst <= MAX_DIFFERENCE:
+            path.unlink()
             raise ModelError(f"{path}: ONNX and torch differ by {worst:.2g} for {n} x {rows} rows")
     clip, per_second = run_head(session, reference_input())
-    write_bytes(path, content)
-    write_arrays(
+    np.savez(
         path.with_suffix(".npz"), embeddings=reference_input(), clip=clip, per_second=per_second
     )
 
 
-def export_best(args, overwrite=False):
-    """Export the head that `train_best` left under ``RUNS/best``; writes the card too.
+def export_best(args):
+    """Export the head that `train_best` left under ``RUNS/best``; writes the card too."""
+    from training.audioset.best import load_head, read_best
 
-    Raises
-    ------
-    AudioFileError
-        If one of the three files is there already and `overwrite` is not set.
-    """
-    from training.audioset.best import best_folder, load_head, read_best
-    from training.audioset.card import write_card
-
-    record = read_best(args)
-    if not record or not best_folder(args).is_dir():
+    record, folder = read_best(args), Path(args.runs) / "best"
+    if not record or not folder.is_dir():
         raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
+    net = load_head(folder)
     path = Path(args.models) / f"{NAME}.onnx"
-    rules = OutputRules([best_folder(args)], overwrite)
-    for suffix in (".onnx", ".npz", ".md"):
-        rules.check(path.with_suffix(suffix))
-    net = load_head(best_folder(args))
     thresholds = record["thresholds"]
     metadata = {
         "target": record["target"],
@@ -155,5 +137,24 @@ def export_best(args, overwrite=False):
         "training_data": "AudioSet released embeddings, balanced train part",
     }
     export_head(net, path, metadata)
-    write_card(path.with_suffix(".md"), path, net, record)
+    path.with_suffix(".md").write_text(card(path, net, record), encoding="utf-8")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, with {NAME}.npz and {NAME}.md")
+
+
+def template(name, **values):
+    """Text of a Markdown file beside this one, its fields filled."""
+    text = (Path(__file__).parent / f"{name}.md").read_text(encoding="utf-8")
+    return text.format(**values)
+
+
+def card(path, net, record):
+    """The model's card, from ``card.md`` and the record of `training.audioset.best.train_best`."""
+    return template(
+        "card",
+        parameters=sum(p.numel() for p in net.parameters()),
+        megabytes=path.stat().st_size / 1e6,
+        width=net.settings.width,
+        scorings=template("scorings").strip(),
+        row=" | ".join(f"{value:.4f}" for value in record["eval"].values()),
+        **({"note": ""} | record),
+    )

@@ -13,9 +13,9 @@ def scale_bytes(embeddings):
     return embeddings.float() / 127.5 - 1.0
 
 
-def row_mask(lengths, n_rows=N_ROWS):
-    """Which rows are real, shape (n, n_rows), bool tensor."""
-    return torch.arange(n_rows) < lengths[:, None]
+def row_mask(lengths):
+    """Which rows are real, shape (n, N_ROWS), bool tensor."""
+    return torch.arange(N_ROWS) < lengths[:, None]
 
 
 def attention_pool(values, scores, mask):

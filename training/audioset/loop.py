@@ -1,6 +1,8 @@
-"""The one training loop of everything here that learns from arrays."""
+"""The one training loop of everything here that learns from arrays, and the one that asks."""
 
 import torch
+
+from training.audioset.layers import row_mask, scale_bytes
 
 
 def train_epochs(model, batches, loss_of, optimiser, epochs, *, schedule=None, clip_norm=None,
@@ -49,3 +51,27 @@ def train_epochs(model, batches, loss_of, optimiser, epochs, *, schedule=None, c
     with torch.no_grad():
         for parameter, value in zip(parameters, averaged, strict=bool(averaged)):
             parameter.copy_(value)
+
+
+@torch.no_grad()
+def logits(net, embeddings, lengths, batch_size=1024):
+    """Everything a network says of clips: (n, n_outputs), and of rows (n, 10) or None."""
+    net.eval()
+    answers = []
+    for i in range(0, len(lengths), batch_size):
+        x = scale_bytes(torch.from_numpy(embeddings[i : i + batch_size]))
+        answers.append(net(x, row_mask(torch.from_numpy(lengths[i : i + batch_size]))))
+    clips, rows = zip(*answers, strict=True)
+    return torch.cat(clips), None if rows[0] is None else torch.cat(rows)
+
+
+def class_logit(clip):
+    """Logit of the class, shape (n,): the first output, of two their difference."""
+    return clip[:, 1] - clip[:, 0] if clip.shape[1] == 2 else clip[:, 0]
+
+
+def predict(net, embeddings, lengths):
+    """Probabilities of the class: clip (n,), and rows (n, 10) or None where there is no output."""
+    clip, rows = logits(net, embeddings, lengths)
+    clip = torch.sigmoid(class_logit(clip)).numpy()
+    return clip, None if rows is None else torch.sigmoid(rows).numpy()

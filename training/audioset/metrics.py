@@ -15,10 +15,8 @@ def evaluate(targets, scores, accuracy_threshold=0.5, f1_threshold=None):
 
     Parameters
     ----------
-    targets : array_like, shape (n,)
-        0 or 1; both must occur.
-    scores : array_like, shape (n,)
-        Probability of the class.
+    targets, scores : array_like, shape (n,)
+        0 or 1, both must occur; probability of the class.
     accuracy_threshold, f1_threshold : float
         At or above them a clip counts as positive; `f1_threshold` None takes the other.
 
@@ -68,24 +66,14 @@ def per_second_roc_auc(
 
     Parameters
     ----------
-    video_ids : ndarray, shape (n,), str
-        Of the scored clips.
-    per_second : ndarray, shape (n, 10)
-    lengths : ndarray, shape (n,)
-        Real rows of each clip; padding is left out.
-    strong_ids : ndarray, shape (m,), str
-    coverage : ndarray, shape (m, 10)
-        Share of each second that is speech.
+    video_ids, per_second, lengths : ndarray
+        Of the scored clips: names (n,), scores (n, 10), rows that are no padding (n,).
+    strong_ids, coverage : ndarray
+        Of the labelled clips: names (m,), share of each second that is speech (m, 10).
     floor : float
         A second is positive from this share on.
     strict : bool
         Seconds with less than `floor` of speech, left out otherwise, count as negatives too.
-
-    Returns
-    -------
-    roc_auc : float
-    n_clips : int
-        Labelled clips found among `video_ids`.
     """
     where = {video_id: i for i, video_id in enumerate(video_ids)}
     pairs = [(where[v], row) for v, row in zip(strong_ids, coverage, strict=True) if v in where]
@@ -93,4 +81,4 @@ def per_second_roc_auc(
     share = np.concatenate([row[: lengths[i]] for i, row in pairs])
     truth = share >= floor
     counts = truth | (share == 0.0) | strict
-    return float(roc_auc_score(truth[counts], scores[counts])), len(pairs)
+    return float(roc_auc_score(truth[counts], scores[counts]))

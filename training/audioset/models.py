@@ -5,18 +5,21 @@ is real, to ``(clip, per_second)``: logits (N, n_outputs), and (N, T) or None wh
 no output a second. With two outputs (cross-entropy) the logit of the class is their difference.
 """
 
+import functools
+
 import torch
 from torch import nn
 
 from gate.errors import ConfigError
 from training.audioset.layers import N_DIMS, N_ROWS, scale_bytes
-from training.audioset.paper_models import PaperConv1d, PaperConv2d, PaperTransformer
+from training.audioset.paper_models import PaperConv1d, PaperConv2d
 from training.audioset.related import (
     BiLstmSegmenter,
     GatedConvAttention,
     MultiLevelAttention,
     VggPlane,
 )
+from training.audioset.settings import TITLES
 
 
 class Linear(nn.Module):
@@ -110,53 +113,44 @@ class Lstm(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Transformer encoder over the rows with learned positions; mean over the real rows."""
+    """Transformer encoder over the rows; mean over the real ones.
+
+    Rows are projected to `width` and get learned positions; without a width they go in as they are.
+    """
 
     def __init__(self, width=64, heads=4, layers=1, dropout=0.1, n_outputs=1):
         super().__init__()
-        self.inp = nn.Linear(N_DIMS, width)
-        self.position = nn.Parameter(0.02 * torch.randn(N_ROWS, width))
+        self.inp = nn.Linear(N_DIMS, width) if width else nn.Identity()
+        self.position = nn.Parameter(0.02 * torch.randn(N_ROWS, width)) if width else 0.0
+        width = width or N_DIMS
         layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.out = nn.Linear(width, n_outputs)
 
     def forward(self, x, mask):  # noqa: D102
-        h = self.encoder(self.inp(x) + self.position[: x.shape[1]], src_key_padding_mask=~mask)
+        h = self.encoder(self.inp(x) + self.position, src_key_padding_mask=~mask)
         weight = mask[..., None].float()
         return self.out((h * weight).sum(1) / weight.sum(1)), None
 
 
-ARCHITECTURES = {
-    "linear": Linear,
-    "conv1d": Conv1d,
-    "conv2d": Conv2d,
-    "lstm": Lstm,
-    "transformer": Transformer,
-    "vgg": VggPlane,
-    "gated-conv": GatedConvAttention,
-    "bilstm": BiLstmSegmenter,
-    "multi-level": MultiLevelAttention,
-    "paper-conv1d": PaperConv1d,
-    "paper-conv2d": PaperConv2d,
-    "paper-transformer": PaperTransformer,
-}
-"""Class of each name in `training.audioset.settings.TITLES`."""
+_CLASSES = (
+    Linear, Conv1d, Conv2d, Lstm, Transformer,
+    VggPlane, GatedConvAttention, BiLstmSegmenter, MultiLevelAttention,
+    PaperConv1d, PaperConv2d, functools.partial(Transformer, width=0),
+)  # fmt: skip
+ARCHITECTURES = dict(zip(TITLES, _CLASSES, strict=True))
 
 
 def build(arch, options=None, n_outputs=1):
-    """Make a model by name.
+    """Make a model by its name in `TITLES`, with keyword arguments of its class.
 
     Parameters
     ----------
     arch : str
-        Key of `ARCHITECTURES`.
     options : dict or None
-        Keyword arguments of the class.
     n_outputs : int
         1 for binary cross-entropy, 2 for cross-entropy.
     """
-    if arch not in ARCHITECTURES:
-        raise ConfigError(f"arch={arch!r} must be one of {', '.join(ARCHITECTURES)}")
     try:
         return ARCHITECTURES[arch](**(options or {}), n_outputs=n_outputs)
     except TypeError as error:

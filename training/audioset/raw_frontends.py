@@ -6,7 +6,7 @@ ICLR 2021: Gabor filters, Gaussian pooling, PCEN, all learned), and raw waveform
 filters over the samples beside a learned projection of the log spectrum).
 """
 
-import hashlib
+import copy
 import json
 import math
 import time
@@ -180,13 +180,12 @@ def _read_16k(path):
     with soundfile.SoundFile(path) as file:
         rate = file.samplerate
         samples = file.read(min(len(file), 20 * rate), dtype="float32", always_2d=True)[:, 0]
-    if rate != SAMPLE_RATE:
-        divisor = math.gcd(rate, SAMPLE_RATE)
-        samples = resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor)
-    return samples
+    divisor = math.gcd(rate, SAMPLE_RATE)
+    same = rate == SAMPLE_RATE
+    return samples if same else resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor)
 
 
-def load_seconds(voice_data, split, n_each, cache=None, seed=0):
+def load_seconds(voice_data, split, n_each):
     """Seconds of speech and of everything else.
 
     Long files of noise and music give several seconds, speech one a file. Levels are drawn at
@@ -197,50 +196,32 @@ def load_seconds(voice_data, split, n_each, cache=None, seed=0):
     clips : ndarray, shape (n, 16000), int16
     targets : ndarray, shape (n,), float32
     """
-    entries = read_manifest(voice_data, split)
-    path = None
-    if cache is not None:
-        key = hashlib.sha256(repr((entries, split, n_each, seed)).encode())
-        path = Path(cache) / f"seconds-{key.hexdigest()[:16]}.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as arrays:
-                return arrays["clips"], arrays["targets"]
-    rng = np.random.default_rng(seed)
-    clips, targets = [], []
-    for wanted in (True, False):
-        kinds = ("speech",) if wanted else NON_SPEECH
-        files = [e for e in entries if e.kind in kinds and e.seconds >= 0.5]
-        if wanted:
-            files = [e for e in files if e.vad_peak is None or e.vad_peak >= 0.5]
+    entries = [e for e in read_manifest(voice_data, split) if e.seconds >= 0.5]
+    speech = [
+        e for e in entries if e.kind == "speech" and (e.vad_peak is None or e.vad_peak >= 0.5)
+    ]
+    others = [e for e in entries if e.kind in NON_SPEECH]
+    rng, clips, targets = np.random.default_rng(0), [], []
+    for kind, files in (("speech", speech), ("noise", others)):
         if not files:
-            raise ConfigError(f"voice-data={voice_data}: no {kinds[0]} files in split {split}")
+            raise ConfigError(f"voice-data={voice_data}: no {kind} files in split {split}")
         order = rng.permutation(len(files))
-        turns = range(1) if wanted else range(1 + n_each // len(files))
-        picked = [(files[i], turn) for turn in turns for i in order][:n_each]
+        n_turns = 1 if files is speech else 1 + n_each // len(files)
+        picked = [(files[i], turn) for turn in range(n_turns) for i in order][:n_each]
         for entry, turn in picked:
             samples = _read_16k(Path(voice_data) / entry.file)
-            if len(turns) > 1:
-                part = len(samples) // len(turns)
+            part = len(samples) // n_turns
+            if n_turns > 1:
                 samples = samples[turn * part : (turn + 1) * part]
             clip = loudest_second(samples)
             rms = math.sqrt(float(np.mean(clip.astype(np.float64) ** 2))) + 1e-9
             gain = min(10 ** (rng.uniform(-36, -12) / 20) / rms, 0.99 / (np.abs(clip).max() + 1e-9))
             clips.append(np.round(clip * gain * 32767).astype(np.int16))
-            targets.append(float(wanted))
-    clips, targets = np.stack(clips), np.array(targets, dtype=np.float32)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, clips=clips, targets=targets)
-    return clips, targets
+        targets += [files is speech] * len(picked)
+    return np.stack(clips), np.array(targets, dtype=np.float32)
 
 
-@torch.no_grad()
-def _scores(net, x):
-    net.eval()
-    return torch.cat([torch.sigmoid(net(part)) for part in x.split(64)]).numpy()
-
-
-def train_frontend(name, sets, seed, epochs=EPOCHS):
+def train_frontend(name, sets, seed):
     """Train one frontend with its CNN.
 
     Parameters
@@ -249,7 +230,7 @@ def train_frontend(name, sets, seed, epochs=EPOCHS):
         Key of `FRONTENDS`.
     sets : dict
         "train", "dev", "test" -> (clips, targets).
-    seed, epochs : int
+    seed : int
 
     Returns
     -------
@@ -262,66 +243,51 @@ def train_frontend(name, sets, seed, epochs=EPOCHS):
     y = torch.from_numpy(sets["train"][1])
     optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, 2e-3, total_steps=epochs * math.ceil(len(y) / 64) + 1
+        optimiser, 2e-3, total_steps=EPOCHS * math.ceil(len(y) / 64) + 1
     )
     best = {}
+
+    @torch.no_grad()
+    def figures(part):
+        net.eval()
+        scores = torch.cat([torch.sigmoid(net(some)) for some in x[part].split(64)])
+        return evaluate(sets[part][1], scores.numpy())
 
     def loss_of(index):
         return functional.binary_cross_entropy_with_logits(net(x["train"][index]), y[index])
 
     def after_epoch(epoch, loss):
-        dev = evaluate(sets["dev"][1], _scores(net, x["dev"]))
+        dev = figures("dev")
         if not best or dev["ap"] > best["dev"]["ap"]:
-            best.update(dev=dev, state={k: v.clone() for k, v in net.state_dict().items()})
+            best.update(dev=dev, state=copy.deepcopy(net.state_dict()))
 
     train_epochs(
-        net, lambda: torch.randperm(len(y)).split(64), loss_of, optimiser, epochs,
+        net, lambda: torch.randperm(len(y)).split(64), loss_of, optimiser, EPOCHS,
         schedule=schedule, after_epoch=after_epoch,
     )  # fmt: skip
     net.load_state_dict(best["state"])
-    return {
-        "dev": best["dev"],
-        "test": evaluate(sets["test"][1], _scores(net, x["test"])),
-        "n_parameters": sum(p.numel() for p in net.parameters()),
-    }
+    n_parameters = sum(p.numel() for p in net.parameters())
+    return {"dev": best["dev"], "test": figures("test"), "n_parameters": n_parameters}
 
 
 def run_frontends(args, path):
-    """All frontends, all seeds; kept in a file, read back if it is there.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``voice_data``, ``runs`` and ``fast`` of `gate-train audioset`.
-    path : Path
-        The ``.json``.
+    """All frontends, all seeds; kept in the file `path`, read back if it is there.
 
     Returns
     -------
     record : dict
-        ``rows`` (name -> dev and test figures of each seed), sizes, ``seeds``, ``seconds``.
+        ``rows`` (name -> dev and test figures of each seed), ``seconds``.
     """
-    torch.set_num_threads(1)
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
-    started = time.process_time()
-    sizes = {k: n // 20 for k, n in SIZES.items()} if args.fast else SIZES
-    cache = Path(args.runs) / "cache"
-    sets = {part: load_seconds(args.voice_data, part, n, cache) for part, n in sizes.items()}
-    rows = {}
+    torch.set_num_threads(1)
+    started, rows = time.process_time(), {}
+    sets = {part: load_seconds(args.voice_data, part, n) for part, n in SIZES.items()}
     for name in FRONTENDS:
-        runs = [train_frontend(name, sets, s, 1 if args.fast else EPOCHS) for s in SEEDS]
+        runs = [train_frontend(name, sets, seed) for seed in SEEDS]
         rows[name] = {part: [run[part] for run in runs] for part in ("dev", "test")}
         rows[name]["n_parameters"] = runs[0]["n_parameters"]
-        figures = rows[name]["test"][0]
-        print(
-            f"{name}: test accuracy {figures['accuracy']:.3f}, AP {figures['ap']:.3f}", flush=True
-        )
-    record = {
-        "rows": rows,
-        "seeds": list(SEEDS),
-        **{f"n_{part}": len(targets) for part, (_, targets) in sets.items()},
-        "seconds": round(time.process_time() - started, 1),
-    }
+        print(f"{name}: test AP {rows[name]['test'][0]['ap']:.3f}", flush=True)
+    record = {"rows": rows, "seconds": round(time.process_time() - started, 1)}
     path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record

@@ -63,9 +63,7 @@ class GatedConvAttention(nn.Module):
             h = self.dropout(nn.functional.glu(norm(conv(h * mask[:, None])), dim=1))
         h = h.transpose(1, 2)
         rows = self.decide(h)
-        return attention_pool(rows, self.attend(h), mask), rows[..., -1] - (
-            rows[..., 0] if rows.shape[-1] == 2 else 0.0
-        )
+        return attention_pool(rows, self.attend(h), mask), _difference(rows)
 
 
 class BiLstmSegmenter(nn.Module):
@@ -97,11 +95,9 @@ class MultiLevelAttention(nn.Module):
     def __init__(self, width=128, levels=3, dropout=0.4, n_outputs=1):
         super().__init__()
         self.inp = nn.Sequential(nn.Linear(N_DIMS, width), nn.LayerNorm(width), nn.ReLU())
+        layer = (nn.Dropout, dropout), (nn.Linear, width, width), (nn.LayerNorm, width), (nn.ReLU,)
         self.layers = nn.ModuleList(
-            nn.Sequential(
-                nn.Dropout(dropout), nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU()
-            )
-            for _ in range(levels)
+            nn.Sequential(*(kind(*sizes) for kind, *sizes in layer)) for _ in range(levels)
         )
         self.decide = nn.ModuleList(nn.Linear(width, 32) for _ in range(levels))
         self.attend = nn.ModuleList(nn.Linear(width, 32) for _ in range(levels))
@@ -114,8 +110,8 @@ class MultiLevelAttention(nn.Module):
             decided = torch.sigmoid(decide(h))
             rows.append(decided)
             pooled.append(attention_pool(decided, attend(h), mask))
-        per_second = self.out(torch.cat(rows, -1))
-        difference = per_second[..., -1] - (
-            per_second[..., 0] if per_second.shape[-1] == 2 else 0.0
-        )
-        return self.out(torch.cat(pooled, 1)), difference
+        return self.out(torch.cat(pooled, 1)), _difference(self.out(torch.cat(rows, -1)))
+
+
+def _difference(rows):
+    return rows[..., -1] - (rows[..., 0] if rows.shape[-1] == 2 else 0.0)

@@ -21,7 +21,6 @@ TITLES = {
 }
 """Every architecture; the classes are in `training.audioset.models`."""
 
-RELATED = ("vgg", "gated-conv", "bilstm", "multi-level")
 LEARNING_RATES = {"adam": 1e-3, "rmsprop": 5e-4, "adagrad": 1e-2}
 """Of each optimiser, where a run names none."""
 CHOICES = {
@@ -41,18 +40,17 @@ class RunSettings:
     ----------
     arch : str
         Key of `TITLES`; `options` are keyword arguments of its class.
+    target : str
+        Name, mid or index of the class; no negative clip carries one of `exclude`.
     loss : {"bce", "ce"}
         One output with binary cross-entropy, or two with cross-entropy.
     optimiser : {"adam", "rmsprop", "adagrad"}
-    learning_rate : float or None
-        None takes the optimiser's of `LEARNING_RATES`.
+        `learning_rate` None takes its own of `LEARNING_RATES`.
     augment : {"none", "constant", "halves"}
         What is done to positives; see `training.audioset.train.augment_positives`.
     split : {"shuffled", "file-order", "eval"}
         "eval" trains on 4/5 of the *eval* part and validates on the rest: the paper's sanity
         check, never a result.
-    fraction : float
-        Share of the training and validation clips used, 0 to 1.
     epochs, patience : int
         Stop after `patience` epochs without a lower validation loss.
     """
@@ -64,10 +62,8 @@ class RunSettings:
     loss: str = "bce"
     optimiser: str = "adam"
     learning_rate: float | None = None
-    weight_decay: float = 0.0
     augment: str = "none"
     split: str = "shuffled"
-    fraction: float = 1.0
     epochs: int = 15
     patience: int = 3
     batch_size: int = 128
@@ -77,17 +73,14 @@ class RunSettings:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be {', '.join(known)}")
-        if not 0 < self.fraction <= 1:
-            raise ConfigError(f"fraction={self.fraction} must be in (0, 1]")
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be >= 1")
-
-    def to_dict(self):
-        """Plain values, for JSON."""
-        return dataclasses.asdict(self)
 
     @property
     def options_text(self):
         """The options as text for a table."""
         return ", ".join(f"{k} {v}" for k, v in self.options.items()) or "defaults"
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(RunSettings))

@@ -62,16 +62,7 @@ def masked_crc32c(data):
 
 
 def read_records(paths):
-    """Read every record of some files and check all CRCs.
-
-    Parameters
-    ----------
-    paths : sequence of path-like
-
-    Returns
-    -------
-    records : list of bytes
-        In the order of the files and within them.
+    """Every record of some files in order, a list of bytes; all CRCs are checked.
 
     Raises
     ------
@@ -99,24 +90,8 @@ def read_records(paths):
     return records
 
 
-def write_record(file, data):
-    """Append one record to an open binary file (for making small test shards)."""
-    header = struct.pack("<Q", len(data))
-    file.write(header + _CRC.pack(masked_crc32c(header)))
-    file.write(data + _CRC.pack(masked_crc32c(data)))
-
-
-def _values(feature):
-    """Values of a feature: a list of bytes, of floats or of ints."""
-    return [v for _, values in feature.ListFields() for v in values.value]
-
-
 def parse_sequence_example(data):
-    """Decode a `SequenceExample`.
-
-    Parameters
-    ----------
-    data : bytes
+    """Decode a serialised `SequenceExample`.
 
     Returns
     -------
@@ -125,13 +100,16 @@ def parse_sequence_example(data):
     feature_lists : dict of str to list of list
         For each feature list, the values of each step.
     """
+
+    def values(feature):
+        return [v for _, found in feature.ListFields() for v in found.value]
+
     try:
         example = _SequenceExample.FromString(data)
     except DecodeError as error:
         raise RecordError("record is not a SequenceExample") from error
-    context = {entry.key: _values(entry.value) for entry in example.context.feature}
-    lists = {
-        entry.key: [_values(step) for step in entry.value.feature]
-        for entry in example.feature_lists.feature_list
-    }
-    return context, lists
+    lists = example.feature_lists.feature_list
+    return (
+        {entry.key: values(entry.value) for entry in example.context.feature},
+        {entry.key: [values(step) for step in entry.value.feature] for entry in lists},
+    )

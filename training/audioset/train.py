@@ -5,11 +5,12 @@ import time
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from gate.errors import ConfigError
 from training.audioset import data as audioset_data
 from training.audioset.layers import row_mask, scale_bytes
-from training.audioset.loop import train_epochs
+from training.audioset.loop import predict, train_epochs
 from training.audioset.metrics import evaluate, per_second_roc_auc
 from training.audioset.models import build
 from training.audioset.settings import LEARNING_RATES
@@ -27,8 +28,7 @@ def augment_positives(embeddings, lengths, targets, kind, rng, constant=16):
     Parameters
     ----------
     embeddings : ndarray, shape (n, 10, 128), uint8
-    lengths : ndarray, shape (n,)
-    targets : ndarray, shape (n,)
+    lengths, targets : ndarray, shape (n,)
     kind : {"none", "constant", "halves"}
         "constant": a number drawn from ±1..`constant` is added to all of a clip's bytes,
         clipped to 0..255. "halves": half of one positive plus half of another, byte by byte.
@@ -48,50 +48,18 @@ def augment_positives(embeddings, lengths, targets, kind, rng, constant=16):
     if kind == "constant":
         change = rng.integers(1, constant + 1, len(positives)) * rng.choice([-1, 1], len(positives))
         copies = np.clip(copies + change[:, None, None], 0, 255)
-        copies *= (np.arange(copies.shape[1]) < copy_lengths[:, None])[..., None]
     else:
         # Only a partner at least as long fills every row of the copy.
         partner = rng.permutation(len(positives))
         longer = copy_lengths[partner] >= copy_lengths
         partner = np.where(longer, partner, np.arange(len(positives)))
         copies = (copies + embeddings[positives[partner]]) // 2
-        copies *= (np.arange(copies.shape[1]) < copy_lengths[:, None])[..., None]
+    copies *= (np.arange(copies.shape[1]) < copy_lengths[:, None])[..., None]
     return (
         np.concatenate([embeddings, copies.astype(np.uint8)]),
         np.concatenate([lengths, copy_lengths]),
         np.concatenate([targets, targets[positives]]),
     )
-
-
-def class_logit(clip):
-    """Logit of the class from one output or two, shape (n,)."""
-    return clip[:, 0] if clip.shape[1] == 1 else clip[:, 1] - clip[:, 0]
-
-
-@torch.no_grad()
-def predict(model, embeddings, lengths, batch_size=1024):
-    """Probabilities of the class.
-
-    Returns
-    -------
-    clip : ndarray, shape (n,)
-    per_second : ndarray, shape (n, 10), or None
-    """
-    model.eval()
-    clips, rows = [], []
-    for i in range(0, len(lengths), batch_size):
-        x = scale_bytes(torch.from_numpy(embeddings[i : i + batch_size]))
-        clip, row = model(x, row_mask(torch.from_numpy(lengths[i : i + batch_size])))
-        clips.append(torch.sigmoid(class_logit(clip)))
-        rows.append(None if row is None else torch.sigmoid(row))
-    per_second = None if rows[0] is None else torch.cat(rows).numpy()
-    return torch.cat(clips).numpy(), per_second
-
-
-def _loss(clip, targets):
-    if clip.shape[1] == 2:
-        return torch.nn.functional.cross_entropy(clip, targets.long())
-    return torch.nn.functional.binary_cross_entropy_with_logits(clip[:, 0], targets)
 
 
 def _mean_loss(scores, targets):
@@ -124,11 +92,8 @@ def fit(settings, train, validation, progress=None):
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     model = build(settings.arch, settings.options, 2 if settings.loss == "ce" else 1)
-    optimiser = OPTIMISERS[settings.optimiser](
-        model.parameters(),
-        lr=settings.learning_rate or LEARNING_RATES[settings.optimiser],
-        weight_decay=settings.weight_decay,
-    )
+    rate = settings.learning_rate or LEARNING_RATES[settings.optimiser]
+    optimiser = OPTIMISERS[settings.optimiser](model.parameters(), lr=rate)
     train = augment_positives(*train, settings.augment, rng)
     x, lengths, targets = (torch.from_numpy(np.ascontiguousarray(a)) for a in train)
     history, best = [], {}
@@ -138,10 +103,12 @@ def fit(settings, train, validation, progress=None):
 
     def loss_of(index):
         clip, _ = model(scale_bytes(x[index]), row_mask(lengths[index]))
-        return _loss(clip, targets[index])
+        if settings.loss == "ce":
+            return functional.cross_entropy(clip, targets[index].long())
+        return functional.binary_cross_entropy_with_logits(clip[:, 0], targets[index])
 
     def after_epoch(epoch, train_loss):
-        scores, _ = predict(model, validation[0], validation[1])
+        scores, _ = predict(model, *validation[:2])
         loss = _mean_loss(scores, validation[2])
         accuracy = float(np.mean((scores >= 0.5) == (validation[2] > 0.5)))
         history.append({"epoch": epoch, "train_loss": train_loss, "val_loss": loss,
@@ -165,50 +132,51 @@ def fit(settings, train, validation, progress=None):
 
 
 def prepare(settings, data, cache=None):
-    """Training and validation arrays of a run.
-
-    Returns
-    -------
-    train, validation : tuple
-        ``(embeddings, lengths, targets)``.
-    """
+    """Training and validation arrays of a run, each ``(embeddings, lengths, targets)``."""
     part = "eval" if settings.split == "eval" else "bal_train"
     clips = audioset_data.load_part(data, part, cache)
     classes = audioset_data.ClassList.load(data)
     targets, keep = audioset_data.select_target(clips, classes, settings.target, settings.exclude)
-    kind = "file-order" if settings.split == "file-order" else "shuffled"
     # The split is fixed: seeds vary the model, not the data.
     parts = []
-    for index in audioset_data.split_clips(len(clips), kind, seed=0):
+    for index in audioset_data.split_clips(len(clips), settings.split == "file-order"):
         index = index[keep[index]]
-        index = index[: max(1, round(len(index) * settings.fraction))]
-        part_targets = targets[index]
-        if not 0 < part_targets.sum() < len(part_targets):
+        if not 0 < targets[index].sum() < len(index):
             raise ConfigError(
                 f"target={settings.target!r} must have clips both with and without it"
             )
-        parts.append((clips.embeddings[index], clips.lengths[index], part_targets))
+        parts.append((clips.embeddings[index], clips.lengths[index], targets[index]))
     return tuple(parts)
 
 
-def score_eval(model, settings, data, cache=None):
+def score_eval(model, data, cache=None, target="Speech", thresholds=()):
     """Figures of a final model on the eval part, and its scores.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    data, cache : path-like
+    target : str
+    thresholds : sequence of float
+        Those of `evaluate`.
 
     Returns
     -------
     figures : dict
-        Of `evaluate`; for Speech and a model with an output a second also ``seconds_roc_auc`` and
-        ``seconds_roc_auc_strict`` (`per_second_roc_auc`).
+        Of `evaluate`; for Speech and a model with an output a second also of `seconds_figures`.
     clip : ndarray, shape (n,)
     """
     clips = audioset_data.load_part(data, "eval", cache)
-    classes = audioset_data.ClassList.load(data)
-    truth, _ = audioset_data.select_target(clips, classes, settings.target)
+    truth, _ = audioset_data.select_target(clips, audioset_data.ClassList.load(data), target)
     clip, rows = predict(model, clips.embeddings, clips.lengths)
-    figures = evaluate(truth, clip)
-    if rows is not None and settings.target == "Speech":
-        labelled = (clips.video_ids, rows, clips.lengths, *audioset_data.load_strong_speech(data))
-        for strict in (False, True):
-            name = "seconds_roc_auc" + "_strict" * strict
-            figures[name] = per_second_roc_auc(*labelled, strict=strict)[0]
+    figures = evaluate(truth, clip, *thresholds)
+    if rows is not None and target == "Speech":
+        figures |= seconds_figures(data, clips, rows)
     return figures, clip
+
+
+def seconds_figures(data, clips, rows):
+    """Both measures of `per_second_roc_auc` for scores (n, 10) of the eval part's seconds."""
+    labelled = (clips.video_ids, rows, clips.lengths, *audioset_data.load_strong_speech(data))
+    names = {"seconds_roc_auc": False, "seconds_roc_auc_strict": True}
+    return {n: per_second_roc_auc(*labelled, strict=strict) for n, strict in names.items()}

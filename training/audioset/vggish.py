@@ -81,19 +81,10 @@ class VggishToBytes(nn.Module):
 
 
 def load_vggish(path):
-    """VGGish with the weights of a state dict of the PyTorch port.
+    """VGGish with the weights of a state dict of the PyTorch port; no code in it is run.
 
     Layer sizes are taken from the file. ``pproc.*`` entries, which the port keeps beside the
     network's, are ignored.
-
-    Parameters
-    ----------
-    path : path-like
-        Read with ``weights_only=True``: no code in it is run.
-
-    Returns
-    -------
-    vggish : Vggish
     """
     if not Path(path).is_file():
         raise ConfigError(f"weights={path} must be a file: {WHERE_FROM}")
@@ -104,11 +95,8 @@ def load_vggish(path):
     state = {k: v for k, v in state.items() if not k.startswith("pproc.")}
     convolutions = [v for k, v in state.items() if k.startswith("features.") and v.ndim == 4]
     dense = [v for k, v in state.items() if k.startswith("embeddings.") and v.ndim == 2]
-    if len(convolutions) != 6 or len(dense) != 3:
-        raise ModelError(
-            f"{path} has {len(convolutions)} convolutions and {len(dense)} dense layers, VGGish 6 "
-            "and 3"
-        )
+    if (found := (len(convolutions), len(dense))) != (6, 3):
+        raise ModelError(f"{path}: convolutions and dense layers are {found}, VGGish has (6, 3)")
     vggish = Vggish(tuple(len(v) for v in convolutions), len(dense[0]))
     try:
         vggish.load_state_dict(state)
@@ -151,22 +139,13 @@ def export_vggish(model, path, tolerance=1):
     from training.onnx_write import to_onnx
 
     model = model.eval()
-    graph = to_onnx(
-        model,
-        torch.zeros(1, N_FRAMES, N_MELS),
-        "patches",
-        ["embeddings"],
-        {"patches": {0: "n"}, "embeddings": {0: "n"}},
-        {
-            "format": "exemplar-gate-vggish",
-            "format_version": "1",
-            "sample_rate": 16000,
-            "hop_length": 160,
-            "n_frames": N_FRAMES,
-            "n_mels": N_MELS,
-            "log_offset": 0.01,
-        },
-    )
+    metadata = {
+        "format": "exemplar-gate-vggish", "format_version": "1", "sample_rate": 16000,
+        "hop_length": 160, "n_frames": N_FRAMES, "n_mels": N_MELS, "log_offset": 0.01,
+    }  # fmt: skip
+    axes = {"patches": {0: "n"}, "embeddings": {0: "n"}}
+    example = torch.zeros(1, N_FRAMES, N_MELS)
+    graph = to_onnx(model, example, "patches", ["embeddings"], axes, metadata)
     content = graph.SerializeToString()
     session = open_session(content)
     patches = torch.randn(3, N_FRAMES, N_MELS, generator=torch.Generator().manual_seed(0)) * 2 - 2

@@ -11,7 +11,6 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "import-vggish",
         help="convert the public VGGish weights to one ONNX file for live use",
-        description="Convert the public VGGish weights and PCA parameters to one ONNX file.",
         epilog=(
             "The weights: vggish-10086976.pth, release v0.1 of "
             "github.com/harritaylor/torchvggish. The PCA: "
@@ -20,12 +19,8 @@ def add_parser(subparsers):
     )
     parser.add_argument("--weights", required=True, help="state dict of the PyTorch port (.pth)")
     parser.add_argument("--pca", required=True, help="vggish_pca_params.npz")
-    parser.add_argument(
-        "-o",
-        "--output",
-        default=str(DEFAULT_PATH),
-        help=f"where the gate looks for it unless told otherwise ({DEFAULT_PATH})",
-    )
+    parser.add_argument("-o", "--output", default=str(DEFAULT_PATH),
+                        help=f"where the gate looks for it by itself ({DEFAULT_PATH})")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser
 
