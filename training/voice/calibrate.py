@@ -19,12 +19,12 @@ from training.voice.evaluate import GateChoice, judge
 _CLEAN_TO_10DB = ("clean", "20 dB", "10 dB")
 STREAM = {
     "thresholds": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75),
-    "open_costs": (1.5, 2.0, 2.5, 3.0),
-    "shut_costs": (4.0, 6.0, 7.0, 8.0, 10.0),
+    "open_costs": (0.5, 1.0, 1.5, 2.0),
+    "shut_costs": (6.0, 7.0, 8.0, 10.0),
 }
 FILE = {
     "thresholds": (0.5, 0.55, 0.6, 0.65, 0.7),
-    "open_costs": (5.0, 6.0, 8.0, 10.0),
+    "open_costs": (3.0, 5.0, 8.0),
     "shut_costs": (6.0, 8.0, 10.0),
 }
 """What is tried: as sound comes in, and where a recording is read back from its end."""

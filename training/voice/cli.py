@@ -66,6 +66,8 @@ def add_parser(subparsers):
     parser.add_argument("--split", choices=("dev", "test"), default="dev", help="to evaluate on")
     parser.add_argument("--rule", nargs=3, type=float, metavar=("PRESENCE", "OPEN", "SHUT"),
                         help="neutral presence and costs, nats, instead of a search")  # fmt: skip
+    parser.add_argument("--file-rule", nargs=3, type=float, metavar=("PRESENCE", "OPEN", "SHUT"),
+                        help="the same where a file is read back from its end")  # fmt: skip
     parser.add_argument("--target", choices=("speech", "voice"), default="speech",
                         help="what evaluate opens for (speech)")  # fmt: skip
     parser.add_argument("--mixtures", type=int, default=40, help="a ratio, to evaluate on (40)")
@@ -126,6 +128,7 @@ def recipe_of(args):
         pool=args.pool,
         dev_mixtures=args.mixtures,
         rule=EvidenceRule(*args.rule) if args.rule else None,
+        file_rule=EvidenceRule(*args.file_rule) if args.file_rule else None,
     )
 
 

@@ -62,7 +62,7 @@ class VoiceSettings:
 
     n_mels: int = 64
     n_ears: int = 0
-    ear_trust: float = 1.0
+    ear_trust: float = 0.8
     hop_s: float = 0.01
     classes: tuple = CLASSES
     gru_sizes: tuple = (128, 128)

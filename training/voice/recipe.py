@@ -73,8 +73,8 @@ class Recipe:
         Mixtures a ratio, to look at while training and to choose on.
     speechless : int or None
         At most so many dev recordings without speech a group; None: all.
-    rule : EvidenceRule or None
-        Decides; None searches.
+    rule, file_rule : EvidenceRule or None
+        Decide as sound comes in, and in files; None searches.
     fit : BallisticsSettings
         Its rule is the one that was chosen.
     fit_items : int
@@ -86,13 +86,14 @@ class Recipe:
     mixing: Mixing
     teacher: str | None = None
     training: TrainSettings = field(default_factory=TrainSettings)
-    network: VoiceSettings = field(default_factory=VoiceSettings)
+    network: VoiceSettings = field(default_factory=lambda: VoiceSettings(dropout=0.25))
     start: str | None = None
     pool: int = 12000
     look_mixtures: int = 8
     dev_mixtures: int = 40
     speechless: int | None = None
     rule: EvidenceRule | None = None
+    file_rule: EvidenceRule | None = None
     fit: BallisticsSettings = field(default_factory=BallisticsSettings)
     fit_items: int = 1200
 
@@ -172,6 +173,7 @@ def calibrate(recipe, print_line=print):
         f"{presence['error_after']:.4f} after, {presence['error_held_out']:.4f} on held-out halves"
     )
     grid = STREAM if recipe.rule is None else only(recipe.rule)
+    file_grid = FILE if recipe.file_rule is None else only(recipe.file_rule)
     _, choice, _ = choose_rule(dev, grid, fixed=_SET_TO_CHOOSE_RULE)[0]
     print_line(describe(choice.rule))
 
@@ -187,7 +189,8 @@ def calibrate(recipe, print_line=print):
         print_line(f"target {target}: {describe(choice.rule)}")
         figures.print_table(figures.judge(dev, choice), print_line)
         limits = limits_of_files(table)
-        _, choice, _ = choose_rule(dev, FILE, limits, columns=columns, lookahead_ms=None)[0]
+        files = {"columns": columns, "lookahead_ms": None}
+        _, choice, _ = choose_rule(dev, file_grid, limits, **files)[0]
         file_decision[target] = asdict(choice.rule)
         print_line(f"in files: {describe(choice.rule)}")
         figures.print_table(figures.judge(dev, choice), print_line)
