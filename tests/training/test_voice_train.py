@@ -70,7 +70,9 @@ def pool(tmp_path):
 
 def test_training_learns_resumes_and_loads(pool, tmp_path):
     torch.manual_seed(0)
-    settings = TrainSettings(minutes=100.0, batch_size=8, learning_rate=0.05, warmup_share=1e-9)
+    settings = TrainSettings(
+        minutes=100.0, batch_size=8, learning_rate=0.05, warmup_share=1e-9, blur=None
+    )
     trainer = Trainer(pool, tmp_path, SMALL, settings)
     trainer.net.fit_input(trainer.draw()[1]["features"])
     before = trainer.train_step()
@@ -297,7 +299,10 @@ def test_smoke_runs_every_stage(capsys):
         (["voice", "train", "--minutes", "0"], "minutes=0.0 must be > 0"),
         (["voice", "average", "--of", "nowhere.pt"], "of=['nowhere.pt'] must name checkpoints"),
         (["voice", "calibrate", "--rule", "0.5", "70", "3"], "open_cost=70 must be from 0 to 64"),
-        (["voice", "export", "--run", "nowhere"], "run=nowhere must hold calibrated.pt"),
+        (
+            ["voice", "export", "--run", "nowhere", "--overwrite"],
+            "run=nowhere must hold calibrated.pt",
+        ),
     ],
 )
 def test_bad_options_are_named(argv, says, capsys):
