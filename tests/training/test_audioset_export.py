@@ -141,7 +141,7 @@ def test_the_whole_report_from_one_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(audioset_best, "recipe", small_recipe)
     args = SimpleNamespace(
         data=data, voice_data=voice, runs=tmp_path / "runs", out=tmp_path / "out",
-        models=tmp_path / "models", jobs=1, no_run=False,
+        models=tmp_path / "models", jobs=1, no_run=False, sweep=None,
     )  # fmt: skip
     audioset_report.make_report(args)
     record = json.loads((tmp_path / "out" / "audioset" / "best.json").read_text())

@@ -109,9 +109,10 @@ def test_a_run_repeats_itself(trained):
     assert again["history"] == record["history"]
 
 
-@pytest.mark.parametrize("loss", ["bce", "ce"])
-@pytest.mark.parametrize("optimiser", audioset_train.OPTIMISERS)
-def test_losses_and_optimisers_learn(data, loss, optimiser):
+@pytest.mark.parametrize(
+    ("optimiser", "loss"), [("adam", "ce"), ("rmsprop", "bce"), ("adagrad", "ce")]
+)
+def test_losses_and_optimisers_learn(data, optimiser, loss):
     settings = RunSettings(options={"hidden": 0}, loss=loss, optimiser=optimiser, epochs=4)
     _, record = audioset_train.fit(settings, *audioset_train.prepare(settings, data))
     assert record["history"][-1]["train_loss"] < record["history"][0]["train_loss"]
@@ -242,7 +243,9 @@ def test_bad_options_are_one_line_and_exit_with_2(data, tmp_path, capsys, extra,
 
 def test_missing_data_is_one_line_and_exits_with_2(tmp_path, capsys):
     assert cli.main(["audioset", "--data", str(tmp_path), "--runs", str(tmp_path)]) == 2
-    assert "say where with --data" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "must hold audioset_v1_embeddings/bal_train" in error
+    assert "say where with --data, or with data: in --config" in error
 
 
 def test_without_torch_the_command_says_what_to_install(monkeypatch, capsys):

@@ -125,16 +125,7 @@ def train_member(path, settings, *arrays):
 def train_members(tasks, jobs=1):
     """Several networks, `jobs` side by side; those that are kept already are not trained again.
 
-    Parameters
-    ----------
-    tasks : sequence of tuple
-        Arguments of `train_member`.
-    jobs : int
-
-    Returns
-    -------
-    nets : list
-        All of them, those read back too.
+    `tasks` are arguments of `train_member`; returns the list of all networks.
     """
     from joblib import Parallel, delayed
 
@@ -146,19 +137,8 @@ def train_members(tasks, jobs=1):
 def teach(part, index, clips, targets, unlabelled, folder, settings, jobs=1):
     """What the head learns: the answers of all teachers of one of `PARTS`, kept in a file.
 
-    Parameters
-    ----------
-    part : str
-    index : ndarray of int
-        The labelled clips that may be seen.
-    clips : ClipSet
-    targets : ndarray, shape (n, n_classes), float32
-    unlabelled : ClipSet
-    folder : Path
-    settings : dict
-        Of `recipe`.
-    jobs : int
-        Networks trained side by side.
+    Of `clips` and their `targets` (n, n_classes) only those at `index` may be seen; `settings` are
+    those of `recipe`, `jobs` networks are trained side by side.
 
     Returns
     -------
@@ -210,13 +190,7 @@ def train_best(args, target="Speech"):
     """Train the head and all its teachers, choose thresholds, then score eval, once.
 
     Networks are kept under ``RUNS/best``, the record beside the report; what is there is not made
-    again.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``data``, ``runs``, ``out`` and ``jobs`` of `gate-train audioset`.
-    target : str
+    again. `args` are those of `gate-train audioset`.
 
     Returns
     -------

@@ -12,49 +12,29 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.audioset.layers import (
-    N_DIMS,
-    OFF,
-    ByteDropout,
-    RowNorm,
-    attention_pool,
-    neighbours,
-    to_logit,
-)
+from training.audioset import layers
+from training.audioset.layers import N_DIMS, ByteDropout, neighbours
 
 _ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu}
+_NORMS = {"batch": layers.RowNorm, "layer": nn.LayerNorm}
 
 
 @dataclass(frozen=True)
 class BestNetSettings:
-    """Sizes of `BestNet`.
-
-    Attributes
-    ----------
-    width, depth, convs : int
-        Channels of every layer, layers before rows meet, residual convolutions over three rows.
-    heads : int
-        Of the pooling of features.
-    norm : {"batch", "layer"}
-    activation : {"relu", "gelu"}
-    pool : {"decisions", "features"}
-        What a clip pools of its rows; with features rows decide first.
-    n_classes : int
-        Classes a clip; the first is the target, the rest only help in training.
-    """
+    """Sizes of `BestNet`: `depth` layers before rows meet, `convs` residual convolutions after."""
 
     width: int = 512
     depth: int = 2
     convs: int = 1
     heads: int = 4
+    """Of the pooling of features."""
     dropout: float = 0.4
     norm: str = "batch"
     activation: str = "relu"
     pool: str = "decisions"
+    """What a clip pools of its rows: decisions, or features; then rows decide first."""
     n_classes: int = 527
-
-
-_NORMS = {"batch": RowNorm, "layer": nn.LayerNorm}
+    """The first is the target, the rest only help in training."""
 
 
 class BestNet(nn.Module):
@@ -96,9 +76,9 @@ class BestNet(nn.Module):
             near = torch.cat([before, h, after], -1)
             h = (h + self.dropout(self.activation(norm(conv(near))))) * real
         if self.settings.pool == "features":
-            weight = self.attend(h).float().masked_fill(~real, OFF).softmax(1)
+            weight = self.attend(h).float().masked_fill(~real, layers.OFF).softmax(1)
             pooled = (weight.to(h.dtype).transpose(1, 2) @ h).flatten(1)
             return self.decide(self.dropout(pooled)).float(), self.row(alone)[..., 0].float()
         rows = self.decide(h).float()
-        clip = to_logit(attention_pool(torch.sigmoid(rows), self.attend(h).float(), mask))
-        return clip, rows[..., 0]
+        clip = layers.attention_pool(torch.sigmoid(rows), self.attend(h).float(), mask)
+        return layers.to_logit(clip), rows[..., 0]

@@ -14,27 +14,7 @@ from training.audioset.loop import train_epochs
 
 @dataclass(frozen=True)
 class BestSettings:
-    """How a member is trained.
-
-    Attributes
-    ----------
-    net : BestNetSettings or HeadSettings
-    mixup : float
-        Parameter of the symmetric beta distribution; 0 for none.
-    smoothing : float
-        Share of the target's label replaced by one half.
-    others_weight : float
-        Weight of the loss over all other classes (a tenth of their sum).
-    rows_weight : float
-        Weight of the loss of a clip's rows: against what a teacher says of each, or, pooled by
-        linear softmax, against the clip's label.
-    crop : float
-        Share of batches cut to a random run of 3 to 9 rows, so that short input is no surprise.
-    persistence : float
-        Power of `persistence_scale` on the input; 0 for none.
-    average : float
-        Decay of the weight average, a step; the average is what is kept. 0 for none.
-    """
+    """How a member is trained; 0 of a share, weight or power is none of it."""
 
     net: BestNetSettings | HeadSettings = field(default_factory=BestNetSettings)
     epochs: int = 8
@@ -42,34 +22,29 @@ class BestSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     mixup: float = 0.5
+    """Parameter of the symmetric beta distribution."""
     smoothing: float = 0.05
+    """Share of the target's label replaced by one half."""
     others_weight: float = 1.0
+    """Of the loss over all other classes (a tenth of their sum)."""
     rows_weight: float = 0.0
+    """Of the loss of rows: to what a teacher says of each, or, pooled, to the clip's label."""
     crop: float = 0.0
+    """Share of batches cut to a random run of 3 to 9 rows, so that short input is no surprise."""
     persistence: float = 0.0
+    """Power of `persistence_scale` on the input."""
     average: float = 0.0
+    """Decay of the weight average, a step; the average is what is kept."""
     seed: int = 0
 
 
 def persistence_scale(clips, power=1.0):
-    """Scale of each dimension by how much it says about the next second.
+    """Scale of each dimension by how much it says about the next second, (128,) float32.
 
     The released embeddings are whitened: each dimension has the same spread, although the first
     hold most of what VGGish heard and the last mostly noise. What belongs to a sound lasts longer
-    than a second, noise does not: so a dimension is weighed by its correlation with itself a row
-    later.
-
-    Parameters
-    ----------
-    clips : ClipSet
-        Those of ten rows count; without any, the scale is 1.
-    power : float
-        Of the correlation.
-
-    Returns
-    -------
-    scale : ndarray, shape (128,), float32
-        Its mean square is 1.
+    than a second, noise does not: so a dimension is weighed by a power of its correlation with
+    itself a row later, in clips of ten rows (without any, the scale is 1). Its mean square is 1.
     """
     rows = clips.embeddings[clips.lengths == clips.embeddings.shape[1]].astype(np.float32)
     if not len(rows):

@@ -1,6 +1,7 @@
 """`gate-train audioset`: one run, a sweep, the best model, the export and the report."""
 
 import dataclasses
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -13,11 +14,8 @@ DATA = {"data": "audioset", "voice_data": "voice"}
 SWEEPS = (*grids.SWEEPS, "all")
 EPILOG = """\
 examples:
-  gate-train audioset                          one run: linear, Speech or not
   gate-train audioset --arch lstm --set hidden=64 --set layers=2 --loss ce
-  gate-train audioset --target "Drum kit" --arch multi-level
   gate-train audioset --sweep table1           the paper's first table, resumable
-  gate-train audioset --sweep own-lstm         a grid of ours
   gate-train audioset --report                 everything: sweeps, best model, export, report
 """
 HELP = {
@@ -43,8 +41,7 @@ def add_parser(subparsers):
     what.add_argument("--sweep", choices=SWEEPS, metavar="NAME", help=", ".join(SWEEPS))
     what.add_argument("--best", action="store_true", help="train the best model and its teachers")
     what.add_argument("--export", action="store_true", help="write models/audioset-speech.*")
-    what.add_argument("--report", action="store_true",
-                      help="run what is missing and write the report")  # fmt: skip
+    what.add_argument("--report", action="store_true", help="run what is missing, then write it")
     run = parser.add_argument_group("one run")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="options",
                      help="an option of the architecture, such as hidden=256")  # fmt: skip
@@ -65,8 +62,7 @@ def add_parser(subparsers):
                        help="recordings for the raw-sound rows (data: voice:)")  # fmt: skip
     where.add_argument("--runs", default="runs/audioset",
                        help="networks and cache; a rerun resumes (runs/audioset)")  # fmt: skip
-    where.add_argument("--out", default="benchmarks",
-                       help="the report and the finished runs (benchmarks)")  # fmt: skip
+    where.add_argument("--out", default="benchmarks", help="report and finished runs (benchmarks)")
     where.add_argument("--models", default="models", help="folder of the export (models)")
     where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")
     where.add_argument("--no-run", action="store_true",
@@ -101,14 +97,10 @@ def _one_run(args):
     train, validation = prepare(one, args.data, cache)
     print(f"{len(train[2])} training and {len(validation[2])} validation clips", file=sys.stderr)
 
-    def progress(epoch):
-        print(
-            f"epoch {epoch['epoch'] + 1:2d}  train loss {epoch['train_loss']:.4f}  "
-            f"val loss {epoch['val_loss']:.4f}  val accuracy {epoch['val_accuracy']:.4f}",
-            file=sys.stderr,
-        )
+    def show(epoch):
+        print(", ".join(f"{k} {v:.4g}" for k, v in epoch.items()), file=sys.stderr)
 
-    model, record = fit(one, train, validation, progress)
+    model, record = fit(one, train, validation, show)
     if args.plot:
         plot_loss_curves(args.plot, record["history"], TITLES[one.arch])
     report = {"arch": one.arch, "best_val_loss": record["val_loss"]}
@@ -123,22 +115,12 @@ def run(args):
     """Do what the options say; returns the exit code."""
     if args.jobs < 1:
         raise ConfigError(f"jobs={args.jobs} must be >= 1")
-    if args.sweep:
-        from training.audioset.runner import run_sweeps
-
-        run_sweeps(grids.SWEEPS if args.sweep == "all" else [args.sweep], args)
-    elif args.best:
-        from training.audioset.best import train_best
-
-        train_best(args)
-    elif args.export:
-        from training.audioset.export import export_best
-
-        export_best(args)
-    elif args.report:
-        from training.audioset.report import make_report
-
-        make_report(args)
-    else:
-        _one_run(args)
+    for asked, module, function in (
+        (args.sweep, "runner", "run_sweeps"), (args.best, "best", "train_best"),
+        (args.export, "export", "export_best"), (args.report, "report", "make_report"),
+    ):  # fmt: skip
+        if asked:
+            getattr(importlib.import_module(f"training.audioset.{module}"), function)(args)
+            return 0
+    _one_run(args)
     return 0

@@ -49,14 +49,12 @@ class ClipSet:
 
     def take(self, index):
         """The clips at `index` (integers or a boolean mask)."""
-        return ClipSet(
-            self.embeddings[index], self.lengths[index], self.labels[index], self.video_ids[index]
-        )
+        return ClipSet(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def joined(self, other):
         """These clips and then the `other` ones."""
-        pairs = ((getattr(part, f.name) for part in (self, other)) for f in fields(self))
-        return ClipSet(*(np.concatenate(list(pair)) for pair in pairs))
+        pairs = ([getattr(part, f.name) for part in (self, other)] for f in fields(self))
+        return ClipSet(*map(np.concatenate, pairs))
 
 
 def load_shards(folder, n_classes=527):
@@ -110,24 +108,15 @@ def load_part(data, part, cache=None):
     n_classes = len(ClassList.load(data).names)
     if cache is None:
         return load_shards(folder, n_classes)
-    listing = sorted(
-        (e.name, e.stat().st_size, e.stat().st_mtime_ns)
-        for e in os.scandir(folder)
-        if e.name.endswith(".tfrecord")
-    )
+    shards = [(path.name, path.stat()) for path in folder.glob("*.tfrecord")]
+    listing = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in shards)
     key = hashlib.sha256(repr((_CACHE_VERSION, n_classes, listing)).encode()).hexdigest()[:16]
     path = Path(cache) / f"{part}-{key}.npz"
     if not path.exists():
         clips = load_shards(folder, n_classes)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-        np.savez(
-            partial,
-            embeddings=clips.embeddings,
-            lengths=clips.lengths,
-            labels=np.packbits(clips.labels, axis=1),
-            video_ids=clips.video_ids,
-        )
+        np.savez(partial, **vars(clips) | {"labels": np.packbits(clips.labels, axis=1)})
         os.replace(partial, path)
     return _read_arrays(path, n_classes)
 
@@ -142,15 +131,7 @@ def _read_arrays(path, n_classes):
 
 @dataclass(frozen=True)
 class ClassList:
-    """The labelled classes and the ontology above them.
-
-    Attributes
-    ----------
-    mids, names : tuple of str
-        By index.
-    ontology : dict
-        mid -> (name, child mids).
-    """
+    """The labelled classes by index, and the ontology above them: mid -> (name, child mids)."""
 
     mids: tuple
     names: tuple
@@ -208,23 +189,9 @@ class ClassList:
 
 
 def select_target(clips, classes, target, exclude=()):
-    """Binary targets of `clips`, and which of them to keep.
+    """Binary targets of `clips`, (n,) float32, and which of them to keep, (n,) bool.
 
-    Parameters
-    ----------
-    clips : ClipSet
-    classes : ClassList
-    target : str or int
-        The positive class.
-    exclude : sequence of str or int
-        Classes, with everything below them, that no *negative* clip may carry.
-
-    Returns
-    -------
-    targets : ndarray, shape (n,), float32
-        0 or 1 for each clip of `clips`.
-    keep : ndarray, shape (n,), bool
-        False for negatives with an excluded class.
+    Not kept are *negative* clips with one of the classes of `exclude` or one below it.
     """
     positive = clips.labels[:, classes.indices(target)].any(axis=1)
     unwanted = sorted({i for name in exclude for i in classes.indices(name, descendants=True)})
@@ -243,14 +210,7 @@ def split_clips(n, file_order=False):
 
 
 def load_strong_speech(data):
-    """Human per-second labels of eval clips; for evaluation only.
-
-    Returns
-    -------
-    video_ids : ndarray, shape (n,), str
-    coverage : ndarray, shape (n, 10), float32
-        Share of each second that is speech.
-    """
+    """Human labels of eval clips, for evaluation only: video ids (n,), share of speech (n, 10)."""
     path = Path(data) / "metadata" / "eval_strong_speech.npz"
     if not path.is_file():
         raise GateError(f"{path} is missing: per-second figures need it")

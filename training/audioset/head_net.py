@@ -15,31 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from training.audioset.layers import (
-    N_DIMS,
-    ByteDropout,
-    attention_pool,
-    neighbours,
-    row_mask,
-    scale_bytes,
-    to_logit,
-)
+from training.audioset import layers
+from training.audioset.layers import N_DIMS, neighbours, row_mask, scale_bytes, to_logit
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Sizes of `HeadNet`.
-
-    Attributes
-    ----------
-    width : int
-        Channels, those of the student it begins as.
-    row_rank, near_rank : int
-        Inner widths of the second layer and of the convolution.
-    dropout : float
-    n_classes : int
-        1: the target alone.
-    """
+    """Sizes of `HeadNet`: channels, and inner widths of the second layer and of the convolution."""
 
     width: int = 1024
     row_rank: int = 64
@@ -65,7 +47,7 @@ class HeadNet(nn.Module):
         self.second = _thin(width, settings.row_rank, width)
         self.near = _thin(3 * width, settings.near_rank, width)
         self.row, self.decide, self.attend = (nn.Linear(width, 1) for _ in range(3))
-        self.dropout = ByteDropout(settings.dropout)
+        self.dropout = layers.ByteDropout(settings.dropout)
 
     def alone(self, x, mask):
         """Features of each row alone, (N, T, width)."""
@@ -78,7 +60,7 @@ class HeadNet(nn.Module):
         before, after = neighbours(h, mask, self.training)
         h = h + self.dropout(torch.relu(self.near(torch.cat([before, h, after], -1))))
         rows = torch.sigmoid(self.decide(h).float())
-        return to_logit(attention_pool(rows, self.attend(h).float(), mask)), second.float()
+        return to_logit(layers.attention_pool(rows, self.attend(h).float(), mask)), second.float()
 
 
 def _thin(before, rank, after):
@@ -113,14 +95,10 @@ def begin_as(student, settings, clips, rows, n_clips=3000):
         Of two layers, one convolution and batch normalisation.
     settings : HeadSettings
     clips : ClipSet
+        From the first `n_clips` the directions are taken.
     rows : ndarray, shape (n, 10), float32
         Probability of the target in each row, for the rows' own answer.
     n_clips : int
-        Of so many clips the directions are taken.
-
-    Returns
-    -------
-    head : HeadNet
     """
     head = HeadNet(settings).eval()
     x = scale_bytes(torch.from_numpy(clips.embeddings[:n_clips]))

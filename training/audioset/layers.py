@@ -36,10 +36,7 @@ def to_logit(probability):
 
 
 class ByteDropout(nn.Module):
-    """Dropout that draws one byte a value: ten times as fast on a CPU as `torch.nn.Dropout`.
-
-    The rate is rounded to 1/256.
-    """
+    """Dropout of a rate in 1/256, a byte a value: ten times as fast on a CPU as torch's."""
 
     def __init__(self, rate):
         super().__init__()

@@ -11,13 +11,10 @@ def train_epochs(model, batches, loss_of, optimiser, epochs, *, schedule=None, c
 
     Parameters
     ----------
-    model : torch.nn.Module
-    batches : callable
-        Gives the index tensors of one epoch, anew each time.
-    loss_of : callable
-        Of an index tensor: the loss of that batch.
-    optimiser : torch.optim.Optimizer
-    epochs : int
+    model, optimiser, epochs
+        What, how, how long.
+    batches, loss_of : callable
+        Gives the index tensors of one epoch, anew each time; of one of these, the batch's loss.
     schedule : torch.optim.lr_scheduler.LRScheduler or None
         Moved on after each step.
     clip_norm : float or None

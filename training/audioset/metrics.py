@@ -23,7 +23,7 @@ def evaluate(targets, scores, accuracy_threshold=0.5, f1_threshold=None):
     Returns
     -------
     figures : dict
-        "accuracy", "f1_class", "ap", "roc_auc".
+        Those of `METRICS`.
     """
     targets = np.asarray(targets) > 0.5
     scores = np.asarray(scores)

@@ -13,12 +13,7 @@ from torch import nn
 from gate.errors import ConfigError
 from training.audioset.layers import N_DIMS, N_ROWS, scale_bytes
 from training.audioset.paper_models import PaperConv1d, PaperConv2d
-from training.audioset.related import (
-    BiLstmSegmenter,
-    GatedConvAttention,
-    MultiLevelAttention,
-    VggPlane,
-)
+from training.audioset.related import RELATED
 from training.audioset.settings import TITLES
 
 
@@ -67,16 +62,11 @@ class Conv2d(nn.Module):
         super().__init__()
         pad = kernel // 2
         self.net = nn.Sequential(
-            nn.Conv2d(1, channels, kernel, padding=pad),
-            nn.ReLU(),
-            nn.MaxPool2d((1, 4)),
-            nn.Conv2d(channels, 2 * channels, kernel, padding=pad),
-            nn.ReLU(),
-            nn.MaxPool2d((2, 4)),
-            nn.Flatten(),
-            nn.Dropout(dropout),
+            nn.Conv2d(1, channels, kernel, padding=pad), nn.ReLU(), nn.MaxPool2d((1, 4)),
+            nn.Conv2d(channels, 2 * channels, kernel, padding=pad), nn.ReLU(), nn.MaxPool2d((2, 4)),
+            nn.Flatten(), nn.Dropout(dropout),
             nn.Linear(2 * channels * (N_ROWS // 2) * (N_DIMS // 16), n_outputs),
-        ).to(memory_format=torch.channels_last)
+        ).to(memory_format=torch.channels_last)  # fmt: skip
 
     def forward(self, x, mask):  # noqa: D102
         plane = (x * mask[..., None])[:, None]
@@ -134,23 +124,14 @@ class Transformer(nn.Module):
 
 
 _CLASSES = (
-    Linear, Conv1d, Conv2d, Lstm, Transformer,
-    VggPlane, GatedConvAttention, BiLstmSegmenter, MultiLevelAttention,
+    Linear, Conv1d, Conv2d, Lstm, Transformer, *RELATED,
     PaperConv1d, PaperConv2d, functools.partial(Transformer, width=0),
 )  # fmt: skip
 ARCHITECTURES = dict(zip(TITLES, _CLASSES, strict=True))
 
 
 def build(arch, options=None, n_outputs=1):
-    """Make a model by its name in `TITLES`, with keyword arguments of its class.
-
-    Parameters
-    ----------
-    arch : str
-    options : dict or None
-    n_outputs : int
-        1 for binary cross-entropy, 2 for cross-entropy.
-    """
+    """Make a model by its name in `TITLES`, with `options` of its class, of one output or two."""
     try:
         return ARCHITECTURES[arch](**(options or {}), n_outputs=n_outputs)
     except TypeError as error:

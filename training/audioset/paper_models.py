@@ -70,22 +70,15 @@ class PaperConv2d(nn.Module):
     def __init__(self, channels=4, kernel=2, dropout=0.2, hidden=128, n_outputs=1):
         super().__init__()
         planes = nn.Sequential(
-            nn.Conv2d(1, channels, kernel),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, kernel),
-            nn.MaxPool2d(2),
-            nn.Conv2d(channels, channels, kernel),
-            nn.Flatten(),
-        )
+            nn.Conv2d(1, channels, kernel), nn.ReLU(), nn.Conv2d(channels, channels, kernel),
+            nn.MaxPool2d(2), nn.Conv2d(channels, channels, kernel), nn.Flatten(),
+        )  # fmt: skip
         with torch.no_grad():
             width = planes(torch.zeros(1, 1, N_ROWS, N_DIMS)).numel()
         self.net = nn.Sequential(
-            planes,
-            nn.BatchNorm1d(width),
-            nn.Linear(width, hidden),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, n_outputs),
-        )
+            planes, nn.BatchNorm1d(width), nn.Linear(width, hidden),
+            nn.Dropout(dropout), nn.Linear(hidden, n_outputs),
+        )  # fmt: skip
 
     def forward(self, x, mask):  # noqa: D102
         return self.net((x * mask[..., None])[:, None]), None

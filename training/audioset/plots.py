@@ -4,18 +4,7 @@ from pathlib import Path
 
 
 def plot_loss_curves(path, history, title, paper_loss=None):
-    """Training and validation loss by epoch.
-
-    Parameters
-    ----------
-    path : path-like
-        The ``.png``.
-    history : list of dict
-        ``epoch``, ``train_loss`` and ``val_loss`` of each epoch.
-    title : str
-    paper_loss : float or None
-        The paper's best validation loss, drawn as a dotted line.
-    """
+    """Training and validation loss by epoch, and the paper's best validation loss, dotted."""
     import matplotlib
 
     matplotlib.use("Agg")

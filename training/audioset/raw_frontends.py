@@ -47,8 +47,6 @@ class LogMelFrontend(nn.Module):
 
 
 class _Sound(nn.Module):
-    n_features = 40
-
     def prepare(self, clips):
         """Samples (n, 16000), -1..1."""
         return clips.astype(np.float32) / 32768.0
@@ -68,16 +66,13 @@ class LeafFrontend(_Sound):
         self.n_features = n_filters
         mel = MelSettings(n_mels=n_filters, low_hz=60.0, high_hz=7800.0)
         centre = 2 * math.pi * mel_centres_hz(mel) / SAMPLE_RATE
-        edges = np.gradient(centre)
-        self.centre = nn.Parameter(torch.tensor(centre, dtype=torch.float32))
         # A Gaussian whose spectrum falls to one half midway between neighbours.
-        width = math.sqrt(2 * math.log(2)) / edges
-        self.width = nn.Parameter(torch.tensor(width, dtype=torch.float32))
-        self.pool = nn.Parameter(torch.full((n_filters,), 0.4))
-        self.smooth = nn.Parameter(torch.full((n_filters,), -3.2))
-        self.alpha = nn.Parameter(torch.full((n_filters,), 0.96))
-        self.delta = nn.Parameter(torch.full((n_filters,), 2.0))
-        self.root = nn.Parameter(torch.full((n_filters,), 2.0))
+        width = math.sqrt(2 * math.log(2)) / np.gradient(centre)
+        starts = {"centre": centre, "width": width, "pool": 0.4, "smooth": -3.2, "alpha": 0.96,
+                  "delta": 2.0, "root": 2.0}  # fmt: skip
+        for name, start in starts.items():
+            start = torch.tensor(np.broadcast_to(start, n_filters), dtype=torch.float32)
+            self.register_parameter(name, nn.Parameter(start))
 
     def filters(self):
         """Real and imaginary Gabor filters, (2 * n_filters, 1, taps)."""
@@ -85,14 +80,12 @@ class LeafFrontend(_Sound):
         width = self.width.clamp(3.0, self.taps / 2)[:, None]
         centre = self.centre.clamp(0.0, math.pi)[:, None]
         envelope = torch.exp(-0.5 * (t / width) ** 2) / (math.sqrt(2 * math.pi) * width)
-        return torch.cat([envelope * torch.cos(centre * t), envelope * torch.sin(centre * t)])[
-            :, None
-        ]
+        wave = torch.cat([torch.cos(centre * t), torch.sin(centre * t)])
+        return (envelope.repeat(2, 1) * wave)[:, None]
 
     def forward(self, x):
         """Samples (n, 16000) to frames (n, 100, n_filters)."""
-        n = self.n_features
-        pad = self.taps // 2
+        n, pad = self.n_features, self.taps // 2
         with torch.autocast("cpu", torch.bfloat16):
             bands = functional.conv1d(x[:, None], self.filters(), stride=self.stride, padding=pad)
         energy = bands[:, :n].float() ** 2 + bands[:, n:].float() ** 2
@@ -222,20 +215,9 @@ def load_seconds(voice_data, split, n_each):
 
 
 def train_frontend(name, sets, seed):
-    """Train one frontend with its CNN.
+    """Train one of `FRONTENDS` with its CNN on `sets`: "train", "dev", "test" -> (clips, targets).
 
-    Parameters
-    ----------
-    name : str
-        Key of `FRONTENDS`.
-    sets : dict
-        "train", "dev", "test" -> (clips, targets).
-    seed : int
-
-    Returns
-    -------
-    figures : dict
-        "dev" and "test" figures at the epoch with the best dev AP, "n_parameters".
+    Returns "dev" and "test" figures at the epoch with the best dev AP, and "n_parameters".
     """
     torch.manual_seed(seed)
     net = FrontendNet(FRONTENDS[name]())
@@ -273,10 +255,7 @@ def train_frontend(name, sets, seed):
 def run_frontends(args, path):
     """All frontends, all seeds; kept in the file `path`, read back if it is there.
 
-    Returns
-    -------
-    record : dict
-        ``rows`` (name -> dev and test figures of each seed), ``seconds``.
+    Returns ``rows`` (name -> dev and test figures of each seed) and ``seconds``.
     """
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))

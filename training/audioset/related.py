@@ -29,12 +29,9 @@ class VggPlane(nn.Module):
         # Channels last: about twice as fast on a CPU.
         self.net = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
         self.out = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(2 * 4 * channels * 2, 128),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(128, n_outputs),
-        )
+            nn.Dropout(dropout), nn.Linear(2 * 4 * channels * 2, 128), nn.ReLU(),
+            nn.Dropout(dropout), nn.Linear(128, n_outputs),
+        )  # fmt: skip
 
     def forward(self, x, mask):  # noqa: D102
         plane = (x * mask[..., None])[:, None].contiguous(memory_format=torch.channels_last)
@@ -115,3 +112,6 @@ class MultiLevelAttention(nn.Module):
 
 def _difference(rows):
     return rows[..., -1] - (rows[..., 0] if rows.shape[-1] == 2 else 0.0)
+
+
+RELATED = (VggPlane, GatedConvAttention, BiLstmSegmenter, MultiLevelAttention)

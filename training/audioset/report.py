@@ -60,14 +60,7 @@ def fixed(figures, names, digits=4):
 
 
 def run_rows(columns, runs):
-    """Rows of finished runs; those that differ in nothing but the seed are one.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        "model", settings of a run, or figures.
-    runs : list of (RunSettings, dict)
-    """
+    """Rows of finished runs, of "model", settings or figures; a row takes all seeds of a run."""
     rows = []
     for _, group in itertools.groupby(runs, lambda run: replace(run[0], seed=0)):
         found, cells = list(group), []
@@ -209,29 +202,19 @@ def draw_figures(store, folder):
     return "\n".join(lines) or "Not run yet."
 
 
-def time_parts(store, best, raw):
-    """What everything took: a table, and minutes of one core."""
+def times(store, best):
+    """Processor time: number of runs, their minutes, those of the best model with its teachers."""
     n, seconds = store.total()
-    rows = [(f"{n} runs of the tables", seconds)]
-    rows += [("the best model, with its teachers", best["seconds"])] if best else []
-    rows += [("frontends on raw sound", raw["seconds"])] if raw else []
-    total = sum(seconds for _, seconds in rows)
-    lines = [(name, f"{seconds:.0f}") for name, seconds in [*rows, ("all", total)]]
-    return {
-        "time": table(("part", "processor seconds"), lines, len(rows)),
-        "minutes": f"{total / 60:.0f}",
-    }
+    of_best = best["seconds"] if best else 0
+    return {"n_runs": n, "minutes": seconds / 60, "best_minutes": of_best / 60}
 
 
 def derive(args, path):
     """Figures that need the data but no run of their own; kept beside the tables.
 
-    Returns
-    -------
-    derived : dict
-        ``never``: accuracy of always saying no on eval; ``baseline``: both measures a second of a
-        logistic regression on mean rows; ``ensemble``: figures of the mean of several runs, where
-        their scores are at hand.
+    ``never``: accuracy of always saying no on eval; ``baseline``: both measures a second of a
+    logistic regression on mean rows; ``ensemble``: figures of the mean of several runs, where their
+    scores are at hand.
     """
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
@@ -267,7 +250,7 @@ def make_report(args):
     from training.audioset.raw_frontends import run_frontends
 
     started = time.perf_counter()
-    store = open_store(args) if args.no_run else run_sweeps(grids.SWEEPS, args)
+    store = open_store(args) if args.no_run else run_sweeps(args)
     folder = store.runs.parent
     folder.mkdir(parents=True, exist_ok=True)
     best = read_best(args) or (None if args.no_run else train_best(args))
@@ -275,7 +258,7 @@ def make_report(args):
     raw = run_frontends(args, raw_path) if raw_path.exists() or not args.no_run else None
     derived = derive(args, folder / "derived.json")
     parts = {name: paper_table(name, store) for name in grids.PAPER}
-    parts |= own_tables(store) | result_tables(store, derived, best) | time_parts(store, best, raw)
+    parts |= own_tables(store) | result_tables(store, derived, best) | times(store, best)
     parts["best"] = template("best", **best).strip() if best else "Not trained yet."
     parts["raw"] = raw_table(raw) if raw else "Not run yet."
     parts["figures"] = draw_figures(store, folder)

@@ -132,10 +132,10 @@ def run_all(name, runs, store, data, cache, jobs=1):
         )  # fmt: skip
 
 
-def run_sweeps(names, args):
-    """Run sweeps one after the other; `args` are those of `gate-train audioset`."""
+def run_sweeps(args):
+    """Run the sweep that ``args.sweep`` names, or all of them; returns the store."""
     store = open_store(args)
-    for name in names:
+    for name in [args.sweep] if args.sweep in grids.SWEEPS else grids.SWEEPS:
         runs = grids.experiment(name, store)
         run_all(name, runs, store, args.data, Path(args.runs) / "cache", args.jobs)
     return store

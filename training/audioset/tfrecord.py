@@ -5,6 +5,7 @@ CRC-32C (Castagnoli), rotated and offset as TensorFlow stores it. The data is a 
 """
 
 import struct
+from pathlib import Path
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -12,9 +13,6 @@ from google.protobuf.message import DecodeError
 
 from gate.errors import GateError
 
-_HEADER = struct.Struct("<QI")
-_CRC = struct.Struct("<I")
-_MASK_DELTA = 0xA282EAD8
 _MESSAGES = {
     "BytesList": (("value", "bytes", True),),
     "FloatList": (("value", "float", True),),
@@ -58,7 +56,7 @@ _SequenceExample = _sequence_example()
 def masked_crc32c(data):
     """CRC-32C as stored in record files: rotated right by 15 bits, plus a constant."""
     crc = google_crc32c.value(data)
-    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def read_records(paths):
@@ -71,20 +69,18 @@ def read_records(paths):
     """
     records = []
     for path in paths:
-        with open(path, "rb") as file:
-            blob = file.read()
-        offset = 0
+        blob, offset = Path(path).read_bytes(), 0
         while offset < len(blob):
             if offset + 12 > len(blob):
                 raise RecordError(f"{path}: truncated record header at byte {offset}")
-            length, length_crc = _HEADER.unpack_from(blob, offset)
+            length, length_crc = struct.unpack_from("<QI", blob, offset)
             if masked_crc32c(blob[offset : offset + 8]) != length_crc:
                 raise RecordError(f"{path}: damaged record length at byte {offset} (CRC mismatch)")
             end = offset + 12 + length
             if end + 4 > len(blob):
                 raise RecordError(f"{path}: truncated record at byte {offset}")
             records.append(blob[offset + 12 : end])
-            if masked_crc32c(records[-1]) != _CRC.unpack_from(blob, end)[0]:
+            if masked_crc32c(records[-1]) != struct.unpack_from("<I", blob, end)[0]:
                 raise RecordError(f"{path}: damaged record at byte {offset} (CRC mismatch)")
             offset = end + 4
     return records

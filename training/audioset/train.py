@@ -23,23 +23,17 @@ OPTIMISERS = {
 
 
 def augment_positives(embeddings, lengths, targets, kind, rng, constant=16):
-    """Add one augmented copy of every positive clip.
+    """Add one augmented copy of every positive clip after the originals.
 
     Parameters
     ----------
-    embeddings : ndarray, shape (n, 10, 128), uint8
-    lengths, targets : ndarray, shape (n,)
+    embeddings, lengths, targets : ndarray
+        (n, 10, 128) uint8, (n,) and (n,).
     kind : {"none", "constant", "halves"}
         "constant": a number drawn from ±1..`constant` is added to all of a clip's bytes,
         clipped to 0..255. "halves": half of one positive plus half of another, byte by byte.
     rng : numpy.random.Generator
     constant : int
-        Largest change.
-
-    Returns
-    -------
-    embeddings, lengths, targets : ndarray
-        The originals followed by the copies.
     """
     positives = np.flatnonzero(targets > 0.5)
     if kind == "none" or not positives.size:
@@ -69,15 +63,7 @@ def _mean_loss(scores, targets):
 
 
 def fit(settings, train, validation, progress=None):
-    """Train one model.
-
-    Parameters
-    ----------
-    settings : RunSettings
-    train, validation : tuple
-        ``(embeddings, lengths, targets)`` arrays.
-    progress : callable or None
-        Called with each epoch's dict.
+    """Train one model by RunSettings on what `prepare` gives; `progress` gets each epoch's dict.
 
     Returns
     -------
@@ -150,21 +136,10 @@ def prepare(settings, data, cache=None):
 
 
 def score_eval(model, data, cache=None, target="Speech", thresholds=()):
-    """Figures of a final model on the eval part, and its scores.
+    """Figures of a final model on the eval part, and its scores (n,).
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-    data, cache : path-like
-    target : str
-    thresholds : sequence of float
-        Those of `evaluate`.
-
-    Returns
-    -------
-    figures : dict
-        Of `evaluate`; for Speech and a model with an output a second also of `seconds_figures`.
-    clip : ndarray, shape (n,)
+    They are those of `evaluate` at the `thresholds`; for Speech and a model with an output a second
+    also of `seconds_figures`.
     """
     clips = audioset_data.load_part(data, "eval", cache)
     truth, _ = audioset_data.select_target(clips, audioset_data.ClassList.load(data), target)

@@ -27,15 +27,7 @@ QUANTISE_LIMIT = 2.0
 
 
 class Vggish(nn.Module):
-    """Log-mel patches (N, 96, 64) to embeddings (N, 128); parameter names are the port's.
-
-    Parameters
-    ----------
-    channels : tuple of int
-        Of the six convolutions. Smaller ones serve tests.
-    hidden : int
-        Units of the two hidden dense layers.
-    """
+    """Log-mel patches (N, 96, 64) to embeddings (N, 128); parameter names are the port's."""
 
     def __init__(self, channels=(64, 128, 256, 256, 512, 512), hidden=4096):
         super().__init__()
@@ -122,19 +114,10 @@ def load_pca(path):
 
 
 def export_vggish(model, path, tolerance=1):
-    """Write one ONNX from patches to bytes and hold it to the network.
+    """Write one ONNX from patches to bytes and hold it to the network, a `VggishToBytes`.
 
-    Parameters
-    ----------
-    model : VggishToBytes
-    path : path-like
-    tolerance : int
-        Largest difference of a byte: a value near a step may fall on either side.
-
-    Raises
-    ------
-    ModelError
-        If onnxruntime and torch differ by more on random patches.
+    `tolerance` is the largest difference of a byte on random patches: a value near a step may fall
+    on either side.
     """
     from training.onnx_write import to_onnx
 
