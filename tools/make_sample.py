@@ -84,6 +84,6 @@ def make_talk(seed=7):
 
 
 if __name__ == "__main__":
-    # Of the last pause so much is kept as shows the gate close: a byte in the wheel is a download.
-    talk = np.clip(make_talk()[: 17 * SAMPLE_RATE], -1, 1)
+    # Most of the last pause is left out: it would be 30 kB of every download.
+    talk = np.clip(make_talk()[: round(16.8 * SAMPLE_RATE)], -1, 1)
     soundfile.write(sys.argv[1], talk, SAMPLE_RATE, subtype="PCM_16", compression_level=1.0)
