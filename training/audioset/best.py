@@ -34,6 +34,7 @@ from training.audioset.train import score_eval
 
 N_FOLDS = 5
 PARTS = ("check", "final")
+RECORD = "audioset/best.json"
 WIDE = BestNetSettings(width=1024)
 STUDENT = BestSettings(WIDE, epochs=9, persistence=2.0)
 FAR = replace(STUDENT, net=replace(WIDE, convs=2))
@@ -217,19 +218,15 @@ def train_best(args, target="Speech"):
     record["eval"], _ = score_eval(load_head(folder), args.data, cache, target, thresholds)
     kept = (torch.load(path, weights_only=True) for path in folder.glob("*.pt"))
     record["seconds"] = round(sum(net["seconds"] for net in kept), 1)
-    path = _record_path(args)
+    path = Path(args.out) / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
 
 
-def _record_path(args):
-    return Path(args.out) / "audioset" / "best.json"
-
-
 def read_best(args):
     """The record that `train_best` left beside the finished runs, or None."""
-    path = _record_path(args)
+    path = Path(args.out) / RECORD
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 

@@ -57,13 +57,15 @@ def add_parser(subparsers):
     run.add_argument("--score-eval", action="store_true", help="also print the figures on eval")
     run.add_argument("--plot", metavar="FILE.png", help="loss curves of the run")
     where = parser.add_argument_group("where and how")
-    where.add_argument("--data", metavar="DIR", help="data folder (data: audioset: of --config)")
-    where.add_argument("--voice-data", metavar="DIR",
-                       help="recordings for the raw-sound rows (data: voice:)")  # fmt: skip
-    where.add_argument("--runs", default="runs/audioset",
-                       help="networks and cache; a rerun resumes (runs/audioset)")  # fmt: skip
-    where.add_argument("--out", default="benchmarks", help="report and finished runs (benchmarks)")
-    where.add_argument("--models", default="models", help="folder of the export (models)")
+    for name, default, text in (
+        ("data", None, "data folder (data: audioset: of --config)"),
+        ("voice-data", None, "recordings for the raw-sound rows (data: voice: of --config)"),
+        ("runs", "runs/audioset", "networks and cache, which a rerun resumes"),
+        ("out", "benchmarks", "the report and the finished runs"),
+        ("models", "models", "of the export"),
+    ):
+        text += f" ({default})" if default else ""
+        where.add_argument(f"--{name}", default=default, metavar="DIR", help=text)
     where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")
     where.add_argument("--no-run", action="store_true",
                        help="with --report: write it from the runs that are finished")  # fmt: skip

@@ -81,14 +81,10 @@ def export_head(net, path, metadata):
     net : torch.nn.Module
         ``forward(x, mask)`` to logits, as `HeadNet`.
     path : path-like
-        The ``.onnx``.
+        The ``.onnx``; a ModelError leaves none if a probability differs by more than
+        `MAX_DIFFERENCE` for any of several shapes.
     metadata : dict
         Stored in the file, values as strings or JSON.
-
-    Raises
-    ------
-    ModelError
-        If a probability differs by more than `MAX_DIFFERENCE` for any of several shapes.
     """
     import onnx
 
@@ -111,10 +107,9 @@ def export_head(net, path, metadata):
         if not worst <= MAX_DIFFERENCE:
             path.unlink()
             raise ModelError(f"{path}: ONNX and torch differ by {worst:.2g} for {n} x {rows} rows")
-    clip, per_second = run_head(session, reference_input())
-    np.savez(
-        path.with_suffix(".npz"), embeddings=reference_input(), clip=clip, per_second=per_second
-    )
+    x = reference_input()
+    clip, rows = run_head(session, x)
+    np.savez(path.with_suffix(".npz"), embeddings=x, clip=clip, per_second=rows)
 
 
 def export_best(args):

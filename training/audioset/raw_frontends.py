@@ -61,21 +61,22 @@ class LeafFrontend(_Sound):
     stride = 8
     taps = 401
 
-    def __init__(self, n_filters=40):
+    n_features = 40
+
+    def __init__(self):
         super().__init__()
-        self.n_features = n_filters
-        mel = MelSettings(n_mels=n_filters, low_hz=60.0, high_hz=7800.0)
+        mel = MelSettings(n_mels=self.n_features, low_hz=60.0, high_hz=7800.0)
         centre = 2 * math.pi * mel_centres_hz(mel) / SAMPLE_RATE
         # A Gaussian whose spectrum falls to one half midway between neighbours.
         width = math.sqrt(2 * math.log(2)) / np.gradient(centre)
         starts = {"centre": centre, "width": width, "pool": 0.4, "smooth": -3.2, "alpha": 0.96,
                   "delta": 2.0, "root": 2.0}  # fmt: skip
         for name, start in starts.items():
-            start = torch.tensor(np.broadcast_to(start, n_filters), dtype=torch.float32)
+            start = torch.tensor(np.broadcast_to(start, self.n_features), dtype=torch.float32)
             self.register_parameter(name, nn.Parameter(start))
 
     def filters(self):
-        """Real and imaginary Gabor filters, (2 * n_filters, 1, taps)."""
+        """Real and imaginary Gabor filters, (2 * n_features, 1, taps)."""
         t = torch.arange(self.taps) - self.taps // 2
         width = self.width.clamp(3.0, self.taps / 2)[:, None]
         centre = self.centre.clamp(0.0, math.pi)[:, None]
@@ -84,10 +85,10 @@ class LeafFrontend(_Sound):
         return (envelope.repeat(2, 1) * wave)[:, None]
 
     def forward(self, x):
-        """Samples (n, 16000) to frames (n, 100, n_filters)."""
-        n, pad = self.n_features, self.taps // 2
+        """Samples (n, 16000) to frames (n, 100, n_features)."""
+        n, filters = self.n_features, self.filters()
         with torch.autocast("cpu", torch.bfloat16):
-            bands = functional.conv1d(x[:, None], self.filters(), stride=self.stride, padding=pad)
+            bands = functional.conv1d(x[:, None], filters, None, self.stride, self.taps // 2)
         energy = bands[:, :n].float() ** 2 + bands[:, n:].float() ** 2
         hop = HOP // self.stride
         t = torch.linspace(-1, 1, 2 * hop + 1)
@@ -113,15 +114,16 @@ class LeafFrontend(_Sound):
 class RawFftFrontend(_Sound):
     """Learned filters over the waveform, and a learned projection of the log spectrum."""
 
-    def __init__(self, n_filters=40):
+    n_features = 80
+
+    def __init__(self):
         super().__init__()
-        self.n_features = 2 * n_filters
-        self.raw = nn.Conv1d(1, n_filters, 400, stride=HOP, padding=120)
-        self.project = nn.Linear(257, n_filters)
+        self.raw = nn.Conv1d(1, self.n_features // 2, 400, stride=HOP, padding=120)
+        self.project = nn.Linear(257, self.n_features // 2)
         self.register_buffer("window", torch.hann_window(400))
 
     def forward(self, x):
-        """Samples (n, 16000) to frames (n, 100, 2 * n_filters)."""
+        """Samples (n, 16000) to frames (n, 100, n_features)."""
         raw = torch.log(self.raw(x[:, None]).abs() + 1e-3).transpose(1, 2)[:, :100]
         frames = functional.pad(x, (120, 120)).unfold(1, 400, HOP)[:, :100]
         spectrum = torch.log(torch.fft.rfft(frames * self.window, 512).abs() + 1e-3)
@@ -190,16 +192,15 @@ def load_seconds(voice_data, split, n_each):
     targets : ndarray, shape (n,), float32
     """
     entries = [e for e in read_manifest(voice_data, split) if e.seconds >= 0.5]
-    speech = [
-        e for e in entries if e.kind == "speech" and (e.vad_peak is None or e.vad_peak >= 0.5)
-    ]
-    others = [e for e in entries if e.kind in NON_SPEECH]
     rng, clips, targets = np.random.default_rng(0), [], []
-    for kind, files in (("speech", speech), ("noise", others)):
+    for kinds in (("speech",), NON_SPEECH):
+        files = [e for e in entries if e.kind in kinds]
+        if kinds != NON_SPEECH:
+            files = [e for e in files if e.vad_peak is None or e.vad_peak >= 0.5]
         if not files:
-            raise ConfigError(f"voice-data={voice_data}: no {kind} files in split {split}")
+            raise ConfigError(f"voice-data={voice_data}: no {kinds[0]} files in split {split}")
         order = rng.permutation(len(files))
-        n_turns = 1 if files is speech else 1 + n_each // len(files)
+        n_turns = 1 + n_each // len(files) if kinds == NON_SPEECH else 1
         picked = [(files[i], turn) for turn in range(n_turns) for i in order][:n_each]
         for entry, turn in picked:
             samples = _read_16k(Path(voice_data) / entry.file)
@@ -210,7 +211,7 @@ def load_seconds(voice_data, split, n_each):
             rms = math.sqrt(float(np.mean(clip.astype(np.float64) ** 2))) + 1e-9
             gain = min(10 ** (rng.uniform(-36, -12) / 20) / rms, 0.99 / (np.abs(clip).max() + 1e-9))
             clips.append(np.round(clip * gain * 32767).astype(np.int16))
-        targets += [files is speech] * len(picked)
+        targets += [kinds != NON_SPEECH] * len(picked)
     return np.stack(clips), np.array(targets, dtype=np.float32)
 
 

@@ -23,7 +23,6 @@ from realtime.vggish_worker import WHERE_FROM
 N_FRAMES = 96
 N_MELS = 64
 N_DIMS = 128
-QUANTISE_LIMIT = 2.0
 
 
 class Vggish(nn.Module):
@@ -40,12 +39,9 @@ class Vggish(nn.Module):
             before = width
         self.features = nn.Sequential(*layers)
         self.embeddings = nn.Sequential(
-            nn.Linear(before * (N_FRAMES // 16) * (N_MELS // 16), hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, N_DIMS),
-        )
+            nn.Linear(before * (N_FRAMES // 16) * (N_MELS // 16), hidden), nn.ReLU(),
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, N_DIMS),
+        )  # fmt: skip
 
     def forward(self, patches):  # noqa: D102
         h = self.features(patches[:, None])
@@ -68,8 +64,7 @@ class VggishToBytes(nn.Module):
 
     def forward(self, patches):  # noqa: D102
         whitened = (self.vggish(patches) - self.pca_means) @ self.pca_matrix.T
-        clipped = whitened.clamp(-QUANTISE_LIMIT, QUANTISE_LIMIT)
-        return ((clipped + QUANTISE_LIMIT) * (255.0 / (2 * QUANTISE_LIMIT))).to(torch.uint8)
+        return ((whitened.clamp(-2.0, 2.0) + 2.0) * (255.0 / 4.0)).to(torch.uint8)
 
 
 def load_vggish(path):
@@ -105,9 +100,7 @@ def load_pca(path):
         with np.load(path, allow_pickle=False) as arrays:
             matrix, means = arrays["pca_eigen_vectors"], arrays["pca_means"].reshape(-1)
     except (KeyError, ValueError, OSError) as error:
-        raise ModelError(
-            f"{path} does not hold pca_eigen_vectors and pca_means: {error}"
-        ) from error
+        raise ModelError(f"{path}: no pca_eigen_vectors and pca_means: {error}") from error
     if matrix.shape != (N_DIMS, N_DIMS) or means.shape != (N_DIMS,):
         raise ModelError(f"{path}: PCA of shape {matrix.shape}, {means.shape} must be of 128")
     return matrix.astype(np.float32), means.astype(np.float32)
