@@ -170,15 +170,3 @@ def test_every_parameter_learns():
 def test_bad_settings_are_named(wrong, message):
     with pytest.raises(ConfigError, match=message):
         VoiceSettings(**wrong)
-
-
-@torch.no_grad()
-def test_an_ear_counts_in_speech_at_its_weight_and_in_nothing_else():
-    net = make_net(VoiceSettings(gru_sizes=(16,), n_ears=1, ear_trust=0.7))
-    embedding, ears = torch.randn(1, 30, 128), torch.randn(1, 30, 1)
-    plain, heard = net.read(embedding), net.read(embedding, ears)
-    for name in ("key_logits", "ballistics"):
-        torch.testing.assert_close(heard[name], plain[name])
-    added = heard["presence_logits"] - plain["presence_logits"]
-    torch.testing.assert_close(added[..., 0], 0.7 * ears[..., 0], atol=1e-5, rtol=1e-5)
-    assert not added[..., 1:].any()

@@ -142,7 +142,7 @@ def collect(net, batches, settings, unwanted=False):
         rows = (batch["s_fine"].amax(dim=1) > 0) | unwanted
         batch = {name: values[rows] for name, values in batch.items()}
         embedding, _ = net.eval().trunk(batch["features"], batch.get("ears"))
-        outputs = net.read(embedding, batch.get("ears"))
+        outputs = net.read(embedding)
         presence = outputs["presence_logits"][..., 0].sigmoid()
         level = key_level_db(outputs["key_logits"].sigmoid(), batch["band_power"])
         user = draw_user_settings(batch["s_band_power"], batch["band_power"], generator)

@@ -32,12 +32,12 @@ class Blur:
         Of items whose log-mel is shaken, and the largest standard deviation in nats.
     """
 
-    warp_share: float = 0.7
-    warp: float = 1.25
-    mask_share: float = 0.6
-    mask_bands: int = 16
-    noise_share: float = 0.7
-    noise: float = 0.6
+    warp_share: float = 0.5
+    warp: float = 1.15
+    mask_share: float = 0.4
+    mask_bands: int = 14
+    noise_share: float = 0.5
+    noise: float = 0.4
 
     def __call__(self, batch, rng, items=None):
         """Change these items of a batch (None: all) in place; `rng` is numpy's."""

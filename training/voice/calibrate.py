@@ -70,8 +70,6 @@ def fold_in(net, slope, offset, column=0):
     with torch.no_grad():
         net.heads.weight[column] *= slope
         net.heads.bias[column] = net.heads.bias[column] * slope + offset
-        if column == 0:
-            net.ear_trust *= slope
 
 
 def reliability(logits, labels, n_bins=10):

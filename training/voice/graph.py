@@ -101,16 +101,10 @@ def build_graph(net):
     hidden = graph.add("Concat", layers, "layers", axis=3) if len(layers) > 1 else layers[0]
     rows = graph.constant("rows", np.array([-1, sum(s.gru_sizes)], dtype=np.int64))
     hidden = graph.add("Reshape", [hidden, rows], "layer_rows")
-    hidden = _add_linear(graph, hidden, _array(net.embed.weight).T, net.embed.bias, "embed")
+    hidden = _add_linear(graph, hidden, net.embed, "embed")
     graph.add("LeakyRelu", [hidden], "embedding", alpha=net.activation.negative_slope)
 
-    weight, hidden = _array(net.heads.weight).T, "embedding"
-    if s.n_ears:  # an ear counts in the first column, speech
-        trust = np.zeros((s.n_ears, weight.shape[1]), np.float32)
-        trust[:, 0] = _array(net.ear_trust)
-        weight = np.concatenate([weight, trust])
-        hidden = graph.add("Concat", ["embedding", "ears"], "embedding_ears", axis=1)
-    hidden = _add_linear(graph, hidden, weight, net.heads.bias, "heads")
+    hidden = _add_linear(graph, "embedding", net.heads, "heads")
     hidden = graph.add("Sigmoid", [hidden], "shares")
     widths = np.array([len(s.classes), s.n_mels, len(BALLISTICS)], dtype=np.int64)
     graph.add(
@@ -150,10 +144,9 @@ def _axis(graph):
     return "direction_axis"
 
 
-def _add_linear(graph, hidden, weight, bias, name):
-    """`weight` as (inputs, outputs)."""
-    weight = graph.constant(f"{name}_w", weight)
-    bias = graph.constant(f"{name}_b", _array(bias))
+def _add_linear(graph, hidden, linear, name):
+    weight = graph.constant(f"{name}_w", _array(linear.weight).T)
+    bias = graph.constant(f"{name}_b", _array(linear.bias))
     return graph.add("Gemm", [hidden, weight, bias], f"{name}_linear")
 
 

@@ -53,14 +53,8 @@ def network_from_onnx(path):
             for index, gru in enumerate(net.grus):
                 _set_gru(gru, *(arrays[f"gru{index}_{part}"][0] for part in "wrb"))
             for name, layer in (("embed", net.embed), ("heads", net.heads)):
-                weight = arrays[f"{name}_w"].T[:, : layer.in_features]
-                layer.weight.copy_(torch.from_numpy(weight.copy()))
+                layer.weight.copy_(torch.from_numpy(arrays[f"{name}_w"].T.copy()))
                 layer.bias.copy_(torch.from_numpy(arrays[f"{name}_b"].copy()))
-            # Detectors up to 0.2 have no such rows: their ears count in the GRUs alone.
-            trust = np.zeros(settings.n_ears, np.float32)
-            given = arrays["heads_w"][net.heads.in_features :, 0]
-            trust[: len(given)] = given
-            net.ear_trust.copy_(torch.from_numpy(trust))
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: no network of this trainer ({error})") from None
     _check_same(net, path)

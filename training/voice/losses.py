@@ -117,7 +117,6 @@ def losses(net, batch, settings):
     embedding, _ = net.trunk(batch["features"], batch.get("ears"))
     n_classes = batch["classes"].shape[-1]
     logits = F.linear(embedding, net.heads.weight[:n_classes], net.heads.bias[:n_classes])
-    logits = net.presence_logits(logits, batch.get("ears"))
     presence, weight = presence_loss(logits, batch["classes"], batch["classes_weight"], settings)
     decided, openings = decision_loss(
         logits[..., 0], batch["classes"][..., 0], weight, batch["costs"]

@@ -1,9 +1,7 @@
 """The live voice detector's network: log-mel hops in, everything the gate needs out.
 
 Log-mel -> level normalisation -> GRUs -> 128-d embedding -> one linear layer to
-presence, key and ballistics. What an ear said of speech goes into the GRUs and, at a fixed weight,
-straight to the presence: on recordings that it knows a network has no need of an ear, and would
-learn to do without. Everything is causal; `forward` may be called hop by hop with the
+presence, key and ballistics. Everything is causal; `forward` may be called hop by hop with the
 state handed on, and gives what one call over the whole sequence gives.
 
 The level normalisation has no learned part: from each hop's log-mel it subtracts the logarithm
@@ -16,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from gate.errors import ConfigError
 from training.voice.classes import CLASSES
@@ -38,8 +35,6 @@ class VoiceSettings:
         Bands in.
     n_ears : int
         Ears in, beside the bands.
-    ear_trust : float
-        What an ear's input counts in the logit of speech, before calibration.
     hop_s : float
         Duration of a hop, seconds.
     classes : tuple of str
@@ -62,7 +57,6 @@ class VoiceSettings:
 
     n_mels: int = 64
     n_ears: int = 0
-    ear_trust: float = 0.8
     hop_s: float = 0.01
     classes: tuple = CLASSES
     gru_sizes: tuple = (128, 128)
@@ -176,7 +170,6 @@ class VoiceNet(nn.Module):
         self.embed = nn.Linear(sum(s.gru_sizes), s.embedding_size)
         self.activation = nn.LeakyReLU(0.1)
         self.heads = nn.Linear(s.embedding_size, len(s.classes) + s.n_mels + len(BALLISTICS))
-        self.register_buffer("ear_trust", torch.full((s.n_ears,), s.ear_trust))
         for name in ("ballistics_low", "ballistics_ratio"):
             self.register_buffer(name, torch.ones(len(BALLISTICS)), persistent=False)
         self.set_bounds(s.attack_s, s.hold_s, s.release_s)
@@ -271,7 +264,7 @@ class VoiceNet(nn.Module):
         batch_size = features.shape[0]
         state = self.zero_state(batch_size, features) if state is None else state
         embedding, state = self.trunk(features, ears, state)
-        return {"embedding": embedding, **self.read(embedding, ears), "state": state}
+        return {"embedding": embedding, **self.read(embedding), "state": state}
 
     def trunk(self, features, ears=None, state=None):
         """Embedding (B, T, embedding_size) and new state of log-mel hops and ears."""
@@ -300,18 +293,11 @@ class VoiceNet(nn.Module):
             embedding = self.embed(torch.cat(layers, dim=-1)).float()
         return self.activation(embedding), torch.cat(states, dim=-1)
 
-    def presence_logits(self, presence, ears=None):
-        """The head's presence columns (B, T, n_classes) with what the ears (B, T, n_ears) add."""
-        if ears is None or not self.settings.n_ears:
-            return presence
-        return presence + F.pad((ears @ self.ear_trust)[..., None], (0, presence.shape[-1] - 1))
-
-    def read(self, embedding, ears=None):
-        """Heads on an embedding and the ears: dict of presence_logits, key_logits, ballistics."""
+    def read(self, embedding):
+        """Heads on an embedding: dict of presence_logits, key_logits and ballistics."""
         s = self.settings
         sizes = (len(s.classes), s.n_mels, len(BALLISTICS))
         presence, key, ballistics = self.heads(embedding).split(sizes, dim=-1)
-        presence = self.presence_logits(presence, ears)
         ballistics = self.ballistics_low * self.ballistics_ratio ** ballistics.sigmoid()
         return {"presence_logits": presence, "key_logits": key, "ballistics": ballistics}
 

@@ -86,7 +86,7 @@ class Recipe:
     mixing: Mixing
     teacher: str | None = None
     training: TrainSettings = field(default_factory=TrainSettings)
-    network: VoiceSettings = field(default_factory=lambda: VoiceSettings(dropout=0.25))
+    network: VoiceSettings = field(default_factory=VoiceSettings)
     start: str | None = None
     pool: int = 12000
     look_mixtures: int = 8

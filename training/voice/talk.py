@@ -49,7 +49,7 @@ class Talker:
         rng = self.rng
         sounds = self.library.speakers[name]
         sound = sounds[rng.integers(len(sounds))]
-        samples, label, known = clip(self.library, sound, longest_hops, rng, 0.8, 1.25, 0.6)
+        samples, label, known = clip(self.library, sound, longest_hops, rng)
         if label.sum() < 5:
             return None
         where = np.flatnonzero(label)
