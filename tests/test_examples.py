@@ -19,7 +19,7 @@ SAYS = {
     "sidechain": "ducked.wav: music turned down",
     "teach": "snare.gate.yaml: opened ",
     "when_it_opened": " s\n",
-    "whole_array": "437128 samples, ",
+    "whole_array": "403200 samples, ",
 }
 
 

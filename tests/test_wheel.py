@@ -24,7 +24,7 @@ def test_the_wheel_has_what_the_commands_need(wheel):
     for needed in (
         "models/voice.onnx", "models/audioset-speech.onnx", "models/sample/talk.flac",
         "realtime/page/static/index.html", "training/audioset/paper/table1.csv",
-        "training/audioset/report.md", "benchmarks/cli.py",
+        "training/audioset/sweeps.yaml", "training/audioset/report.md", "benchmarks/cli.py",
     ):  # fmt: skip
         assert needed in names
     assert not any(name.endswith((".png", ".ogg")) for name in names)
