@@ -156,7 +156,7 @@ def test_the_whole_report_from_one_command(tmp_path, monkeypatch, capsys):
         "Logistic regression on mean rows",
         "LEAF-style",
         "Drum kit",
-        "| 32 | 0.001 | 128 | 0.4372 |",
+        "| hidden 128 | bce | rmsprop | 32 | 0.001 | 0.4372 |",
         "**Not a result.**",
         "audioset/figure1.png",
     ):

@@ -228,7 +228,7 @@ def test_the_command_trains_one_run_and_prints_json(data, tmp_path, capsys):
     ("extra", "message"),
     [
         (["--set", "hidden"], "set='hidden' must be NAME=VALUE"),
-        (["--set", "hidden=many"], "must have a number"),
+        (["--set", "hidden=many"], "must be NAME=VALUE, a number, true or false"),
         (["--set", "hiden=3"], "unexpected keyword argument 'hiden'"),
         (["--target", "Speach"], "did you mean 'speech'"),
         (["--jobs", "0"], "jobs=0 must be >= 1"),

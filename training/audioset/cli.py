@@ -76,13 +76,13 @@ def parse_options(pairs):
     """``["hidden=64", "start_end_rows=false"]`` to a dict of ints, floats and booleans."""
     options = {}
     for pair in pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or not name:
-            raise ConfigError(f"set={pair!r} must be NAME=VALUE")
+        name, _, text = pair.partition("=")
         try:
-            options[name.replace("-", "_")] = json.loads(text.lower())
+            options[name.replace("-", "_")] = value = json.loads(text.lower())
         except json.JSONDecodeError:
-            raise ConfigError(f"set={pair!r} must have a number, true or false as value") from None
+            value = None
+        if not isinstance(value, (int, float)):
+            raise ConfigError(f"set={pair!r} must be NAME=VALUE, a number, true or false")
     return options
 
 

@@ -34,16 +34,17 @@ HEADERS = {
 
 
 def table(columns, rows, bold=None):
-    """A Markdown table as text; row number `bold` stands out, None cells are empty."""
+    """A Markdown table as text without empty columns; row number `bold` stands out."""
 
     def line(cells, mark=""):
         return "| " + " | ".join(f"{mark}{c}{mark}" if c else "" for c in cells) + " |"
 
-    titles = (HEADERS.get(column, column.replace("_", " ")) for column in columns)
-    lines = [line(titles), "|---" * len(columns) + "|"]
-    for i, row in enumerate(rows):
-        cells = ("" if cell is None else str(cell) for cell in row)
-        lines.append(line(cells, "**" if i == bold else ""))
+    kept = [i for i in range(len(columns)) if not rows or any(row[i] is not None for row in rows)]
+    titles = [HEADERS.get(column, column.replace("_", " ")) for column in columns]
+    lines = [line(titles[i] for i in kept), "|---" * len(kept) + "|"]
+    for number, row in enumerate(rows):
+        cells = ("" if row[i] is None else str(row[i]) for i in kept)
+        lines.append(line(cells, "**" if number == bold else ""))
     return "\n".join(lines)
 
 
@@ -89,43 +90,28 @@ def finished(name, store):
 
 def paper_table(name, store):
     """One of the paper's tables, its figures and ours side by side."""
-    rows, first, n_missing = grids.paper_rows(name), name == "others", 0
-    shown = [
-        k for k in ("optimiser", "loss", "batch_size", "learning_rate")
-        if len({getattr(s, k) for s, _ in rows}) > 1 or (k[-4:] in ("size", "rate") and not first)
-    ]  # fmt: skip
-    options = [] if first else list(rows[0][0].options)
-    columns, part = ["model"] * first + shown + options, "validation"
-    if name in grids.SCORED:
-        part = "eval"
-    measures = []
-    for key, ours, theirs, digits in (
-        ("val_loss", "val_loss", "val loss", 4), ("f1", f"{part}_accuracy", "F1", 3)
-    ):  # fmt: skip
-        if any(key in paper for _, paper in rows):
-            measures.append((key, ours, digits, slice(0, 3)))
-            title = "ours" if key == "val_loss" else f"ours ({part} accuracy)"
-            columns += [f"paper's {theirs}", title, "difference"]
-        elif key == "val_loss":
-            measures.append((key, ours, digits, slice(1, 2)))
-            columns.append("val_loss")
-    lines = []
-    for settings, paper in rows:
+    part = "eval" if name in grids.SCORED else "validation"
+    columns = ["options_text", "loss", "optimiser", "batch_size", "learning_rate"]
+    lines, n_missing, shown = [], 0, list(columns)
+    for title, ours in (("val loss", "our val loss"), ("F1", f"ours ({part} accuracy)")):
+        columns += [f"paper's {title}", ours, "difference"]
+    for settings, paper in grids.paper_rows(name):
         figures = store.load(settings) or {}
         n_missing += not figures
-        values = [getattr(settings, k) for k in shown] + [settings.options[k] for k in options]
-        # 0.00001, not 1e-05.
-        cells = [f"{v:.5f}".rstrip("0") if isinstance(v, float) else v for v in values]
-        for key, ours, digits, kept in measures:
+        cells = [getattr(settings, column) for column in shown]
+        if name == "others":
+            cells[0] = f"{TITLES[settings.arch]}: {cells[0]}"
+        if cells[-1]:
+            cells[-1] = f"{cells[-1]:.5f}".rstrip("0")  # 0.00001, not 1e-05
+        for key, ours, digits in (("val_loss", "val_loss", 4), ("f1", f"{part}_accuracy", 3)):
             their, our = paper.get(key), figures.get(ours)
-            both = their is not None and our is not None
             cells += [
-                None if their is None else f"{their:.4f}",
-                "to be run" if our is None else f"{our:.{digits}f}",
-                f"{our - their:+.{digits}f}" if both else None,
-            ][kept]
-        lines.append([f"{TITLES[settings.arch]}: {settings.options_text}"] * first + cells)
-    note = f"\n\n{n_missing} of {len(rows)} rows are still to be run." if n_missing else ""
+                their and f"{their:.4f}",
+                f"{our:.{digits}f}" if our else "to be run",
+                our and their and f"{our - their:+.{digits}f}",
+            ]
+        lines.append(cells)
+    note = f"\n\n{n_missing} of {len(lines)} rows are still to be run." if n_missing else ""
     return table(columns, lines) + note
 
 
