@@ -171,15 +171,16 @@ class FileGate(GateProcessor):
         if self._whole:
             self._hear([tail[:, 0]] * len(self.lanes))
             return self._decided(last=True)
-        on_hop, self.on_hop = self.on_hop, None
+        listeners = self.on_hop, self.on_decision
+        self.on_hop = self.on_decision = None
         try:
             return self._cut(self.process_many(tail))
         finally:
-            self.on_hop = on_hop
+            self.on_hop, self.on_decision = listeners
 
     def _tell(self, index, lane):
         """Report a hop, unless it lies beyond the recording."""
-        if self.on_hop is not None and lane.now <= self._taken:
+        if lane.now <= self._taken:
             self._report(index, lane)
 
     def _cut(self, gated):

@@ -15,12 +15,13 @@ from gate.ears import Ears
 from gate.envelope import Envelope
 from gate.frontend import Frontend
 from gate.key import KeyLevel
-from gate.meters import Meters
+from gate.meters import Decision, Meters
 from gate.settings import FILE, LEARNED, RANGES
 from gate.units import MIN_DBFS, db_to_gain, gain_to_db, mean_square_dbfs, power_to_dbfs
 
 _CLICK_FREE_S = 0.005  # time constant of bypass and of failing open
 _MAX_RETRY_HOPS = 64
+_SHUT = (Reason.BELOW_THRESHOLD, Reason.TARGET_ABSENT)
 
 
 class Lane:
@@ -341,6 +342,13 @@ class Lane:
         return self.key_level.bin_weights(self.key_weights)
 
     @property
+    def decision(self):
+        """`Decision` of the last hop."""
+        evidence, low, high = self._evidence or self.control.meter
+        present = evidence > 0.0 if high > low else self._presence >= self.presence_threshold
+        return Decision(present, self._level_dbfs, self.control.reason not in _SHUT)
+
+    @property
     def meters(self):
         """`Meters` of the last hop."""
         low_hz, high_hz = self.key_level.band_hz(self.key_weights)
@@ -351,7 +359,7 @@ class Lane:
             input_dbfs=self._input_dbfs,
             key_level_dbfs=self._level_dbfs,
             presence=self._presence,
-            open=self.control.reason not in (Reason.BELOW_THRESHOLD, Reason.TARGET_ABSENT),
+            open=self.control.reason not in _SHUT,
             gain_db=float(gain_to_db(self._gain)),
             attack_ms=attack_s * 1e3,
             hold_ms=hold_s * 1e3,

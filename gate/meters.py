@@ -1,6 +1,7 @@
 """What a gate shows: the state of its last hop, and what it survived."""
 
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 
 def _traced(form, **options):
@@ -55,6 +56,22 @@ class Meters:
     key_high_hz: float = _traced("%.0f")
     ears: int = field(default=0, kw_only=True)
     reason: str = _traced("%s")
+
+
+class Decision(NamedTuple):
+    """What a lane decided on its last hop, and on what.
+
+    Attributes
+    ----------
+    present : bool
+        Whether the target is.
+    key_level_dbfs : float
+    open : bool
+    """
+
+    present: bool
+    key_level_dbfs: float
+    open: bool
 
 
 @dataclass

@@ -15,7 +15,7 @@ from gate.errors import ConfigError
 from gate.lane import Lane
 from gate.linked import weighted_sum
 from gate.listen import KeyListen
-from gate.meters import Counters, Meters
+from gate.meters import Counters, Decision, Meters
 from gate.settings import FILE, MAX_CHANNELS, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
@@ -53,6 +53,8 @@ class GateProcessor:
     on_hop : callable or None
         Called with the lane's index and `Meters` after every decision. For traces; it runs in
         the audio path.
+    on_decision : callable or None
+        The same with the lane's index and its `Decision`, for a tenth of what `Meters` cost.
     on_gains : callable or None
         Called by `process_many` with the lane's index and the gain of every sample.
 
@@ -66,6 +68,7 @@ class GateProcessor:
     _takes_file = False
 
     on_hop: Callable[[int, Meters], None] | None
+    on_decision: Callable[[int, Decision], None] | None
     on_gains: Callable[[int, Samples], None] | None
 
     def __init__(
@@ -84,7 +87,7 @@ class GateProcessor:
         self.sample_rate = sample_rate
         self.channels = channels
         self.counters = Counters()
-        self.on_hop = None
+        self.on_hop = self.on_decision = None
         self.on_gains = None
         self._detector = detector
         if ears is None:
@@ -92,12 +95,8 @@ class GateProcessor:
         self._linked = self._settings.stereo_link == "linked"
         n_lanes = 1 if self._linked else channels
         self._lanes = [self._lane(*self._of(index, detector, ears)) for index in range(n_lanes)]
-        self._delay = DelayLine(
-            sample_rate,
-            channels,
-            ms_to_samples(RANGES["lookahead_ms"][1], sample_rate),
-            self._delay_of(self._settings),
-        )
+        longest = ms_to_samples(RANGES["lookahead_ms"][1], sample_rate)
+        self._delay = DelayLine(sample_rate, channels, longest, self._delay_of(self._settings))
         self._listeners: list[KeyListen] | None = None
         self._fade_step = 1.0 / max(1, round(_LISTEN_FADE_SECONDS * sample_rate))
         self.reset()
@@ -344,6 +343,8 @@ class GateProcessor:
         return result
 
     def _report(self, index, lane):
+        if self.on_decision is not None:
+            self.on_decision(index, lane.decision)
         if self.on_hop is not None:
             self.on_hop(index, lane.meters)
 

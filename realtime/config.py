@@ -8,6 +8,9 @@ from gate.settings import GateSettings
 from realtime.live_settings import LiveSettings, OscSettings, PageSettings
 from realtime.text_files import TextError, parse_yaml, read_utf8
 
+ENGINES = ("python", "native")
+"""What can run a gate; ``native`` is built by ``make native``."""
+
 AUTO = "auto"
 """In files and flags: `threshold_db` from the sound, `lookahead_ms` by what the command reads."""
 
@@ -24,6 +27,9 @@ class EngineSettings:
         Path of a profile made by ``gate-learn``.
     ears : list of str or None
         Second ears to listen with, of those that the detector names; None: all.
+    kind : {"python", "native"}
+        ``native``: the gate in machine code, which ``make native`` builds; it takes no profile and
+        no ``lookahead_ms: file``.
     block_size : int
         Samples a block, 1..65536.
     auto_threshold : bool
@@ -37,6 +43,7 @@ class EngineSettings:
     model: str = "voice"
     profile: str | None = None
     ears: list | None = None
+    kind: str = "python"
     block_size: int = 100
     auto_threshold: bool = False
     auto_lookahead: bool = True
@@ -49,6 +56,7 @@ class EngineSettings:
             isinstance(self.ears, list) and all(isinstance(name, str) for name in self.ears)
         ):
             raise ConfigError(f"ears={self.ears!r} must be a list of names, or null for all")
+        checks.one_of("kind", self.kind, ENGINES)
         checks.whole("block_size", self.block_size, 1, 65536)
         checks.switch("auto_threshold", self.auto_threshold)
         checks.switch("auto_lookahead", self.auto_lookahead)

@@ -9,12 +9,10 @@ from gate.errors import ConfigError, ModelError
 from gate.hindsight import FileGate
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
+from realtime.config import ENGINES
 from realtime.models import find_model
 
 Model = str | Path | Detector | None
-
-ENGINES = ("python", "native")
-"""What can run a gate; ``native`` is built by ``make native``."""
 
 NO_MODEL = "none"
 """Name of no detector, in configurations and on command lines: a plain level gate."""
@@ -86,8 +84,11 @@ def open_file_gate(
     model: Model = "voice",
     profile: str | Path | None = None,
     ears: Sequence[str] | None = None,
+    engine: str = "python",
 ) -> FileGate:
     """Open a gate for recordings: `open_gate` whose settings may say ``lookahead_ms: file``.
+
+    With the engine ``native`` they may not: it decides as sound comes in.
 
     Returns
     -------
@@ -102,6 +103,11 @@ def open_file_gate(
     >>> sum(len(part) for part in (gate.feed(np.zeros((4800, 1), np.float32)), gate.finish()))
     4800
     """
+    checks.one_of("engine", engine, ENGINES)
+    if engine == "native":
+        from realtime.native_gate import NativeFileGate
+
+        return _open_native(NativeFileGate, settings, sample_rate, channels, model, profile, ears)
     detector = open_detector(model, profile, ears=ears)
     return FileGate(settings, sample_rate=sample_rate, channels=channels, detector=detector)
 
@@ -155,9 +161,9 @@ def open_gate(
     """
     checks.one_of("engine", engine, ENGINES)
     if engine == "native":
-        if profile is not None:
-            raise ConfigError(f"profile={str(profile)!r} must be null with engine native")
-        return _open_native(settings, sample_rate, channels, model, ears)
+        from realtime.native_gate import NativeGate
+
+        return _open_native(NativeGate, settings, sample_rate, channels, model, profile, ears)
     return GateProcessor(
         settings,
         sample_rate=sample_rate,
@@ -166,16 +172,18 @@ def open_gate(
     )
 
 
-def _open_native(settings, sample_rate, channels, model, ears):
+def _open_native(kind, settings, sample_rate, channels, model, profile, ears):
     from realtime.native_core import NativeCore
-    from realtime.native_gate import NativeGate
     from realtime.onnx_detector import OnnxDetector
+
+    if profile is not None:
+        raise ConfigError(f"profile={str(profile)!r} must be null with engine native")
 
     if model in (None, NO_MODEL) or hasattr(model, "process"):
         raise ConfigError("model must be the name or the path of a detector with engine native")
     core, path = NativeCore(), find_model(model)
     core.check_detector(path)
-    return NativeGate(
+    return kind(
         core,
         settings,
         sample_rate=sample_rate,

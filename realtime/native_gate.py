@@ -12,7 +12,7 @@ from gate.checks import as_floats
 from gate.control import Reason
 from gate.errors import ConfigError
 from gate.key import KeyBand
-from gate.meters import Counters, Meters
+from gate.meters import Counters, Decision, Meters
 from gate.settings import FILE, LEARNED, GateSettings, check_format
 from realtime.native_core import METERS, ON_HOP, RawCounters, RawMeters
 
@@ -123,7 +123,7 @@ class NativeGate:
 
     Attributes
     ----------
-    settings, latency_samples, counters, meters, on_hop, on_gains
+    settings, latency_samples, counters, meters, on_hop, on_decision, on_gains
         As `gate.processor.GateProcessor`'s; `stereo_link` of several channels stays as it was
         opened.
 
@@ -157,7 +157,7 @@ class NativeGate:
         self._at = ctypes.addressof(self._handles)
         self._run, self._run_long = core.call_held.gate_run, core.call.gate_run
         self._counters = Counters()
-        self._on_hop = self.on_gains = self._error = None
+        self._on_hop = self._on_decision = self.on_gains = self._error = None
         self._callbacks = [ON_HOP(self._told(index)) for index in range(len(self._lanes))]
         self._configure(values)
         self.reset()
@@ -186,13 +186,18 @@ class NativeGate:
 
     @settings.setter
     def settings(self, settings):
+        self.check(settings)
+        self._configure(self._values(settings))
+        self._settings = settings
+
+    def check(self, settings):
+        """Raise `ConfigError` for settings that this gate cannot take."""
+        self._values(settings)
         if self.channels > 1 and (settings.stereo_link == "linked") != self._linked:
             raise ConfigError(
                 f"stereo_link={settings.stereo_link!r} must stay "
                 f"{self._settings.stereo_link!r} while engine native runs"
             )
-        self._configure(self._values(settings))
-        self._settings = settings
 
     @property
     def detector(self):
@@ -265,18 +270,40 @@ class NativeGate:
     @on_hop.setter
     def on_hop(self, listener):
         self._on_hop = listener
+        self._listen()
+
+    @property
+    def on_decision(self):
+        """Called with the lane's index and `Decision` after every decision, or None."""
+        return self._on_decision
+
+    @on_decision.setter
+    def on_decision(self, listener):
+        self._on_decision = listener
+        self._listen()
+
+    def _listen(self):
+        wanted = self._on_hop is not None or self._on_decision is not None
         for lane, callback in zip(self._lanes, self._callbacks, strict=True):
-            told = None if listener is None else ctypes.cast(callback, ctypes.c_void_p)
+            told = ctypes.cast(callback, ctypes.c_void_p) if wanted else None
             self._core.call_held.gate_on_hop(lane.handle, told)
 
     def _told(self, index):
         def told(raw):
             try:
-                self._on_hop(index, _meters(raw.contents))
+                if self._on_decision is not None:
+                    self._on_decision(index, self._decision(raw.contents))
+                if self._on_hop is not None:
+                    self._on_hop(index, _meters(raw.contents))
             except BaseException as error:  # it must not be lost in the C code between
                 self._error = self._error or error
 
         return told
+
+    def _decision(self, raw):
+        by_evidence = raw.evidence_high > raw.evidence_low
+        present = raw.evidence > 0.0 if by_evidence else raw.presence >= self.presence_threshold
+        return Decision(present, raw.key_level_dbfs, bool(raw.open))
 
     def process(self, block, key_input=None, out=None):
         """Gate a block; see `gate.processor.GateProcessor.process`."""
@@ -332,6 +359,35 @@ class NativeGate:
 
     def _own(self, key):
         return not self._linked and key.shape[1] == self.channels
+
+
+class NativeFileGate(NativeGate):
+    """The same for recordings, with the contract of `gate.hindsight.FileGate`."""
+
+    def reset(self):
+        """Ready for another recording; settings stay."""
+        super().reset()
+        self._skip, self._taken = self.latency_samples, False
+
+    def feed(self, audio, key_input=None):
+        """Take the next stretch of a recording; returns what is decided, in place."""
+        self._taken = self._taken or len(audio) > 0
+        return self._cut(self.process_many(audio, key_input))
+
+    def finish(self):
+        """The rest of the recording; then `reset` before the next."""
+        tail = np.zeros((self.latency_samples if self._taken else 0, self.channels), np.float32)
+        listeners = self.on_hop, self.on_decision
+        self.on_hop = self.on_decision = None  # no hop lies beyond the recording
+        try:
+            return self._cut(self.process_many(tail))
+        finally:
+            self.on_hop, self.on_decision = listeners
+
+    def _cut(self, gated):
+        drop = min(self._skip, len(gated))
+        self._skip -= drop
+        return gated[drop:]
 
 
 def _meters(raw):

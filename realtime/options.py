@@ -12,7 +12,7 @@ from dataclasses import replace
 from gate.errors import ConfigError, GateError
 from gate.key import KeyBand
 from gate.settings import CHOICES, FILE, LEARNED, RANGES
-from realtime.config import AUTO, load_config
+from realtime.config import AUTO, ENGINES, load_config
 from realtime.interrupt import Interrupts
 from realtime.outputs import discard_partials, printable, why
 
@@ -39,6 +39,9 @@ def add_gate_options(parser):
         "--model", metavar="NAME|FILE", help="detector: shipped name, ONNX file, or none (by level)"
     )
     group.add_argument("--profile", metavar="FILE", help="profile made by gate-learn")
+    group.add_argument(
+        "--engine", dest="kind", choices=ENGINES, help="native: machine code (make native)"
+    )
     group.add_argument("--target", metavar="NAME", help="what is wanted: speech, voice, ...")
     numbers = {
         "threshold_db": "dBFS the key level must exceed to open",
@@ -89,7 +92,7 @@ def config_from_args(args):
     if automatic:
         args.threshold_db = None
     changes = {n: getattr(args, n) for n in names if getattr(args, n, None) is not None}
-    engine = {n: getattr(args, n) for n in ("model", "profile") if getattr(args, n, None)}
+    engine = {n: getattr(args, n) for n in ("model", "profile", "kind") if getattr(args, n, None)}
     if automatic or "threshold_db" in changes:
         engine["auto_threshold"] = automatic
     if changes.get("lookahead_ms") == AUTO:

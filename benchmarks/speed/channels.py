@@ -10,6 +10,7 @@ from benchmarks.signals import talk
 from realtime.bank import GateBank
 from realtime.engine import open_detector, open_gate
 from realtime.models import find_model
+from realtime.native_core import library_path
 from realtime.onnx_detector import OnnxDetector
 
 COUNTS = (1, 2, 4, 8, 16, 32)
@@ -30,6 +31,8 @@ class ChannelRun:
         One process each, running at once; time of all together, without their start.
     bank : float
         One `GateBank`: the detector runs once a hop for all.
+    native : float or nan
+        A gate of the engine ``native`` each in one process, where it is built.
     detector_us, batched_us : float
         The detector alone, a hop and a channel: called for each, called once for all.
     difference : float
@@ -40,6 +43,7 @@ class ChannelRun:
     separate: float
     processes: float
     bank: float
+    native: float
     detector_us: float
     batched_us: float
     difference: float
@@ -51,8 +55,16 @@ def _stream(process, sound):
     return time.process_time() - begin, np.concatenate(parts)
 
 
-def _gate(config):
-    return open_gate(config.gate, sample_rate=_RATE, model=config.engine.model)
+def _gate(config, kind="python"):
+    return open_gate(config.gate, sample_rate=_RATE, model=config.engine.model, engine=kind)
+
+
+def _native(config, sound):
+    """Processor time of a native gate a channel, NaN where there is no library."""
+    if not library_path().is_file():
+        return float("nan")
+    gates = [_gate(config, "native") for _ in range(sound.shape[1])]
+    return sum(_stream(one.process, sound[:, k : k + 1])[0] for k, one in enumerate(gates))
 
 
 def _one_process(config, sound, queue):
@@ -121,5 +133,6 @@ def run_channels(config, channels, seconds, with_processes=True):
     detector_us, batched_us = _detector_times(config, channels)
     return ChannelRun(
         channels, sum(t for t, _ in separate) / seconds, processes, bank_s / seconds,
-        detector_us, batched_us, float(np.abs(banked - apart).max()),
+        _native(config, sound) / seconds, detector_us, batched_us,
+        float(np.abs(banked - apart).max()),
     )  # fmt: skip

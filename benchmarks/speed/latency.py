@@ -44,6 +44,8 @@ class Run:
         What `floor_work` took in the gate's place, in seconds in turn with it; else empty.
     fifo : bool
         Whether the system scheduled it in real time (``SCHED_FIFO``).
+    engine : str
+        What ran the gate.
     """
 
     sample_rate: int
@@ -56,6 +58,7 @@ class Run:
     computed_late: np.ndarray = field(default_factory=lambda: np.zeros(0))
     floor_us: np.ndarray = field(default_factory=lambda: np.zeros(0))
     fifo: bool = False
+    engine: str = "python"
 
     @property
     def deadline_us(self):
@@ -174,7 +177,10 @@ def run_blocks(
         with busy_neighbours(load), real_time(fifo) as in_real_time:
             if not paced:
                 took = _times(work, blocks)
-                return Run(sample_rate, block_size, False, gc_on, load > 0, took, np.zeros(0))
+                return Run(
+                    sample_rate, block_size, False, gc_on, load > 0, took, np.zeros(0),
+                    engine=config.engine.kind,
+                )  # fmt: skip
             period, a_second = block_size / sample_rate, max(1, sample_rate // block_size)
             ours, floors = [], []
             for first in range(0, len(blocks), a_second):
@@ -186,7 +192,7 @@ def run_blocks(
     took, late, computed = (np.concatenate(column) for column in zip(*ours, strict=True))
     return Run(
         sample_rate, block_size, True, gc_on, load > 0, took, late, computed,
-        np.concatenate(floors), in_real_time,
+        np.concatenate(floors), in_real_time, config.engine.kind,
     )  # fmt: skip
 
 
@@ -228,7 +234,7 @@ def _paced_times(work, blocks, period):
 def _gate(config, sample_rate, settings=None):
     return open_gate(
         settings or config.gate, sample_rate=sample_rate, model=config.engine.model,
-        profile=config.engine.profile,
+        profile=config.engine.profile, engine=config.engine.kind,
     )  # fmt: skip
 
 

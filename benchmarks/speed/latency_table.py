@@ -1,25 +1,30 @@
 """`gate-bench latency`: the tables and charts of `benchmarks.speed.latency`."""
 
+import itertools
+from dataclasses import replace
+
 from benchmarks import charts, tables
 from benchmarks.machine import describe
 from benchmarks.part import Part
 from benchmarks.speed import latency as latency_runs
+from realtime.native_core import library_path
 
 
 def latency(args, config, command, say):
     """Block times, stages, deadlines, and how late the gate opens."""
     seconds = 2.0 if args.quick else args.seconds
-    runs = []
-    for rate in latency_runs.RATES:
-        say(f"latency: {rate} Hz back to back")
-        runs.append(latency_runs.run_blocks(config, rate, 100, seconds))
+    runs, engines = [], _engines(config)
+    for engine, rate in itertools.product(engines, latency_runs.RATES):
+        say(f"latency: {rate} Hz back to back, {engine.engine.kind}")
+        runs.append(latency_runs.run_blocks(engine, rate, 100, seconds))
     paced_rates = (48000,) if args.quick else (48000, 192000)
-    for rate in paced_rates:
+    for rate, engine in itertools.product(paced_rates, engines):
         conditions = [(True, 0, False), (False, 0, False), (True, args.load, False),
                       (True, 0, True)]  # fmt: skip
         for gc_on, load, fifo in conditions:
-            say(f"latency: {rate} Hz at the real pace, gc {gc_on}, load {load}, fifo {fifo}")
-            run = latency_runs.run_blocks(config, rate, 100, seconds, True, gc_on, load, fifo)
+            how = f"gc {gc_on}, load {load}, fifo {fifo}, {engine.engine.kind}"
+            say(f"latency: {rate} Hz at the real pace, {how}")
+            run = latency_runs.run_blocks(engine, rate, 100, seconds, True, gc_on, load, fifo)
             if run.fifo == fifo:
                 runs.append(run)
     sizes = latency_runs.BLOCK_SIZES[::4] if args.quick else latency_runs.BLOCK_SIZES
@@ -28,8 +33,9 @@ def latency(args, config, command, say):
         say(f"latency: blocks of {size}")
         by_size.append(latency_runs.run_blocks(config, 48000, size, seconds / 2))
     say("latency: stages")
+    python = engines[0]
     stages = {
-        rate: latency_runs.stage_times(config, rate, seconds / 2) for rate in latency_runs.RATES
+        rate: latency_runs.stage_times(python, rate, seconds / 2) for rate in latency_runs.RATES
     }
     body = "\n\n".join(
         [
@@ -40,7 +46,7 @@ def latency(args, config, command, say):
             "would not have helped. *Over the floor*: a loop that waits likewise and makes three "
             "small numpy calls takes turns with the gate, second by second; the gate's figures "
             "over its. *Busy*: other processes compute all the time. *FIFO*: scheduled in real "
-            "time.",
+            "time. *Native*: the engine in machine code (`make native`); the others are Python.",
             "### Block sizes at 48 kHz, back to back",
             _latency_table(by_size),
             "### By stage, median µs a hop of 10 ms",
@@ -91,6 +97,12 @@ def _run_data(run):
     }  # fmt: skip
 
 
+def _engines(config):
+    """The configuration with each engine that is there, Python first."""
+    kinds = ["python"] + ["native"] * library_path().is_file()
+    return [replace(config, engine=replace(config.engine, kind=kind)) for kind in kinds]
+
+
 def _latency_table(runs):
     rows = []
     for run in runs:
@@ -99,6 +111,7 @@ def _latency_table(runs):
         how += "" if run.gc_on else ", gc off"
         how += ", busy" if run.loaded else ""
         how += ", FIFO" if run.fifo else ""
+        how += ", native" if run.engine == "native" else ""
         over = run.over_floor
         rows.append(
             [f"{run.sample_rate} Hz, {how}", run.block_size, f"{len(run.block_us):,}",

@@ -32,6 +32,8 @@ class FileRun:
         processor time.
     peak_mb : float
         Largest resident memory of any one of its processes.
+    how : str
+        Of the gate, where it was not as shipped.
     """
 
     seconds: float
@@ -42,6 +44,7 @@ class FileRun:
     wall_s: float
     cpu_s: float
     peak_mb: float
+    how: str = ""
 
     @property
     def speed(self):
@@ -61,7 +64,17 @@ def write_talk(path, seconds, sample_rate, channels):
             left -= len(piece)
 
 
-def run_files(seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(), folder=None):
+WAYS = {
+    "": (),
+    "as a stream": ("--lookahead-ms", "0"),
+    "as a stream, native": ("--engine", "native", "--lookahead-ms", "0"),
+}
+"""How a file may be gated: name to the options of `gate-batch`."""
+
+
+def run_files(
+    seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(), folder=None, how=""
+):
     """Time `gate-batch` on files made for it.
 
     Parameters
@@ -73,6 +86,8 @@ def run_files(seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(
         Further options of `gate-batch`.
     folder : path-like, optional
         Where to put the files; 16-bit, so two hours of mono at 48 kHz take 700 MB twice.
+    how : str
+        Of `WAYS`.
 
     Returns
     -------
@@ -86,7 +101,7 @@ def run_files(seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(
             os.link(paths[0], path)
         command = [
             sys.executable, "-m", "realtime.batch.cli", *map(str, paths), "-o",
-            str(scratch / "out"), "--jobs", str(jobs), "--quiet", *options,
+            str(scratch / "out"), "--jobs", str(jobs), "--quiet", *options, *WAYS[how],
         ]  # fmt: skip
         root = Path(__file__).resolve().parents[2]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -102,7 +117,7 @@ def run_files(seconds, sample_rate=48000, channels=1, files=1, jobs=1, options=(
         if found.pop("code"):
             reason = log.read_text().strip().splitlines()[-1:] or ["no message"]
             raise GateError(f"gate-batch failed: {reason[0]}")
-    return FileRun(seconds, sample_rate, channels, files, jobs, **found)
+    return FileRun(seconds, sample_rate, channels, files, jobs, **found, how=how)
 
 
 def growth_exponent(runs):

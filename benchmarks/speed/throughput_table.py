@@ -8,6 +8,7 @@ from benchmarks.part import Part
 from benchmarks.speed import channels as channel_runs
 from benchmarks.speed import cluster as cluster_runs
 from benchmarks.speed import throughput as file_runs
+from realtime.native_core import library_path
 
 
 def throughput(args, config, command, say):
@@ -26,14 +27,16 @@ def throughput(args, config, command, say):
     by_channels = [run(f"{c} channels", base, 48000, c) for c in (2, 8)]
     # Long enough for the start of the processes not to be most of it.
     by_jobs = [run(f"{j} jobs", 5 * base, files=4, jobs=j) for j in (1, 2)]
+    ways = [how for how in file_runs.WAYS if how and ("native" not in how or _built())]
+    by_way = [run(how, 5 * base, how=how) for how in ways]
     rows = [
-        [f"{r.seconds:g} s × {r.files}", r.sample_rate, r.channels, r.jobs,
+        [f"{r.seconds:g} s × {r.files}", r.how, r.sample_rate, r.channels, r.jobs,
          tables.number(r.wall_s, 2), tables.number(r.cpu_s, 2), tables.number(r.speed, 0),
          tables.number(r.peak_mb, 0)]
-        for r in [*by_length, *by_rate, *by_channels, *by_jobs]
+        for r in [*by_length, *by_rate, *by_channels, *by_jobs, *by_way]
     ]  # fmt: skip
     body = tables.table(
-        ["files", "rate, Hz", "channels", "jobs", "wall s", "processor s", "× real time",
+        ["files", "gated", "rate, Hz", "channels", "jobs", "wall s", "processor s", "× real time",
          "peak MB"], rows,
     )  # fmt: skip
     exponent = file_runs.growth_exponent(by_length)
@@ -45,7 +48,7 @@ def throughput(args, config, command, say):
     )
     data = {
         "meta": describe(command),
-        "runs": [asdict(r) for r in [*by_length, *by_rate, *by_channels, *by_jobs]],
+        "runs": [asdict(r) for r in [*by_length, *by_rate, *by_channels, *by_jobs, *by_way]],
         "exponent": exponent,
     }
 
@@ -56,6 +59,10 @@ def throughput(args, config, command, say):
         return [charts.as_html(chart)]
 
     return Part("throughput", "Throughput of whole files", body, data, make_charts)
+
+
+def _built():
+    return library_path().is_file()
 
 
 def channels(args, config, command, say):
@@ -69,13 +76,15 @@ def channels(args, config, command, say):
         runs.append(channel_runs.run_channels(config, count, seconds, with_processes))
     rows = [
         [r.channels, tables.number(100 * r.separate, 1), tables.number(100 * r.processes, 1),
-         tables.number(100 * r.bank, 1), tables.number(r.separate / r.bank, 2),
+         tables.number(100 * r.bank, 1), tables.number(100 * r.native, 1),
+         tables.number(r.separate / r.bank, 2),
          tables.number(r.detector_us, 1), tables.number(r.batched_us, 1), f"{r.difference:.1g}"]
         for r in runs
     ]  # fmt: skip
     body = tables.table(
         ["microphones", "a gate each, % of a core", "a process each, %", "one bank, %",
-         "gain", "detector µs a hop, single", "batched", "largest difference"], rows,
+         "native, a gate each, %", "gain of the bank", "detector µs a hop, single",
+         "batched", "largest difference"], rows,
     )  # fmt: skip
     body += (
         "\n\n48 kHz, blocks of 10 ms. A bank (`realtime.bank.GateBank`) decides for all its "

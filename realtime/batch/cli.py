@@ -3,6 +3,7 @@
 import realtime.one_thread  # noqa: F401  # isort: skip  # before numpy
 
 import json
+import os
 import sys
 import time
 from contextlib import ExitStack, suppress
@@ -18,6 +19,8 @@ from realtime.options import EXIT_FAILURE, Parser, add_gate_options, config_from
 from realtime.outputs import Replacement, printable
 
 PROG = "gate-batch"
+
+_LITTLE_BYTES = 10_000_000  # two minutes of WAV: gated before another process has started
 
 
 def build_parser():
@@ -55,7 +58,9 @@ def build_parser():
                         help="wanted segments for the report: CSV file,start_s,end_s or an "
                         "Audacity label track")  # fmt: skip
     parser.add_argument("--key-input", metavar="FILE", help="external key of the same sample rate")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="files at once, 1 to 64")
+    parser.add_argument("--jobs", type=int, metavar="N",
+                        help="files at once, 1 to 64 (default: as many as there are processors, "
+                        "or one where there is little to do)")  # fmt: skip
     parser.add_argument("--backend", choices=("loky", "dask"), default="loky",
                         help="who runs them: processes of this machine (default) or a Dask "
                         "cluster (extra [cluster])")  # fmt: skip
@@ -81,15 +86,19 @@ def _main(args):
     from realtime.batch.cluster import check_backend
     from realtime.batch.plan import make_plan
     from realtime.batch.threshold import check_auto
-    from realtime.engine import open_detector
+    from realtime.engine import open_file_gate
 
-    checks.whole("jobs", args.jobs, 1, 64)
+    if args.jobs is not None:
+        checks.whole("jobs", args.jobs, 1, 64)
     check_backend(args.backend, args.scheduler)
     config = _of_files(config_from_args(args), args)
     check_auto(config)
     # What is wrong with the detector is wrong with every file: find out first.
-    detector = open_detector(config.engine.model, config.engine.profile)
-    detector.info.target_columns(config.gate.target)
+    engine = config.engine
+    open_file_gate(
+        config.gate, sample_rate=48000, model=engine.model, profile=engine.profile,
+        ears=engine.ears, engine=engine.kind,
+    )  # fmt: skip
     for name in ("labels", "key_input"):
         path = getattr(args, name)
         if path is not None and (not Path(path).exists() or Path(path).is_dir()):
@@ -200,7 +209,7 @@ def _outcomes(jobs, config, args, admit, progress):
     """(job, report or error line) as files finish, by the engine that was asked for."""
     from realtime.batch.pool import gate_one, run_pool
 
-    detailed, n_jobs = bool(args.report), min(args.jobs, len(jobs))
+    detailed, n_jobs = bool(args.report), min(args.jobs or _worth_starting(jobs), len(jobs))
     if args.backend == "loky" and n_jobs == 1:
         for job in jobs:
             try:
@@ -222,6 +231,12 @@ def _outcomes(jobs, config, args, admit, progress):
     for job, outcome in outcomes:
         yield job, outcome
         progress.file_done()
+
+
+def _worth_starting(jobs):
+    """How many processes at once these files are worth."""
+    size = sum(job.source.stat().st_size for job in jobs if job.source.is_file())
+    return min(os.cpu_count() or 1, 64) if size > _LITTLE_BYTES else 1
 
 
 def _line(job, report):

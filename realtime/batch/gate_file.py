@@ -130,6 +130,7 @@ def _open_gate(job, config, info):
             model=config.engine.model,
             profile=config.engine.profile,
             ears=config.engine.ears,
+            engine=config.engine.kind,
         )
 
     if not config.engine.auto_threshold or job.piped_in:

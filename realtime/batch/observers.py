@@ -27,7 +27,7 @@ class Observers:
     def __init__(self, stack, job, config, gate, info, detailed):
         self._job, self._config, self._gate = job, config, gate
         self._plot = self._trace = self._summary = self._hint = self._auto = self._phase = None
-        listeners = []
+        listeners, deciders = [], []
         if detailed:
             self._summary = Summary(info, gate.settings)
             listeners.append(self._summary.hop)
@@ -42,14 +42,13 @@ class Observers:
             listeners.append(self._plot.hop)
         if Hint.wanted(config):
             self._hint = Hint(gate)
-            listeners.append(self._hint.hop)
+            deciders.append(self._hint.hop)
         if config.engine.auto_threshold and job.piped_in:
             self._auto = AutoThreshold(gate)
-            listeners.append(self._auto.hop)
+            deciders.append(self._auto.hop)
         if info.channels > 1 and config.gate.stereo_link == "linked":
             self._phase = _Phase(info.channels)
-        if listeners:
-            gate.on_hop = lambda lane, meters: [f(lane, meters) for f in listeners]
+        gate.on_hop, gate.on_decision = _all_of(listeners), _all_of(deciders)
 
     def audio(self, samples):
         """Take the next samples of the file."""
@@ -101,6 +100,13 @@ class Observers:
         """The trace is whole."""
         if self._trace is not None:
             self._trace.commit()
+
+
+def _all_of(listeners):
+    """One that calls them all, or None."""
+    if len(listeners) < 2:
+        return listeners[0] if listeners else None
+    return lambda lane, what: [listener(lane, what) for listener in listeners]
 
 
 class _Phase:

@@ -40,7 +40,7 @@ def settings_hash(config, job):
         "profile": digest(config.engine.profile),
         "key": digest(job.key_input),
         "beside": [job.trace, job.plot, job.allow_truncated, job.quality],
-        "engine": [config.engine.auto_threshold, config.engine.ears],
+        "engine": [config.engine.auto_threshold, config.engine.ears, config.engine.kind],
     }
     return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -18,14 +18,12 @@ class _Hops:
     def __init__(self):
         self._present, self._levels, self._open = array("b"), array("f"), array("b")
 
-    def hop(self, lane, meters, threshold):
-        """Take a hop; `threshold` is that of the presence, for the classic rule."""
+    def hop(self, lane, decision):
+        """Take a hop; has the form of `GateProcessor.on_decision`."""
         if lane == 0:
-            by_evidence = meters.evidence_high > meters.evidence_low
-            present = meters.evidence > 0 if by_evidence else meters.presence >= threshold
-            self._present.append(present)
-            self._levels.append(meters.key_level_dbfs)
-            self._open.append(meters.open)
+            self._present.append(decision.present)
+            self._levels.append(decision.key_level_dbfs)
+            self._open.append(decision.open)
 
     def take(self):
         """(present, level in dBFS, open) of the hops since the last call."""
@@ -55,9 +53,9 @@ class Hint:
         """Whether there is a detector that could hear it."""
         return config.engine.model != NO_MODEL and not config.gate.bypass
 
-    def hop(self, lane, meters):
-        """Take a decision; has the form of `GateProcessor.on_hop`."""
-        self._hops.hop(lane, meters, self._gate.presence_threshold)
+    def hop(self, lane, decision):
+        """Take a decision; has the form of `GateProcessor.on_decision`."""
+        self._hops.hop(lane, decision)
 
     def look(self):
         """Judge the hops so far."""
@@ -83,10 +81,10 @@ class AutoThreshold:
         self._gate, self._level, self._hops = gate, SpeechLevel(), _Hops()
         self.note = None
 
-    def hop(self, lane, meters):
-        """Take a decision; has the form of `GateProcessor.on_hop`."""
+    def hop(self, lane, decision):
+        """Take a decision; has the form of `GateProcessor.on_decision`."""
         if self.note is None:
-            self._hops.hop(lane, meters, self._gate.presence_threshold)
+            self._hops.hop(lane, decision)
 
     def look(self):
         """Judge the hops so far."""
@@ -129,9 +127,8 @@ def threshold_of_file(gate, chunks, key):
         The threshold in dBFS, None where the wanted sound was not heard; and a line for people.
     """
     level, hops = SpeechLevel(), _Hops()
-    threshold = gate.presence_threshold
     gate.settings = gate.settings.with_changes({"threshold_db": _LOWEST_DB})
-    gate.on_hop = lambda lane, meters: hops.hop(lane, meters, threshold)
+    gate.on_decision = hops.hop
     for audio in chunks:
         gate.process_many(audio, None if key is None else key.take(len(audio)))
         present, levels, _ = hops.take()

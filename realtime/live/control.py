@@ -100,6 +100,7 @@ class LiveControl:
                 "live": asdict(self.config.live),
                 "model": self.config.engine.model,
                 "ears": self.config.engine.ears,
+                "engine": self.config.engine.kind,
                 "profile": self.profile,
                 "block_size": self.config.engine.block_size,
                 "gate": self.settings.to_mapping(),

@@ -6,6 +6,7 @@ import sys
 import threading
 
 from gate.errors import GateError
+from realtime.engine import NO_MODEL
 from realtime.live.config_watch import ConfigWatch
 from realtime.live.connection_watch import ConnectionWatch
 from realtime.live.control import LiveControl
@@ -53,7 +54,8 @@ class LiveSession:
         self.control.host = self.host
         self.control.hint = LiveHint(self.host.state, self.control, config.engine.auto_threshold)
         self.control.teaching = LiveTeaching(
-            self.host.state, config.engine.model, self.control.use_taught, self.control.say,
+            self.host.state, NO_MODEL if config.engine.kind == "native" else config.engine.model,
+            self.control.use_taught, self.control.say,
             config.engine.profile, config.live.save,
         )  # fmt: skip
         self._view_kind = view

@@ -84,6 +84,7 @@ class StreamProcess:
         self._ring = RecordRing(state, ring_name) if ring_name else None
         self._path = None
         self._profile = job["profile"]
+        self._native = job["engine"] == "native"
         self._first_callback = True
         self._told_overruns = 0
         # Every message of the interface: add a name here to give the stream a new command.
@@ -175,13 +176,13 @@ class StreamProcess:
             raise at_fault(sd, error, source, sink, channels, rate) from None
 
     def _make_gate(self, rate, channels, block_size):
-        detector, overruns = self._load_detector(rate, block_size)
-        gate = open_gate(
-            GateSettings.from_mapping(self._job["gate"]),
-            sample_rate=rate,
-            channels=channels,
-            model=detector,
-        )
+        how = {"sample_rate": rate, "channels": channels, "engine": self._job["engine"]}
+        if self._native:
+            model, overruns = self._job["model"], None
+            how |= {"profile": self._profile, "ears": self._job["ears"]}
+        else:
+            model, overruns = self._load_detector(rate, block_size)
+        gate = open_gate(GateSettings.from_mapping(self._job["gate"]), model=model, **how)
         gate.settings = gate.settings  # refuses a target that the detector does not know
         return gate, overruns
 
@@ -331,6 +332,8 @@ class StreamProcess:
             return
         settings = GateSettings.from_mapping(gate)
         self._path.gate.lanes[0].detector.info.target_columns(settings.target)
+        if self._native:
+            self._path.gate.check(settings)
 
         def change(running):
             running.settings = settings
@@ -344,6 +347,8 @@ class StreamProcess:
 
     def _do_profile(self, path):
         """Put another profile around the running detector, or none, in between two blocks."""
+        if self._native:
+            raise ConfigError(f"profile={path!r} must be null with engine native")
         if self._path is None:
             self._profile = path
             return

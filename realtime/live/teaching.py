@@ -17,7 +17,7 @@ NEED_S, GOOD_S = 5.0, 10.0
 """Seconds of sound a side from which on the gate is taught; from which more adds little."""
 
 _NEXT = {
-    "off": "this gate has no detector, so it cannot be taught",
+    "off": "this gate cannot be taught: it has no detector, or runs in engine native",
     "open": "make the sound that should open the gate for some seconds, then mark it as open",
     "shut": "now make what should stay shut for some seconds, then mark it as shut",
     "more open": "some more of what should open the gate, please: mark it as open",

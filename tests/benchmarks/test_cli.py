@@ -95,7 +95,7 @@ def test_the_latency_declared_is_the_latency_measured():
     )
 
     def config(**gate):
-        level_gate = SimpleNamespace(model=None, profile=None)
+        level_gate = SimpleNamespace(model=None, profile=None, kind="python")
         return SimpleNamespace(gate=GateSettings(threshold_db=-45.0, **gate), engine=level_gate)
 
     assert algorithmic_latency(config(lookahead_ms=10.0), 48000) == (480, 480)
@@ -105,7 +105,7 @@ def test_the_latency_declared_is_the_latency_measured():
     assert run.deadline_us == pytest.approx(2083.3, abs=0.1)
     recordings, what = words("nowhere", "dev", 0, 1)
     assert "sample talk" in what
-    shipped = SimpleNamespace(model="voice", profile=None)
+    shipped = SimpleNamespace(model="voice", profile=None, kind="python")
     tally = onset_latency(SimpleNamespace(gate=GateSettings(), engine=shipped), 48000, recordings)
     assert tally.n_segments == 4 and tally.n_missed == 0
     assert np.median(tally.onset_delays_s) < 0.2

@@ -1,9 +1,14 @@
 """Builds the plugin once for all of these tests, or says why it cannot."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from plugin_build import BUILD, DPF, MODEL, ROOT, make
 from plugin_native import Core
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "realtime"))  # for its sound servers
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import soundfile
 from plugin_build import MODEL
 from plugin_signals import bursts, random_cuts
 
 from gate.errors import ConfigError, ModelError
 from gate.key import KeyBand
 from gate.settings import GateSettings
-from realtime.engine import open_gate
+from realtime.batch import cli
+from realtime.engine import open_file_gate, open_gate
 from realtime.native_core import LIBRARY_VARIABLE
 
 LEVEL = {"presence_threshold": 0.0, "presence_hysteresis": 0.0}
@@ -88,6 +90,38 @@ def test_external_key_settings_and_gains(core):
         found = native.process_many(audio[cut], key[cut])
         assert np.abs(found - python.process(audio[cut], key[cut])).max() < 1e-5
         assert np.array_equal(np.concatenate(told), found[:, 0])
+
+
+@pytest.mark.parametrize("lookahead_ms", (0.0, 7.3))
+def test_a_recording_comes_out_in_place(lookahead_ms, core):
+    settings = GateSettings(threshold_db=-30, lookahead_ms=lookahead_ms, **LEVEL)
+    audio = bursts(48000, seconds=1.0)
+    gates = [
+        open_file_gate(settings, sample_rate=48000, engine=name, ears=())
+        for name in ("python", "native")
+    ]
+    told, done = [traced(gate) for gate in gates], []
+    for gate in gates:
+        parts = [gate.feed(audio[cut]) for cut in random_cuts(len(audio), seed=3, longest=6000)]
+        done.append(np.concatenate([*parts, gate.finish()]))
+    assert done[0].shape == done[1].shape == audio.shape
+    assert np.abs(done[0] - done[1]).max() < 1e-5
+    assert len(told[0][0]) == len(told[1][0])
+    assert gates[1].feed(audio[:0]).shape == (0, 1)
+
+
+def test_gate_batch_runs_it(core, tmp_path, capsys):
+    source, output = tmp_path / "in.wav", tmp_path / "out.wav"
+    soundfile.write(source, bursts(48000, seconds=1.0), 48000, subtype="FLOAT")
+    call = [str(source), "-o", str(output), "--engine", "native"]
+    assert cli.main(call) == 2
+    assert "lookahead_ms='file' must be a number" in capsys.readouterr().err
+    assert not output.exists()
+    assert cli.main([*call, "--lookahead-ms", "0", "--threshold-db", "-30"]) == 0
+    settings = GateSettings(threshold_db=-30)
+    gate = open_gate(settings, sample_rate=48000, engine="native")
+    found = soundfile.read(output, dtype="float32", always_2d=True)[0]
+    assert np.array_equal(found, gate.process(bursts(48000, seconds=1.0)))
 
 
 def test_nonfinite_samples_are_counted_and_a_listener_s_error_comes_back(core):

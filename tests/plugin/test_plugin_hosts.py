@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -194,7 +193,6 @@ def test_ffmpeg_equals_the_core(lv2_env, wave, expected, tmp_path):
 def test_jalv_in_jack_freewheel(lv2_env):
     """Tone bursts pass within 0.1 dB, what lies between falls to the range."""
     require_programs(jalv="jalv")
-    sys.path.insert(0, str(Path(__file__).parents[1] / "realtime"))
     from sound_servers import JackServer, Peer
 
     seconds = 3
