@@ -107,9 +107,19 @@ def test_a_worker_dies_and_nothing_is_lost_or_written_twice(sources, cluster, tm
     assert not list(out.glob(".*.partial"))
 
 
-def check_one_is_lost(sources, out, report, captured):
-    assert captured.err.count("\n") == 1
-    assert f"{DEADLY}: the " in captured.err and "that gated it died, twice" in captured.err
+@pytest.mark.parametrize("backend", ["dask", "this machine"])
+def test_a_file_that_kills_its_workers_costs_itself_only(
+    sources, cluster, tmp_path, capsys, backend
+):
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    dask = ["--backend", "dask", "--scheduler", cluster.scheduler_address]
+    with killing(out, re.escape(DEADLY), times=10) as killed:
+        more = dask if backend == "dask" else ["--jobs", 2]
+        assert run(sources, out, *more, "--report", report) == 1
+    assert len(killed) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"{DEADLY}: the " in error and "that gated it died, twice" in error
     alone = outputs(sources / "alone")
     del alone[DEADLY]
     assert outputs(out) == alone
@@ -117,25 +127,6 @@ def check_one_is_lost(sources, out, report, captured):
     tree = json.loads(report.read_text())
     assert len(tree["files"]) == N_FILES - 1
     assert [os.path.basename(entry["file"]) for entry in tree["failed"]] == [DEADLY]
-
-
-def test_a_file_that_kills_its_workers_costs_itself_only(sources, cluster, tmp_path, capsys):
-    out, report = tmp_path / "out", tmp_path / "report.json"
-    with killing(out, re.escape(DEADLY), times=10) as killed:
-        code = run(sources, out, "--backend", "dask", "--scheduler", cluster.scheduler_address,
-                   "--report", report)  # fmt: skip
-    assert code == 1
-    assert len(killed) == 2
-    check_one_is_lost(sources, out, report, capsys.readouterr())
-
-
-def test_on_this_machine_too(sources, tmp_path, capsys):
-    out, report = tmp_path / "out", tmp_path / "report.json"
-    with killing(out, re.escape(DEADLY), times=10) as killed:
-        code = run(sources, out, "--jobs", 2, "--report", report)
-    assert code == 1
-    assert len(killed) == 2
-    check_one_is_lost(sources, out, report, capsys.readouterr())
 
 
 def test_a_cluster_without_workers_is_one_line(sources, tmp_path, capsys, monkeypatch):
