@@ -1,12 +1,9 @@
 """Everything that watches while a file is gated: report, trace, picture, hints."""
 
-import numpy as np
-
 from realtime.batch.report import Summary, counts
 from realtime.batch.threshold import AutoThreshold, Hint
 from realtime.batch.trace import TraceWriter
-
-_OPPOSITE = -0.9
+from realtime.opposite_phase import OppositePhase
 
 
 class Observers:
@@ -47,14 +44,15 @@ class Observers:
             self._auto = AutoThreshold(gate)
             deciders.append(self._auto.hop)
         if info.channels > 1 and config.gate.stereo_link == "linked":
-            self._phase = _Phase(info.channels)
+            self._phase = OppositePhase(range(1, info.channels + 1))
         gate.on_hop, gate.on_decision = _all_of(listeners), _all_of(deciders)
 
     def audio(self, samples):
         """Take the next samples of the file."""
-        for observer in (self._summary, self._phase):
-            if observer is not None:
-                observer.audio(samples)
+        if self._summary is not None:
+            self._summary.audio(samples)
+        if self._phase is not None:
+            self._phase.add(samples)
         if self._plot is not None:
             self._plot.dry(samples)
 
@@ -107,27 +105,3 @@ def _all_of(listeners):
     if len(listeners) < 2:
         return listeners[0] if listeners else None
     return lambda lane, what: [listener(lane, what) for listener in listeners]
-
-
-class _Phase:
-    """Watches for channels in opposite phase, which a mix of them would lose."""
-
-    def __init__(self, channels):
-        self._products = np.zeros((channels, channels))
-
-    def audio(self, samples):
-        finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-        self._products += np.einsum("ni,nj->ij", finite, finite, dtype=np.float64)
-
-    def note(self):
-        power = np.diag(self._products)
-        scale = np.sqrt(np.outer(power, power))
-        likeness = np.divide(self._products, scale, out=np.zeros_like(scale), where=scale > 0)
-        first, second = np.unravel_index(np.argmin(likeness), likeness.shape)
-        if likeness[first, second] > _OPPOSITE:
-            return None
-        return (
-            f"channels {first + 1} and {second + 1} are in opposite phase (correlation "
-            f"{likeness[first, second]:.2f}): mixed to one they would all but vanish; the gate "
-            "hears them by power"
-        )

@@ -5,8 +5,11 @@ from collections import deque
 
 import numpy as np
 
+from realtime.opposite_phase import OppositePhase
+
 _PIECE = 4096
 _FADE_SECONDS = 0.010
+_PHASE_SECONDS = 10.0
 
 
 class AudioPath:
@@ -26,6 +29,7 @@ class AudioPath:
 
     Notes
     -----
+    Linked channels are watched for opposite phase by `phase`.
     What a `HeardDetector` of the first lane heard goes beside its meters.
     `process` never raises, locks or grows a buffer. Changes come through `changes`, a deque of
     callables that are called with the gate between two blocks.
@@ -50,6 +54,8 @@ class AudioPath:
         self._fade_step = 1.0 / (_FADE_SECONDS * gate.sample_rate)
         self._steps = np.arange(1, _PIECE + 1)
         gate.on_hop = self._on_hop
+        linked = gate.settings.stereo_link == "linked" and len(self._in_columns) > 1
+        self.phase = OppositePhase(c + 1 for c in self._in_columns) if linked else None
 
     def process(self, indata, outdata):
         """Gate one block of the device.
@@ -81,6 +87,15 @@ class AudioPath:
             state.add("late_callbacks")
         state.add("callbacks")
 
+    def phase_note(self):
+        """A line on channels in opposite phase, once, after ten seconds of them; else None."""
+        phase = self.phase
+        if phase is None or phase.n_samples < _PHASE_SECONDS * self.gate.sample_rate:
+            return None
+        note = phase.note()
+        self.phase = None if note else OppositePhase(c + 1 for c in self._in_columns)
+        return note
+
     def _piece(self, indata, outdata):
         n = len(indata)
         dry, key, wet = self._dry[:n], None, self._wet[:n]
@@ -94,6 +109,9 @@ class AudioPath:
                 for column, source in enumerate(self._key_columns):
                     key[:, column] = indata[:, source]
             self.gate.process(dry, key, out=wet)
+            phase = self.phase  # the one that looks may take it away
+            if phase is not None:
+                phase.add(dry)
         except Exception as error:
             # Fail open: what comes in goes out, and the interface is told.
             self.state.add("callback_errors")

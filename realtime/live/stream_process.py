@@ -255,6 +255,9 @@ class StreamProcess:
 
     def _tell_trouble(self):
         path = self._path
+        note = path.phase_note()
+        if note is not None:
+            self.tell("notice", message=note)
         if path.error is not None:
             message, path.error = path.error, None
             self.tell("notice", message=f"the gate failed and passes everything: {message}")

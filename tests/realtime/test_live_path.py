@@ -54,6 +54,23 @@ def test_channels_are_chosen_and_spread(state):
     assert np.array_equal(heard[:, ::-1], _gate(2).process(device[:, [2, 1]]))
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_channels_in_opposite_phase_are_told_once(state, sign):
+    sound = bursts(5.0, RATE)
+    device = np.stack([0 * sound, sound, sign * sound], axis=1)
+    path = _path(state, _gate(2), in_columns=[1, 2], out_columns=[0, 1])
+    play(path, device, n_out=2)
+    assert path.phase_note() is None, "too early to say"
+    play(path, device, n_out=2)
+    note = path.phase_note()
+    if sign > 0:
+        assert note is None
+        return
+    assert "channels 2 and 3 are in opposite phase (correlation -1.00)" in note
+    play(path, np.tile(device, (2, 1)), n_out=2)
+    assert path.phase_note() is None
+
+
 def test_a_key_channel_of_its_own_opens_the_gate(state):
     quiet, loud = np.full(RATE, 1e-4, np.float32), bursts(1.0, RATE)
     device = np.stack([quiet, loud], axis=1)
