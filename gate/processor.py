@@ -396,3 +396,5 @@ class GateProcessor:
             columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
             part = result[done:end, columns]
             part += mix * (heard - part)
+            if self._listen_mix == 0.0:  # whatever the block: nothing old is heard next time
+                listener.reset()

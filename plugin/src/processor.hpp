@@ -134,6 +134,7 @@ class GateProcessor {
       const float share = static_cast<float>(listen_mix_);
       for (int c = 0; c < channels_; ++c) out[c][i] += share * (heard - out[c][i]);
     }
+    if (listen_mix_ == 0.0) listener_.reset();  // nothing old is heard next time
   }
 
   GateSettings settings_;

@@ -150,3 +150,17 @@ def test_integer_samples_are_refused_with_the_factor(kind, factor):
     with pytest.raises(ConfigError, match="int16"):
         gate().process(np.zeros((100, 1), np.float32), key_input=np.zeros(100, np.int16))
     assert gate().process(np.zeros((100, 1))).dtype == np.float32
+
+
+def test_key_listen_taken_up_again_begins_anew_whatever_the_blocks():
+    sound = np.random.default_rng(5).normal(0, 0.1, (48000, 1)).astype(np.float32)
+    outs = []
+    for size in (100, 1009):
+        processor = gate(GateSettings(threshold_db=-50.0), detector=NoDetector())
+        parts = []
+        for second, listens in enumerate((True, False, True, False, True)):
+            processor.settings = GateSettings(threshold_db=-50.0, key_listen=listens)
+            part = sound[second * 9600 : (second + 1) * 9600]
+            parts += [processor.process(part[i : i + size]) for i in range(0, len(part), size)]
+        outs.append(np.concatenate(parts))
+    np.testing.assert_allclose(outs[0], outs[1], atol=1e-6)
