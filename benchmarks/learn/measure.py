@@ -40,8 +40,13 @@ STANDARD_S = 30.0
 
 METHODS = ("taught", "centroid", "default", "level")
 
-PARTS = {"no world": (None, False), "world": (SHIPPED, False), "world, exclusion": (SHIPPED, True)}
-"""What each part of teaching brings: the world, and whether what resembles is left out of it."""
+PARTS = {
+    "no world": (None, False, False),
+    "world": (SHIPPED, False, False),
+    "world, exclusion": (SHIPPED, True, False),
+    "world, exclusion, metric": (SHIPPED, True, True),
+}
+"""What each part of teaching brings: the world, leaving out what resembles, the metric."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +208,9 @@ def run_task(task, model, seconds=SECONDS, parts=False):
         result["level"] = taught.score(level_gate(lesson.profile))
         if parts:
             result["parts"] = {}
-            for name, (world, leave_out) in PARTS.items():
+            for name, (world, leave_out, learned) in PARTS.items():
                 profile = teach(recordings, detector, TeachingNotes(), task.name, world=world,
-                                leave_out=leave_out).profile  # fmt: skip
+                                leave_out=leave_out, learned=learned).profile  # fmt: skip
                 scores = (scene.score(gate_of(profile)) for scene in (taught, strange))
                 result["parts"][name] = tuple(scores)
     return result

@@ -4,20 +4,22 @@ import numpy as np
 
 from gate.metrics import measure, open_segments, roc_auc, segments_of
 from realtime.learn.gate_fit import Evidence, curve, fit_rule
+from realtime.learn.head import sigmoids
 from realtime.learn.recording import FINE_PER_HOP, HOP_S
 
 _SURE_WEIGHT = 0.5
 
 
-def decide_honestly(hops, presence, counted, fit):
-    """What gates do on each fold whose threshold was chosen on the other folds, (once,) bool.
+def decide_honestly(hops, scores, counted, fit):
+    """What gates do on each fold whose rule was fitted on the other folds, (once,) bool.
 
     Parameters
     ----------
     hops : realtime.learn.hops.Hops
-    presence, counted : ndarray, shape (once,)
+    scores, counted : ndarray, shape (once,)
         By heads that have not seen a hop's fold; how much a hop counts.
     fit : realtime.learn.gate_fit.GateFit
+        In force where the other folds hold no wanted sound.
     """
     fold, label = hops.fold[: hops.once], hops.label[: hops.once]
     is_open = np.zeros(hops.once, dtype=bool)
@@ -25,10 +27,8 @@ def decide_honestly(hops, presence, counted, fit):
         rest, mine = fold != number, fold == number
         chosen = fit
         if (label[rest & (counted > 0)] > 0).any():
-            chosen = fit_rule(
-                Evidence(presence[rest]), label[rest], counted[rest], fit, ["presence_threshold"]
-            )
-        is_open[mine] = Evidence(presence[mine]).decide(chosen)
+            chosen = fit_rule(scores[rest], label[rest], counted[rest])
+        is_open[mine] = Evidence(sigmoids(scores[mine])).decide(chosen)
     return is_open
 
 

@@ -143,6 +143,13 @@ class Basis:
         unit = np.sqrt(np.mean(np.square(z @ directions.astype(np.float32))))
         return cls(mean, (directions / unit / scale[:, None]).astype(np.float32))
 
+    def beside(self, other):
+        """Both bases' coordinates; this one may take the first of the other's inputs only."""
+        padded = np.zeros((len(other.mean), self.directions.shape[1]), np.float32)
+        padded[: len(self.mean)] = self.directions
+        mean = np.concatenate([self.mean, other.mean[len(self.mean) :]])
+        return Basis(mean, np.concatenate([padded, other.directions], axis=1))
+
     def apply(self, x):
         """Inputs (T, n) -> coordinates (T, rank), of unit variance on the whole."""
         return (x - self.mean) @ self.directions
@@ -204,12 +211,6 @@ def balanced(label, weight):
     weight = np.asarray(weight, dtype=np.float64)
     high, low = weight * label, weight * (1.0 - label)
     return 0.5 * high / max(high.sum(), 1e-12) + 0.5 * low / max(low.sum(), 1e-12)
-
-
-def log_loss(score, label, weight):
-    """Class-balanced cross entropy of scores, in nats."""
-    margin = np.clip((2.0 * label - 1.0) * score, -30.0, 30.0)
-    return float(np.sum(balanced(label, weight) * np.log1p(np.exp(-margin))))
 
 
 def sigmoids(scores):

@@ -7,6 +7,7 @@ import numpy as np
 from realtime.learn.head import fit_logistic
 from realtime.learn.hops import Hops, inputs_of
 from realtime.learn.medley import MedleyMaker, Unit
+from realtime.learn.metric import metric_for
 from realtime.learn.remarks import TeachingError
 from realtime.learn.strangers import world_weights
 from realtime.learn.teach import coordinates, describe_example, excerpts_of
@@ -35,7 +36,7 @@ class Refitter:
         strange = excerpts_of(world if profile.world else None, detector)
         hops = Hops(list(profile.memory), strange, detector, profile.shape, 0, n_copies=1)
         weight = world_weights(hops, strange, profile.world.get("left_out", ()))
-        self._x, self._basis = coordinates(hops, weight)
+        self._x, self._basis = coordinates(hops, weight, metric_for(detector.info, profile.shape))
         known = weight > 0
         self._x = self._x[known]
         self._label, self._weight = hops.label[known], weight[known]

@@ -54,12 +54,14 @@ def world_weights(hops, world, left_out=()):
     return weight
 
 
-def resembling(hops, world, scores):
+def resembling(hops, coordinates, world, scores):
     """Classes of the world that are like the wanted sound.
 
     Parameters
     ----------
     hops : realtime.learn.hops.Hops
+    coordinates : ndarray, shape (T, rank)
+        In which the heads were fitted.
     world : sequence of Recording
     scores : ndarray, shape (T,)
         By heads that have not seen a hop's fold.
@@ -73,8 +75,8 @@ def resembling(hops, world, scores):
     is_wanted = ~hops.is_world[sure] & (hops.label[sure] > 0)
     wanted = _thinned(sure[is_wanted], _MOST_WANTED)
     some = _thinned(sure, 12_000)
-    x = Basis.fit(hops.x[some], hops.source[some], _RANK, power=1.0).apply
-    places, fold_of = x(hops.x[wanted]), hops.fold[wanted]
+    near = Basis.fit(coordinates[some], hops.source[some], _RANK, power=1.0)
+    places, fold_of = near.apply(coordinates[wanted]), hops.fold[wanted]
     own = np.full(len(wanted), np.inf)
     for fold in np.unique(fold_of):
         own[fold_of == fold] = _nearest(places[fold_of == fold], places[fold_of != fold])
@@ -93,7 +95,8 @@ def resembling(hops, world, scores):
         higher = _above(scores[mine], scores[wanted])
         if higher <= RESEMBLES:
             continue
-        theirs = _nearest(x(hops.x[mine]), places[fold_of != hops.fold[mine[0]]])
+        there = near.apply(coordinates[mine])
+        theirs = _nearest(there, places[fold_of != hops.fold[mine[0]]])
         likeness = min(higher, _above(-theirs, -own[known]))
         if likeness > RESEMBLES:
             found[name] = round(likeness, 2)

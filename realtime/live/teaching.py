@@ -14,12 +14,14 @@ from realtime.live.marks import correction_of, mark_of, seconds
 from realtime.live.teach_process import TeachProcess
 
 NEED_S, GOOD_S = 5.0, 10.0
-"""Seconds of sound a side from which on the gate is taught; from which more adds little."""
+"""Seconds of sound to open on from which on the gate is taught, and to stay shut on that are asked
+for beside the world; from which more adds little."""
 
 _NEXT = {
     "off": "this gate cannot be taught: it has no detector, or runs in engine native",
     "open": "make the sound that should open the gate for some seconds, then mark it as open",
-    "shut": "now make what should stay shut for some seconds, then mark it as shut",
+    "shut": "it stays shut on everyday sounds already; for more, make what should stay shut and "
+    "mark it as shut",
     "more open": "some more of what should open the gate, please: mark it as open",
     "more shut": "some more of what should stay shut, please: mark it as shut",
     "fitting": "learning: go on making sounds, it takes a few seconds",
@@ -192,12 +194,10 @@ class LiveTeaching:
 
     @property
     def is_enough(self):
-        """Whether there is enough of both sides to fit."""
+        """Whether there is enough to fit: of what opens, as the world counts as shut."""
         if not self._marks:
             return False
-        if self._base is not None:
-            return True
-        return min(seconds(self._marks, OPEN), seconds(self._marks, SHUT)) >= NEED_S
+        return self._base is not None or seconds(self._marks, OPEN) >= NEED_S
 
     def _fit(self):
         """Ask the worker where there is enough; start it early, it takes a second."""
@@ -290,9 +290,9 @@ class LiveTeaching:
             return "fitting"
         if self._error is not None:
             return "failed"
-        if self.path is not None and self._marks:
-            return "try"
         n_open, n_shut = seconds(self._marks, OPEN), seconds(self._marks, SHUT)
+        if self.path is not None and self._marks and (self._base or n_shut >= NEED_S):
+            return "try"
         if n_open < NEED_S:
             return "more open" if n_open > 0 else "open"
         return "more shut" if n_shut > 0 else "shut"

@@ -14,7 +14,7 @@ from gate.settings import GateSettings
 from realtime.learn.classic import ClassicFit
 from realtime.learn.examples import from_samples
 from realtime.learn.gate_fit import Evidence, GateFitter, curve, fit_rule
-from realtime.learn.head import Basis, fit_logistic, log_loss, running_means
+from realtime.learn.head import Basis, balanced, fit_logistic, running_means, sigmoids
 from realtime.learn.hops import deal_classes
 from realtime.learn.medley import MedleyMaker, split_folds
 from realtime.learn.profile_detector import ProfileDetector
@@ -176,7 +176,8 @@ def test_the_regression_is_at_its_minimum():
     theta, bias = fit_logistic(x, label, weight, 0.05, n_steps=20)
 
     def cost(theta, bias):
-        return log_loss(x @ theta + bias, label, weight) + 0.025 * theta @ theta
+        wrong = np.log1p(np.exp((1.0 - 2.0 * label) * (x @ theta + bias)))
+        return balanced(label, weight) @ wrong + 0.025 * theta @ theta
 
     best = cost(theta, bias)
     for i in range(6):
@@ -223,7 +224,8 @@ def test_the_search_finds_a_planted_gate():
     wanted = np.repeat(delayed, 4) * 1e-3
     unwanted = np.repeat(~delayed, 4) * 1e-3
     evidence = Evidence(presence)
-    fit = fit_rule(evidence, truth.astype(float), np.ones(len(truth)))
+    scores = np.log(presence / (1.0 - presence))
+    fit = fit_rule(scores, truth.astype(float), np.ones(len(truth)))
     assert 0.3 <= fit.presence_threshold <= 0.7
     fitter = GateFitter(evidence.decide, wanted, unwanted)
     fit, loss = fitter.search(fit, {"release_ms": (20.0, 300.0)})
@@ -234,11 +236,23 @@ def test_the_search_finds_a_planted_gate():
 
 def test_few_examples_buy_no_extreme_rule():
     rng = np.random.default_rng(0)
-    presence = rng.uniform(0.02, 0.1, 400)  # heads that know nothing: all say no
+    scores = rng.uniform(-4.0, -2.2, 400)  # heads that know nothing: all say no
     label = (np.arange(400) % 40 < 20).astype(float)
-    presence[label > 0] += 0.01
-    fit = fit_rule(Evidence(presence), label, np.ones(400))
+    scores[label > 0] += 0.1
+    fit = fit_rule(scores, label, np.ones(400))
     assert fit.presence_threshold > 0.3
+
+
+def test_the_rule_decides_as_the_usual_one_does_on_calibrated_scores():
+    rng = np.random.default_rng(1)
+    label = (np.arange(6000) % 60 < 30).astype(float)
+    logits = np.clip(3.0 * (2.0 * label - 1.0) + rng.normal(0.0, np.sqrt(6.0), 6000), -11, 11)
+    usual = fit_rule(logits, label, np.ones(6000))  # these are logits already
+    assert usual.open_cost == pytest.approx(1.0, rel=0.1)
+    assert usual.shut_cost == pytest.approx(5.0, rel=0.1)
+    modest = fit_rule(0.6 * logits - 0.4, label, np.ones(6000))  # too modest, and lean to shut
+    decided = Evidence(sigmoids(0.6 * logits - 0.4)).decide(modest)
+    assert np.mean(decided == Evidence(sigmoids(logits)).decide(usual)) > 0.999
 
 
 def test_key_and_suggestion_fit_the_wanted_sound(lesson):

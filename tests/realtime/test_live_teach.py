@@ -37,8 +37,10 @@ def test_from_untaught_to_taught_in_thirty_seconds_of_sound(state):
     assert status["teach_step"] == "more open" and status["teach_level"] == "ok"
     gate.play(bursts("low", 5.0, 3))
     gate.control.mark_open()
-    assert gate.status["teach_step"] == "shut", "there is enough of what opens"
-    assert gate.worker.requests == []
+    assert gate.status["teach_step"] == "fitting", "there is enough of what opens"
+    gate.worker.work()
+    assert gate.status["teach_fitted"] and gate.status["teach_step"] == "shut"
+    assert gate.play(bursts("low", 2.0, 2)) > 0.8, "the world counts as shut"
     for seed in (4, 5):
         gate.play(bursts("high", 5.0, seed))
         gate.control.mark_shut()
@@ -63,12 +65,12 @@ def test_undo_goes_back_step_by_step_and_the_same_seconds_can_be_marked_otherwis
     assert gate.status["teach_fitted"]
     with pytest.raises(GateError, match="nothing new has been heard"):
         gate.control.mark_shut()
-    for _ in range(2):
+    while gate.status["teach_open_s"] >= 5.0:
         gate.control.undo_mark()
     gate.worker.work()
     status = gate.status
     assert not status["teach_fitted"] and gate.control.profile is None, "too little is left"
-    assert status["teach_step"] == "more shut"
+    assert status["teach_step"] == "more open"
     assert gate.play(bursts("low", 2.0, 6)) < 0.1, "the untaught gate"
     while gate.status["teach_marks"]:
         gate.control.undo_mark()
@@ -148,7 +150,7 @@ def test_wrong_is_learned_from_and_undone_on_a_profile(state, profile, base):
     gate.worker.work()
     assert gate.said[-2:] == ["learned: opened wrongly", f"profile: {gate.control.profile}"]
     # The examples still say the opposite; the last word counts, but not alone.
-    assert gate.play(bursts("low", 2.0, 31)) < 0.6 * before
+    assert gate.play(bursts("low", 2.0, 31)) < 0.65 * before
     taught = load_profile(gate.control.profile)
     assert taught.memory[-1].name == "correction 1 (opened wrongly)"
     assert not np.array_equal(taught.coefficients, profile.coefficients)

@@ -68,11 +68,12 @@ def test_thirty_seconds_of_sound_teach_a_running_gate(tmp_path):
                 person = Listener(peer, live, port)
                 untaught = person.passed(low) - person.passed(high)
                 person.mark(low, "open")
-                assert live.statuses[-1]["teach_step"] == "shut"
+                status = person.until(lambda s: s["teach_fitted"] or s["teach_error"])
+                assert not status["teach_error"] and status["teach_step"] == "shut"
                 person.mark(high, "shut")
                 assert person.marked_s <= 30.0
-                status = person.until(lambda s: s["teach_fitted"] or s["teach_error"])
-                assert not status["teach_error"] and status["teach_step"] == "try"
+                status = person.until(lambda s: s["teach_step"] in ("try", "failed"))
+                assert not status["teach_error"] and status["teach_fitted"]
                 passed, stopped = person.passed(low), person.passed(high)
                 assert passed > 0.6 and stopped < 0.1, (passed, stopped)
                 assert passed - stopped > untaught

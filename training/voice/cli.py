@@ -10,7 +10,7 @@ from realtime.outputs import OutputRules
 DATA = {"data": "voice", "teacher": "yamnet"}
 DEFAULT_RUN = "runs/voice"
 DEFAULT_MODEL = "models/voice.onnx"
-ACTIONS = ("train", "average", "calibrate", "export", "build", "evaluate", "world")
+ACTIONS = ("train", "average", "calibrate", "export", "build", "evaluate", "world", "metric")
 
 EPILOG = """\
 examples:
@@ -21,6 +21,7 @@ examples:
                                                  train, calibrate and export, one after the other
   gate-train voice evaluate --model mine.onnx    figures of an exported detector
   gate-train voice world -o mine.onnx            everyday sounds that taught gates stay shut on
+  gate-train voice metric -o mine.onnx           directions in which sounds differ, for teaching
   gate-train voice --smoke                       all of it in a minute, on synthetic sound
 """
 
@@ -95,6 +96,8 @@ def _check_outputs(args):
 
         path = world_path(output)
         names = {"world": path, "card": path.with_suffix(".md")}
+    elif args.action == "metric":
+        names = {"metric": output.with_suffix(".metric.npz")}
     read = [Path(args.run) / "calibrated.pt", *filter(None, [args.start])]
     rules = OutputRules(read, args.overwrite)
     for what, path in names.items():
@@ -146,6 +149,11 @@ def run(args):
         from training.voice.world import write_world
 
         write_world(args)
+        return 0
+    if args.action == "metric":
+        from training.voice.metric import write_metric
+
+        write_metric(args)
         return 0
     recipe = recipe_of(args)
     if args.action in ("train", "build"):
