@@ -32,7 +32,7 @@ class LiveSettings:
     key_channels : tuple of int or None
         Channels of the input device that key the gate instead of its own audio.
     latency : "auto", "low", "high" or float
-        What to ask of the device; a number is in seconds, 0..2; auto is low, and 80 ms of a sound
+        What to ask of the device; a number is in seconds, 0..2; auto is low, and 40 ms of a sound
         server's ALSA plug-in, which stutters at its low.
     realtime_priority : bool
         Ask the system for real-time scheduling of the audio thread, where it may be had.

@@ -51,7 +51,7 @@ def build_parser():
                         help="input channels that key the gate (default: its own)")  # fmt: skip
     device.add_argument("--latency", type=_latency, metavar="auto|low|high|MS",
                         help="what to ask of the device, ms up to 2000 (default auto: "
-                        "low, and 80 ms of PulseAudio or PipeWire)")  # fmt: skip
+                        "low, and 40 ms of PulseAudio or PipeWire)")  # fmt: skip
     device.add_argument("--wait", action="store_true", help="wait for devices not there yet")
     device.add_argument("--virtual-mic", action="store_true",
                         help="Linux: make a microphone that other programs can choose, and "

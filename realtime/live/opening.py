@@ -7,7 +7,7 @@ from realtime.live.device_probe import probe_devices
 from realtime.live.devices import choose_devices, explain
 from realtime.live.server_route import PLUGINS
 
-_SERVER_LATENCY_S = 0.08
+_SERVER_LATENCY_S = 0.04
 
 
 def latency_for(live, source, sink):

@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 _CAPACITY_S = 1.0
-_SHORTEST_S, _LONGEST_S = 0.010, 0.200
-_SHRINK_AFTER_S = 30.0
+_SHORTEST_S, _LONGEST_S = 0.040, 0.200
+_SHRINK_AFTER_S, _MOST_PATIENT_S = 30.0, 3600.0
 _SILENCE = 1e-3  # -60 dB: leaving such samples out is not heard
 
 
@@ -33,8 +33,9 @@ class SplitStream:
 
     Notes
     -----
-    The queue is begun with 10 ms and grows by half each time that it runs dry, to 200 ms; after
-    half a minute without that it shrinks again by a third, in a moment of silence. Where the
+    The queue is begun with 40 ms and grows by half each time that it runs dry, to 200 ms; after
+    half a minute without that it shrinks again by a third, in a moment of silence, and waits twice
+    as long for the next time whenever that was too early. Where the
     clocks have drifted so far that it holds twice as much and more, the oldest samples go.
     """
 
@@ -50,7 +51,7 @@ class SplitStream:
         self._primed = False
         self._least = max(int(_SHORTEST_S * sample_rate), 2 * block_size)
         self._target = self._least
-        self._steady = 0
+        self._steady, self._patience_s, self._shrunk = 0, _SHRINK_AFTER_S, False
         common = {
             "samplerate": sample_rate, "blocksize": block_size, "dtype": "float32",
             "latency": latency, "clip_off": True, "dither_off": True,
@@ -119,14 +120,17 @@ class SplitStream:
             self._primed = False
             self._target = min(math.ceil(1.5 * target), int(_LONGEST_S * self._sample_rate))
             self._steady = 0
+            if self._shrunk:
+                self._patience_s = min(2.0 * self._patience_s, _MOST_PATIENT_S)
+                self._shrunk = False
             self._state.add("output_underflows")
             outdata.fill(0.0)
             return
-        elif held > 2 * target + int(_SHORTEST_S * self._sample_rate):
+        elif held > 2 * target + self._least:
             self._state.add("output_overflows")
             self._read = self._written - target
         self._steady += n
-        if self._steady > _SHRINK_AFTER_S * self._sample_rate and self._target > self._least:
+        if self._steady > self._patience_s * self._sample_rate and self._target > self._least:
             self._shrink(n, size)
         start = self._read % size
         first = min(n, size - start)
@@ -144,4 +148,4 @@ class SplitStream:
         if np.abs(skipped).max() < _SILENCE:
             self._read += extra
             self._target = max(self._target - extra, self._least)
-            self._steady = 0
+            self._steady, self._shrunk = 0, True
