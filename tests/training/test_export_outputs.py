@@ -45,7 +45,7 @@ def test_the_head_of_before_stays(run_folder, monkeypatch):
     (run_folder / "best").mkdir()
     (run_folder / f"{audioset_export.NAME}.md").write_text("mine")
     monkeypatch.setattr("training.audioset.best.read_best", lambda args: {"target": "Speech"})
-    monkeypatch.setattr("training.audioset.best.best_folder", lambda args: run_folder / "best")
     monkeypatch.setattr("training.audioset.best.load_head", lambda folder: None)
     with pytest.raises(AudioFileError, match="md: exists already"):
-        audioset_export.export_best(SimpleNamespace(runs=run_folder, models=run_folder))
+        args = SimpleNamespace(runs=run_folder, models=run_folder, overwrite=False)
+        audioset_export.export_best(args)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gate.errors import ConfigError
+from realtime.outputs import check_output
 from training.audioset import grids
 from training.audioset.settings import CHOICES, FIELDS, TITLES, RunSettings
 
@@ -67,6 +68,8 @@ def add_parser(subparsers):
         text += f" ({default})" if default else ""
         where.add_argument(f"--{name}", default=default, metavar="DIR", help=text)
     where.add_argument("--jobs", type=int, default=2, help="runs side by side, a core each (2)")
+    where.add_argument("--overwrite", action="store_true",
+                       help="--export and --plot may replace what is there")  # fmt: skip
     where.add_argument("--no-run", action="store_true",
                        help="with --report: write it from the runs that are finished")  # fmt: skip
     return parser
@@ -92,6 +95,10 @@ def _one_run(args):
     from training.audioset.plots import plot_loss_curves
     from training.audioset.train import fit, prepare, score_eval
 
+    if args.plot:
+        if not args.plot.lower().endswith(".png"):
+            raise ConfigError(f"plot={args.plot} must end with .png")
+        check_output(args.plot, "plot", overwrite=args.overwrite)
     torch.set_num_threads(1)
     given = {k: v for k, v in vars(args).items() if k in FIELDS and v is not None}
     given |= {"options": parse_options(args.options), "exclude": tuple(args.exclude or ())}

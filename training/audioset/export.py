@@ -8,6 +8,7 @@ from torch import nn
 
 from gate.errors import ConfigError, ModelError
 from realtime.onnx_session import open_session
+from realtime.outputs import OutputRules, write_arrays, write_bytes, write_text
 from training.audioset.layers import scale_bytes
 from training.onnx_write import to_onnx
 
@@ -86,18 +87,15 @@ def export_head(net, path, metadata):
     metadata : dict
         Stored in the file, values as strings or JSON.
     """
-    import onnx
-
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     head = Head(net).eval()
     axes = {"embeddings": {0: "n", 1: "rows"}, "clip": {0: "n"}, "per_second": {0: "n", 1: "rows"}}
     metadata = {"format": FORMAT, "format_version": "1", "name": path.stem} | metadata
     x = reference_input()
     graph = to_onnx(head, torch.from_numpy(x), "embeddings", list(axes)[1:], axes, metadata)
     pack_matrices(graph)
-    onnx.save(graph, path)
-    session = open_session(path)
+    content = graph.SerializeToString()
+    session = open_session(content)
     for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):
         x = np.resize(reference_input(seed=n * rows), (n, rows, 128))
         with torch.no_grad():
@@ -105,22 +103,32 @@ def export_head(net, path, metadata):
         got = run_head(session, x)
         worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True))
         if not worst <= MAX_DIFFERENCE:
-            path.unlink()
             raise ModelError(f"{path}: ONNX and torch differ by {worst:.2g} for {n} x {rows} rows")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content)
     x = reference_input()
     clip, rows = run_head(session, x)
-    np.savez(path.with_suffix(".npz"), embeddings=x, clip=clip, per_second=rows)
+    write_arrays(path.with_suffix(".npz"), embeddings=x, clip=clip, per_second=rows)
 
 
 def export_best(args):
-    """Export the head that `train_best` left under ``RUNS/best``; writes the card too."""
+    """Export the head that `train_best` left under ``RUNS/best``; writes the card too.
+
+    Raises
+    ------
+    AudioFileError
+        If one of the three files is there already and `args.overwrite` is not set.
+    """
     from training.audioset.best import load_head, read_best
 
     record, folder = read_best(args), Path(args.runs) / "best"
     if not record or not folder.is_dir():
         raise ConfigError(f"runs={args.runs} must hold a best model: run --best first")
-    net = load_head(folder)
     path = Path(args.models) / f"{NAME}.onnx"
+    rules = OutputRules([folder], args.overwrite)
+    for suffix in (".onnx", ".npz", ".md"):
+        rules.check(path.with_suffix(suffix))
+    net = load_head(folder)
     thresholds = record["thresholds"]
     metadata = {
         "target": record["target"],
@@ -132,7 +140,7 @@ def export_best(args):
         "training_data": "AudioSet released embeddings, balanced train part",
     }
     export_head(net, path, metadata)
-    path.with_suffix(".md").write_text(card(path, net, record), encoding="utf-8")
+    write_text(path.with_suffix(".md"), card(path, net, record))
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, with {NAME}.npz and {NAME}.md")
 
 

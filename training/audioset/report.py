@@ -254,5 +254,6 @@ def make_report(args):
     report = folder.parent / "audioset.md"
     report.write_text(template("report", **parts), encoding="utf-8")
     if best and (Path(args.runs) / "best" / "final-head0.pt").exists():
+        args.overwrite = True  # the report's own files
         export_best(args)
     print(f"{report} written in {(time.perf_counter() - started) / 60:.1f} minutes")
