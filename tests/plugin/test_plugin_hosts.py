@@ -237,17 +237,21 @@ def _smooth(x, length=481):
 
 
 def _connect(client, jalv):
+    """Connects jalv between the peer's ports; JACK shows a port before its client is active."""
+    from jack import JackError
+
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        names = [port.name for port in client.get_ports("gate:.*", is_audio=True)]
-        if len(names) >= 2:
-            break
-        assert jalv.poll() is None, "jalv ended"
-        time.sleep(0.05)
-    (into,) = client.get_ports("gate:.*", is_audio=True, is_input=True)
-    (out,) = client.get_ports("gate:.*", is_audio=True, is_output=True)
-    client.connect("peer:out", into)
-    client.connect(out, "peer:in")
+    for peer, is_input in (("peer:out", True), ("peer:in", False)):
+        while True:
+            try:
+                flags = {"is_input": is_input, "is_output": not is_input}
+                (port,) = client.get_ports("gate:.*", is_audio=True, **flags)
+                client.connect(*((peer, port) if is_input else (port, peer)))
+                break
+            except (ValueError, JackError):
+                assert jalv.poll() is None, "jalv ended"
+                assert time.monotonic() < deadline, "jalv's ports cannot be connected"
+                time.sleep(0.05)
 
 
 # CLAP: qtractor's scanner, and a host of ours
