@@ -15,6 +15,7 @@ The files, in the order in which sound goes through them:
       control.py       open or shut, hop by hop
       decision.py      the rules behind that, and one copy of them for whole recordings
       envelope.py      the gain of every sample
+      stretches.py     many hops of a lane at once
     listen.py          hear the key instead
     hindsight.py       the same for recordings, decided from their end
 

@@ -97,3 +97,29 @@ def as_floats(block):
             + how.get(block.dtype.kind, "")
         )
     return block.astype(np.float32, copy=False)
+
+
+def finite_block(block, columns=None):
+    """A block of sound as float32 (n, columns), None for any number of them.
+
+    Returns
+    -------
+    (ndarray, int)
+        With silence in place of what is not finite, and how many samples that were.
+
+    Raises
+    ------
+    ConfigError
+        For another shape.
+    """
+    block = as_floats(block)
+    if block.ndim != 2 or (columns is not None and block.shape[1] != columns):
+        raise ConfigError(f"block of shape {block.shape} must be (samples, {columns})")
+    # One product finds a NaN or Inf; overflow of huge samples is sorted out below.
+    flat = block.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not math.isfinite(np.dot(flat, flat))
+    if not suspicious:
+        return block, 0
+    bad = ~np.isfinite(block)
+    return np.where(bad, np.float32(0.0), block), int(bad.sum())

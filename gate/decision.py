@@ -163,28 +163,41 @@ def evidence(presence, rule):
     return add_up(hop_logits(presence, rule), rule)
 
 
-def add_up(logits, rule):
-    """`evidence` from what every hop says, `hop_logits`: for a search over many rules."""
+def add_up(logits, rule, start=None):
+    """`evidence` from what every hop says, `hop_logits`; from an earlier D where one is given."""
     low, high = -rule.open_cost, rule.shut_cost
+    start = low if start is None else start
     if logits.ndim == 1:
 
         def step(before, logit):
             return (low if before < low else high if before > high else before) + logit
 
-        return np.array(list(accumulate(logits.tolist(), step, initial=low))[1:])
+        return np.array(list(accumulate(logits.tolist(), step, initial=start))[1:])
     found = np.empty_like(logits)
-    now = np.full(logits.shape[:-1], low)
+    now = np.full(logits.shape[:-1], start)
     for hop in range(logits.shape[-1]):
         now = np.clip(now, low, high) + logits[..., hop]
         found[..., hop] = now
     return found
 
 
-def _last_event(sets, resets):
-    """Whether the last event up to each hop was a set, (..., T) bool; before any, False."""
+def last_event(sets, resets, before=False):
+    """Whether the last event up to each hop was a set, (..., T) bool; before any, `before`."""
     hops = np.arange(sets.shape[-1])
     last = np.maximum.accumulate(np.where(sets | resets, hops, -1), axis=-1)
-    return np.take_along_axis(sets, np.maximum(last, 0), axis=-1) & (last >= 0)
+    return np.where(last < 0, before, np.take_along_axis(sets, np.maximum(last, 0), axis=-1))
+
+
+def states(found, rule, before=False):
+    """The best path's state in each hop as it ends, from the evidence of every hop."""
+    return last_event(found > 0.0, found <= -rule.shut_margin, before)
+
+
+def next_sure(found, rule):
+    """The next hop from each on, itself included, that decides it; T where there is none."""
+    sure = (found > rule.shut_cost) | (found < -rule.open_cost)
+    at = np.where(sure, np.arange(found.shape[-1]), found.shape[-1])
+    return np.minimum.accumulate(at[..., ::-1], axis=-1)[..., ::-1]
 
 
 def present_hops(presence, rule, lag=0):
@@ -210,15 +223,20 @@ def read_back(found, rule, lag=0):
     n_hops = found.shape[-1]
     if n_hops == 0:
         return np.zeros(found.shape, bool)
-    now = _last_event(found > 0.0, found <= -rule.shut_margin)
+    now = states(found, rule)
     if lag == 0:
         return now
-    hops = np.arange(n_hops)
-    decides = (found > rule.shut_cost) | (found < -rule.open_cost)
-    after = np.where(decides, hops, n_hops)
-    after = np.minimum.accumulate(after[..., ::-1], axis=-1)[..., ::-1]
-    read = np.full(n_hops, n_hops - 1) if lag is None else np.minimum(hops + lag, n_hops - 1)
-    return np.take_along_axis(now, np.minimum(after, read), axis=-1)
+    last = n_hops - 1
+    read = last if lag is None else np.minimum(np.arange(n_hops) + lag, last)
+    return np.take_along_axis(now, np.minimum(next_sure(found, rule), read), axis=-1)
+
+
+def loudest_ahead(levels, hops):
+    """The largest of each hop's level and of those of the `hops` after it, (..., T)."""
+    loudest = levels.copy()
+    for ahead in range(1, min(hops + 1, levels.shape[-1])):
+        np.maximum(loudest[..., :-ahead], levels[..., ahead:], out=loudest[..., :-ahead])
+    return loudest
 
 
 def open_hops(key_level_dbfs, present, threshold_db, hysteresis_db, lag=0):
@@ -239,16 +257,10 @@ def open_hops(key_level_dbfs, present, threshold_db, hysteresis_db, lag=0):
     ndarray, shape (..., T), bool
     """
     levels = np.asarray(key_level_dbfs, dtype=np.float64)
-    loudest = levels.copy()
-    for ahead in range(1, (FILE_LOUD_HOPS if lag is None else lag) + 1):
-        if ahead >= levels.shape[-1]:
-            break
-        np.maximum(loudest[..., :-ahead], levels[..., ahead:], out=loudest[..., :-ahead])
-    lately = loudest.copy()
-    for ago in range(1, min(LOUD_HOLD_HOPS + 1, levels.shape[-1])):
-        np.maximum(lately[..., ago:], loudest[..., :-ago], out=lately[..., ago:])
+    loudest = loudest_ahead(levels, FILE_LOUD_HOPS if lag is None else lag)
+    lately = loudest_ahead(loudest[..., ::-1], LOUD_HOLD_HOPS)[..., ::-1]
     opens = present & (loudest > threshold_db)
-    return _last_event(opens, ~(present & (lately > threshold_db - hysteresis_db)))
+    return last_event(opens, ~(present & (lately > threshold_db - hysteresis_db)))
 
 
 def classic_hops(key_level_dbfs, presence, rule, threshold_db, hysteresis_db, hold):

@@ -7,6 +7,8 @@ import numpy as np
 from gate.errors import ConfigError
 
 _SETTLED = 1e-6  # -120 dB: nearer than this the gain is at its target
+_FINE = 16  # steps that powers are computed for, one by one; the rest are products
+_STRETCHES_A_PASS = 32  # of many: the working set stays in the cache
 
 
 class Envelope:
@@ -77,3 +79,50 @@ class Envelope:
         work += target
         out[:] = work
         self.gain = target + distance * math.exp(n * rate)
+
+    def process_many(self, out, lengths, targets, time_constants_s):
+        """Stretches one after the other: `process` for each, within float64 rounding.
+
+        Parameters
+        ----------
+        out : ndarray, shape (sum of lengths,), float32
+            Receives the gains.
+        lengths : sequence of int, > 0
+            Samples of each stretch.
+        targets, time_constants_s : sequence of float
+            Of each stretch.
+
+        Returns
+        -------
+        ndarray, shape (stretches,), float64
+            The gain before each.
+        """
+        before, moving, at = np.empty(len(lengths)), [], 0
+        gain, rate_s = self.gain, -1.0 / self._sample_rate
+        stretches = zip(lengths, targets, time_constants_s, strict=True)
+        for index, (n, target, time_constant_s) in enumerate(stretches):
+            before[index] = gain
+            distance = gain - target
+            if -_SETTLED < distance < _SETTLED:
+                gain = target
+                out[at : at + n] = target
+            else:
+                rate = rate_s / time_constant_s
+                gain = target + distance * math.exp(n * rate)
+                moving.append((n, at, target, distance, rate))
+            at += n
+        self.gain = gain
+        moving = np.array(moving).reshape(-1, 5)
+        for n in np.unique(moving[:, 0]).astype(int).tolist():
+            alike = moving[moving[:, 0] == n]
+            for first in range(0, len(alike), _STRETCHES_A_PASS):
+                part = alike[first : first + _STRETCHES_A_PASS, 1:]
+                self._move(out, n, *part.T[:, :, None])
+        return before
+
+    def _move(self, out, n, at, target, distance, rate):
+        """Write stretches of the same length n; the rest are columns (stretches, 1)."""
+        fine = np.exp(rate * self._steps[:_FINE])
+        coarse = distance * np.exp(rate * np.arange(0.0, n, _FINE))
+        gains = (coarse[:, :, None] * fine[:, None, :]).reshape(len(at), -1)[:, :n]
+        out[at.astype(np.int64) + np.arange(n)] = gains + target

@@ -7,27 +7,45 @@ before such a hop is decided for good and memory holds the hops since the last o
 seconds at most; then the oldest one is decided by the path that is best at present).
 """
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from gate.control import Evidence, Reason
-from gate.decision import FILE_LOUD_HOPS, LOUD_HOLD_HOPS
+from gate.control import Reason
+from gate.decision import (
+    FILE_LOUD_HOPS,
+    LOUD_HOLD_HOPS,
+    add_up,
+    hop_logits,
+    last_event,
+    loudest_ahead,
+    next_sure,
+    states,
+)
 from gate.processor import GateProcessor
 from gate.settings import FILE
+from gate.stretches import Heard
 from gate.units import MIN_DBFS
 
 _LONGEST_DOUBT_HOPS = 3000
 _AHEAD_SECONDS = 0.005  # the gain moves so much before its hop, so that the attack is over
 
 
-class Verdict(NamedTuple):
-    """A hop's decision, and the evidence there with its bounds for the meters."""
+class Verdicts(NamedTuple):
+    """Decisions of hops, and the evidence there for the meters.
 
-    open: bool
-    reason: Reason
-    evidence: tuple
+    Attributes
+    ----------
+    open : ndarray, shape (T,), bool
+    reason : ndarray, shape (T,), int
+        Numbers of `gate.control.Reason`.
+    evidence : ndarray, shape (3, T)
+        What is kept of it, and its two bounds, in nats.
+    """
+
+    open: np.ndarray
+    reason: np.ndarray
+    evidence: np.ndarray
 
 
 class Hindsight:
@@ -42,59 +60,63 @@ class Hindsight:
     rule : gate.decision.EvidenceRule
     longest_doubt_hops : int
         How many hops may wait.
+
+    Notes
+    -----
+    State: of every hop without a verdict its level, what it says, the evidence and the best
+    path's state when it ended; how loud the hops before them were, and whether the last one was
+    open.
     """
 
     def __init__(self, threshold_db, hysteresis_db, rule, longest_doubt_hops=_LONGEST_DOUBT_HOPS):
         self._open_db, self._stay_db = threshold_db, threshold_db - hysteresis_db
-        self._evidence = Evidence(rule)
-        self._longest = longest_doubt_hops
-        self._hops = []  # (key level, whether it sounds, meter) of the hops without verdict
-        self._present = []  # of the first of them
-        self._is_open = False
-        self._loud_left = 0
+        self.rule, self._longest = rule, longest_doubt_hops
+        self._levels = self._logits = self._evidence = np.zeros(0)
+        self._states = np.zeros(0, bool)
+        self._value, self._state = -rule.open_cost, False  # after the last hop
+        self._lately = np.full(LOUD_HOLD_HOPS, -np.inf)
+        self._is_open = self._ended = False
 
     def push(self, key_level_dbfs, presence):
-        """Take the next hop; both None where nothing is known of it."""
-        evidence = self._evidence
-        if presence is None:
-            evidence.miss()
-            key_level_dbfs = MIN_DBFS
-        else:
-            evidence.process(presence)
-        self._hops.append((key_level_dbfs, evidence.sounding(0), evidence.meter))
-        doubtful = len(self._hops) - len(self._present)
-        if evidence.undecided == 0:
-            self._present += [evidence.present(0)] * doubtful
-        elif doubtful > self._longest:
-            self._present.append(evidence.is_open)
+        """Take the next hops (T,); presence is NaN where nothing is known of one."""
+        unknown = np.isnan(presence)
+        logits = hop_logits(np.where(unknown, 0.5, presence), self.rule)
+        logits[unknown] = 0.0
+        found = add_up(logits, self.rule, self._value)
+        now = states(found, self.rule, self._state)
+        if len(found):
+            self._value, self._state = found[-1], now[-1]
+        self._levels = np.r_[self._levels, np.where(unknown, MIN_DBFS, key_level_dbfs)]
+        self._logits, self._evidence = np.r_[self._logits, logits], np.r_[self._evidence, found]
+        self._states = np.r_[self._states, now]
 
     def finish(self):
         """The recording has ended: nothing changes any more."""
-        doubtful = len(self._hops) - len(self._present)
-        self._present += [self._evidence.is_open] * doubtful
-        self._hops += [(MIN_DBFS, False, self._evidence.meter)] * FILE_LOUD_HOPS
+        self._ended = True
 
     def verdicts(self):
-        """The verdicts that have become final since the last call, a list."""
-        ready = min(len(self._present), len(self._hops) - FILE_LOUD_HOPS)
-        found = []
-        levels = [level for level, _, _ in self._hops]
-        for hop in range(max(ready, 0)):
-            present = self._present[hop]
-            loudest = max(levels[hop : hop + FILE_LOUD_HOPS + 1])
-            stays = loudest > self._stay_db or self._loud_left > 0
-            self._loud_left = LOUD_HOLD_HOPS if loudest > self._stay_db else self._loud_left - 1
-            loud = stays if self._is_open else loudest > self._open_db
-            _, sounding, meter = self._hops[hop]
-            self._is_open = loud and present
-            if self._is_open:
-                reason = Reason.OPEN if sounding else Reason.HELD
-            else:
-                reason = Reason.TARGET_ABSENT if loud else Reason.BELOW_THRESHOLD
-            found.append(Verdict(self._is_open, reason, meter))
-        if ready > 0:
-            del self._hops[:ready], self._present[:ready]
-        return found
+        """The `Verdicts` that have become final since the last call."""
+        n = len(self._states)
+        read = np.minimum(next_sure(self._evidence, self.rule), np.arange(n) + self._longest)
+        ready = n
+        if not self._ended:
+            ready = min(int(np.searchsorted(read, n)), max(n - FILE_LOUD_HOPS, 0))
+        present = self._states[np.minimum(read[:ready], n - 1)]
+        loudest = loudest_ahead(self._levels, FILE_LOUD_HOPS)[:ready]
+        lately = loudest_ahead(np.r_[self._lately, loudest][::-1], LOUD_HOLD_HOPS)[::-1]
+        opens, stays = loudest > self._open_db, lately[LOUD_HOLD_HOPS:] > self._stay_db
+        is_open = last_event(present & opens, ~(present & stays), self._is_open)
+        before = np.r_[self._is_open, is_open][:ready]
+        reason = np.where(np.where(before, stays, opens), Reason.TARGET_ABSENT,
+                          Reason.BELOW_THRESHOLD)  # fmt: skip
+        reason[is_open] = np.where(self._logits[:ready] > 0.0, Reason.OPEN, Reason.HELD)[is_open]
+        low, high = np.full((2, ready), [[-self.rule.open_cost], [self.rule.shut_cost]])
+        kept = np.clip(self._evidence[:ready], low, high)
+        if ready:
+            self._lately, self._is_open = np.r_[self._lately, loudest][ready:], bool(is_open[-1])
+        self._levels, self._logits = self._levels[ready:], self._logits[ready:]
+        self._evidence, self._states = self._evidence[ready:], self._states[ready:]
+        return Verdicts(is_open, reason, np.stack([kept, low, high]))
 
 
 class FileGate(GateProcessor):
@@ -171,17 +193,12 @@ class FileGate(GateProcessor):
         if self._whole:
             self._hear([tail[:, 0]] * len(self.lanes))
             return self._decided(last=True)
-        listeners = self.on_hop, self.on_decision
-        self.on_hop = self.on_decision = None
-        try:
-            return self._cut(self.process_many(tail))
-        finally:
-            self.on_hop, self.on_decision = listeners
+        return self._cut(self.process_many(tail))
 
-    def _tell(self, index, lane):
-        """Report a hop, unless it lies beyond the recording."""
-        if lane.now <= self._taken:
-            self._report(index, lane)
+    def _tell(self, index, table):
+        """Report hops, but for those that lie beyond the recording."""
+        ended_s = (self._taken + 0.5) / self.sample_rate
+        super()._tell(index, table.first(int(np.searchsorted(table["time_s"], ended_s))))
 
     def _cut(self, gated):
         """Without what the delay put first."""
@@ -196,8 +213,9 @@ class FileGate(GateProcessor):
     def _decided(self, last=False):
         """Gate what all lanes have decided."""
         for index, backlog in enumerate(self._backlogs):
-            on_hop = functools.partial(self._tell, index, self.lanes[index])
-            gains = np.concatenate([self._first[index], backlog.gains(last, on_hop)])
+            gains, table = backlog.gains(last)
+            self._tell(index, table)
+            gains = np.concatenate([self._first[index], gains])
             self._first[index] = gains[:0]
             if self.on_gains is not None:
                 self.on_gains(index, gains)
@@ -220,34 +238,26 @@ class _Backlog:
 
     def __init__(self, lane, settings):
         self._lane, self._waiting = lane, []
-        evidence = lane.control.evidence
+        rule = lane.evidence_rule
         self._hindsight = None
-        if evidence is not None:
-            self._hindsight = Hindsight(
-                settings.threshold_db, settings.hysteresis_db, evidence.rule
-            )
+        if rule is not None:
+            self._hindsight = Hindsight(settings.threshold_db, settings.hysteresis_db, rule)
 
     def hear(self, key):
         """Take key samples."""
         heard = self._lane.hear_many(key)
-        self._waiting += heard
+        self._waiting.append(heard)
         if self._hindsight is not None:
-            for reading, *_ in heard:
-                level, presence = (None, None) if reading is None else reading[:2]
-                self._hindsight.push(level, presence)
+            self._hindsight.push(heard.level_dbfs, heard.presence)
 
-    def gains(self, last, on_hop):
-        """The gains that have become final."""
-        if self._hindsight is None:
-            verdicts = [None] * len(self._waiting)
-        else:
+    def gains(self, last):
+        """The gains that have become final, and the `MeterTable` of their hops."""
+        waiting, verdicts = Heard.joined(self._waiting), None
+        n = len(waiting.lengths)
+        if self._hindsight is not None:
             if last:
                 self._hindsight.finish()
             verdicts = self._hindsight.verdicts()
-        ready, self._waiting = self._waiting[: len(verdicts)], self._waiting[len(verdicts) :]
-        gains, at = np.empty(sum(hop[-1] for hop in ready), np.float32), 0
-        for (*hop, length), verdict in zip(ready, verdicts, strict=True):
-            self._lane.step(gains[at : at + length], *hop, verdict)
-            at += length
-            on_hop()
-        return gains
+            n = len(verdicts.open)
+        self._waiting = [waiting.part(slice(n, None))]
+        return self._lane.decide_many(waiting.part(slice(n)), verdicts)

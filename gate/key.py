@@ -111,3 +111,11 @@ class KeyLevel:
             return 0.0, 8000.0
         strong = np.flatnonzero(weights >= 0.5 * np.max(weights))
         return float(self._edges_hz[strong[0]]), float(self._edges_hz[strong[-1] + 2])
+
+    def bands_hz(self, weights):
+        """`band_hz` of many hops: weights (T, n_mels) -> (T, 2)."""
+        if self._fixed is not None:
+            return np.broadcast_to(self.band_hz(None), (len(weights), 2))
+        strong = weights >= 0.5 * weights.max(axis=1, keepdims=True)
+        first, last = strong.argmax(axis=1), strong.shape[1] - 1 - strong[:, ::-1].argmax(axis=1)
+        return np.column_stack([self._edges_hz[first], self._edges_hz[last + 2]])

@@ -4,7 +4,6 @@ A linked gate has one lane for all its channels, an independent one a lane a cha
 """
 
 import copy
-import itertools
 import math
 
 import numpy as np
@@ -15,16 +14,16 @@ from gate.ears import Ears
 from gate.envelope import Envelope
 from gate.frontend import Frontend
 from gate.key import KeyLevel
-from gate.meters import Decision, Meters
+from gate.meters import Meters
 from gate.settings import FILE, LEARNED, RANGES
-from gate.units import MIN_DBFS, db_to_gain, gain_to_db, mean_square_dbfs, power_to_dbfs
+from gate.stretches import CLICK_FREE_S, Stretches
+from gate.units import MIN_DBFS, db_to_gain, gain_to_db, mean_square_dbfs
 
-_CLICK_FREE_S = 0.005  # time constant of bypass and of failing open
 _MAX_RETRY_HOPS = 64
 _SHUT = (Reason.BELOW_THRESHOLD, Reason.TARGET_ABSENT)
 
 
-class Lane:
+class Lane(Stretches):
     """One key signal, one gain curve.
 
     Parameters
@@ -150,9 +149,9 @@ class Lane:
         return self.frontend.needed
 
     @property
-    def now(self):
-        """Input samples from the reset to the end of the last hop."""
-        return self._now
+    def evidence_rule(self):
+        """The `EvidenceRule` that decides; None: the classic rule does."""
+        return None if self.control.evidence is None else self.control.evidence.rule
 
     def push(self, samples):
         """Append key samples (n,) or (n, channels), n at most `needed`."""
@@ -169,90 +168,6 @@ class Lane:
         reading = self._detect(features, power, ears)
         self.curve = self._curve[: self.needed]
         self._apply(reading, mean_square_dbfs(power.sum()), self.curve)
-
-    def process_many(self, samples, on_hop=None):
-        """Take many samples at once; the vectorised twin of `push` and `end_hop`.
-
-        Parameters
-        ----------
-        samples : ndarray, shape (n,) or (n, channels), float32
-            Key samples, any number of hops long.
-        on_hop : callable, optional
-            Called after every decision.
-
-        Returns
-        -------
-        ndarray, shape (n,), float32
-            The gain of every sample. Within float32 rounding of the detector what the stream
-            gives; decisions are taken by the same code.
-        """
-        before = self.curve[len(self.curve) - self.needed :]
-        gains = np.empty(len(samples) + self._longest, dtype=np.float32)
-        gains[: len(before)] = before
-        heard, at = self.hear_many(samples), len(before)
-        for reading, input_dbfs, key_weights, length in heard:
-            self.step(gains[at : at + length], reading, input_dbfs, key_weights)
-            at += length
-            if on_hop is not None:
-                on_hop()
-        if heard:
-            last = self.curve
-            self.curve = self._curve[: len(last)]
-            self.curve[:] = last
-        return gains[: len(samples)]
-
-    def hear_many(self, samples):
-        """Hear the hops that end in many samples and decide nothing.
-
-        Returns
-        -------
-        list of (reading, input_dbfs, key_weights, length)
-            Of each hop: what `decide` would find, and how many samples its decision is for.
-        """
-        start = self.frontend.position
-        hops = self.frontend.process(samples)
-        n_hops = len(hops.ends)
-        if n_hops == 0:
-            return []
-        levels = power_to_dbfs(hops.power.sum(axis=1)).tolist()
-        ears = self.ears.process_many(hops.samples) if self.ears.names else None
-        readings, keys = self._detect_many(hops.log_mel, hops.power, ears)
-        if readings is None:
-            readings, keys = [], []
-            for hop in range(n_hops):
-                heard = None if ears is None else ears[hop : hop + 1]
-                readings.append(self._detect(hops.log_mel[hop], hops.power[hop], heard))
-                keys.append(self.key_weights.copy())
-        edges = [*(hops.ends - start).tolist(), len(samples) + self.needed]
-        lengths = [end - begin for begin, end in itertools.pairwise(edges)]
-        return list(zip(readings, levels, keys, lengths, strict=True))
-
-    def step(self, curve, reading, input_dbfs, key_weights, verdict=None):
-        """Go on to a hop of `hear_many`, whose gains are written to `curve`."""
-        self._evidence = None if verdict is None else verdict.evidence
-        self._now += len(self.curve)
-        self.curve, self.key_weights = curve, key_weights
-        self._apply(reading, input_dbfs, curve, verdict)
-
-    def _detect_many(self, features, power, ears):
-        """Readings and keys of many hops; (None, None) where they have to be taken one by one."""
-        if self._retry_in > 0:
-            return None, None
-        unchanged = self.detector.fork()
-        try:
-            found = self._ask(features, ears)
-            presence = found.presence[:, self._columns]
-            presence = presence if presence.ndim == 1 else presence.max(axis=1)
-            level = self.key_level.process_many(power, found.key)
-            readings = np.column_stack([level, presence, found.ballistics])
-            if not np.isfinite(readings).all():
-                raise FloatingPointError("the detector returned what is not finite")
-            np.clip(readings[:, 2:], *self._bounds.T, out=readings[:, 2:])
-        except Exception:
-            self.detector = unchanged  # fail open hop by hop, as the stream does
-            return None, None
-        self._retry_hops = 1
-        return readings.tolist(), found.key.copy() if len(features) == 1 else found.key
 
     def _ask(self, features, ears):
         process = self.detector.process
@@ -293,11 +208,8 @@ class Lane:
         except Exception:
             self.counters.detector_failures += 1
 
-    def _apply(self, reading, input_dbfs, curve, verdict=None):
-        """Decide on one hop's reading and write the gains of the samples that follow it.
-
-        A verdict that has been reached in hindsight takes the place of the decision.
-        """
+    def _apply(self, reading, input_dbfs, curve):
+        """Decide on one hop's reading and write the gains of the samples that follow it."""
         length = len(curve)
         now, until = self._now, self._now + length
         counters, envelope, control = self.counters, self.envelope, self.control
@@ -307,27 +219,22 @@ class Lane:
         if reading is None:
             counters.failed_hops += 1
             self._level_dbfs, self._presence = input_dbfs, math.nan
-            if verdict is None:
-                control.miss()
+            control.miss()
             control.reason = Reason.DETECTOR_FAILED
-            envelope.process(curve, 1.0, _CLICK_FREE_S)
+            envelope.process(curve, 1.0, CLICK_FREE_S)
             return
         level, presence, attack_s, hold_s, release_s = reading
         self._level_dbfs, self._presence = level, presence
         self._ballistics = (attack_s, hold_s, release_s)
         hold_samples = round(hold_s * self.sample_rate)
         was_shut = not self._opened
-        if verdict is None:
-            n_open = control.process(now, until, level, presence, hold_samples)
-        else:
-            n_open = length if verdict.open else 0
-            control.reason = verdict.reason
+        n_open = control.process(now, until, level, presence, hold_samples)
         self._opened = n_open > 0
         counters.open_hops += self._opened
         counters.opens += self._opened and was_shut
         if self._bypass:
             control.reason = Reason.BYPASS
-            envelope.process(curve, 1.0, _CLICK_FREE_S)
+            envelope.process(curve, 1.0, CLICK_FREE_S)
             return
         if n_open == length:
             envelope.process(curve, self._open_gain, attack_s)
@@ -340,13 +247,6 @@ class Lane:
     def bin_weights(self):
         """The key's weights on the bins of the detector's spectrum."""
         return self.key_level.bin_weights(self.key_weights)
-
-    @property
-    def decision(self):
-        """`Decision` of the last hop."""
-        evidence, low, high = self._evidence or self.control.meter
-        present = evidence > 0.0 if high > low else self._presence >= self.presence_threshold
-        return Decision(present, self._level_dbfs, self.control.reason not in _SHUT)
 
     @property
     def meters(self):

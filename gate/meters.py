@@ -1,7 +1,12 @@
 """What a gate shows: the state of its last hop, and what it survived."""
 
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+
+import numpy as np
+
+from gate.control import Reason
+
+_REASONS = {reason.label: int(reason) for reason in Reason}
 
 
 def _traced(form, **options):
@@ -58,20 +63,44 @@ class Meters:
     reason: str = _traced("%s")
 
 
-class Decision(NamedTuple):
-    """What a lane decided on its last hop, and on what.
+class MeterTable:
+    """The `Meters` of many hops, an array (T,) a name.
 
-    Attributes
+    Parameters
     ----------
-    present : bool
-        Whether the target is.
-    key_level_dbfs : float
-    open : bool
+    **columns : ndarray or number
+        By the names of `Meters`; a number counts for every hop. `reason` as `Reason`'s numbers.
     """
 
-    present: bool
-    key_level_dbfs: float
-    open: bool
+    names = tuple(f.name for f in fields(Meters))
+
+    def __init__(self, **columns):
+        n = len(columns["time_s"])
+        self._columns = {name: np.broadcast_to(columns[name], n) for name in self.names}
+
+    @classmethod
+    def of(cls, meters):
+        """The table of a list of `Meters`."""
+        columns = {name: [getattr(row, name) for row in meters] for name in cls.names}
+        columns["reason"] = [_REASONS[label] for label in columns["reason"]]
+        return cls(**columns)
+
+    def __len__(self):
+        return len(self._columns["time_s"])
+
+    def __getitem__(self, name):
+        return self._columns[name]
+
+    def first(self, n):
+        """The first n hops, a MeterTable."""
+        return MeterTable(**{name: column[:n] for name, column in self._columns.items()})
+
+    def rows(self):
+        """Each hop's `Meters`, in order."""
+        columns = {name: column.tolist() for name, column in self._columns.items()}
+        columns["reason"] = [Reason(number).label for number in columns["reason"]]
+        for values in zip(*columns.values(), strict=True):
+            yield Meters(**dict(zip(columns, values, strict=True)))
 
 
 @dataclass

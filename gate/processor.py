@@ -1,13 +1,11 @@
 """`GateProcessor`: the gate that files, live sound, benchmarks, evaluation and tests all run."""
 
-import functools
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gate import checks
-from gate.checks import as_floats
+from gate.checks import finite_block
 from gate.delay import DelayLine
 from gate.detector import Detector, Samples
 from gate.ears import Ear
@@ -15,7 +13,7 @@ from gate.errors import ConfigError
 from gate.lane import Lane
 from gate.linked import weighted_sum
 from gate.listen import KeyListen
-from gate.meters import Counters, Decision, Meters
+from gate.meters import Counters, Meters, MeterTable
 from gate.settings import FILE, MAX_CHANNELS, RANGES, GateSettings, check_format
 from gate.units import ms_to_samples
 
@@ -51,24 +49,21 @@ class GateProcessor:
     counters : Counters
         Hops, failures and repaired samples since the last reset.
     on_hop : callable or None
-        Called with the lane's index and `Meters` after every decision. For traces; it runs in
-        the audio path.
-    on_decision : callable or None
-        The same with the lane's index and its `Decision`, for a tenth of what `Meters` cost.
-    on_gains : callable or None
-        Called by `process_many` with the lane's index and the gain of every sample.
+        Called in the audio path with the lane's index and `Meters` after every decision.
+    on_hops, on_gains : callable or None
+        Called by `process_many` with the lane's index and the `gate.meters.MeterTable` of its hops
+        (cheaper than `on_hop`), or the gain of every sample.
 
     Notes
     -----
-    Stages and their latency: the audio passes a delay line only (`latency_samples`). The key
-    passes the decimator (about 1 ms) and is decided on every 10 ms.
+    The audio passes a delay line only (`latency_samples`). The key passes the decimator (about
+    1 ms) and is decided on every 10 ms.
     """
 
     max_channels = MAX_CHANNELS
     _takes_file = False
-
     on_hop: Callable[[int, Meters], None] | None
-    on_decision: Callable[[int, Decision], None] | None
+    on_hops: Callable[[int, MeterTable], None] | None
     on_gains: Callable[[int, Samples], None] | None
 
     def __init__(
@@ -87,11 +82,9 @@ class GateProcessor:
         self.sample_rate = sample_rate
         self.channels = channels
         self.counters = Counters()
-        self.on_hop = self.on_decision = None
-        self.on_gains = None
+        self.on_hop = self.on_hops = self.on_gains = None
         self._detector = detector
-        if ears is None:
-            ears = getattr(detector, "ears", ())
+        ears = getattr(detector, "ears", ()) if ears is None else ears
         self._linked = self._settings.stereo_link == "linked"
         n_lanes = 1 if self._linked else channels
         self._lanes = [self._lane(*self._of(index, detector, ears)) for index in range(n_lanes)]
@@ -320,7 +313,6 @@ class GateProcessor:
         Parameters
         ----------
         audio : ndarray, shape (n, channels), float32
-            Some seconds at a time keep the memory small.
         key_input : ndarray, shape (n,) or (n, k), optional
             External key input.
 
@@ -329,13 +321,13 @@ class GateProcessor:
         ndarray, shape (n, channels), float32
         """
         if self._settings.key_listen or self._listen_mix > 0.0:
-            return self.process(audio, key_input)
+            return self._listened(audio, key_input)
         audio = self._checked(audio, self.channels)
         keys = self._keys(audio, key_input)
-        result = np.empty_like(audio)
-        delayed = self._delay.process(audio)
+        result, delayed = np.empty_like(audio), self._delay.process(audio)
         for index, lane in enumerate(self._lanes):
-            gains = lane.process_many(keys[index], functools.partial(self._report, index, lane))
+            gains, table = lane.process_many(keys[index])
+            self._tell(index, table)
             if self.on_gains is not None:
                 self.on_gains(index, gains)
             columns = slice(None) if len(self._lanes) == 1 else slice(index, index + 1)
@@ -343,24 +335,32 @@ class GateProcessor:
         return result
 
     def _report(self, index, lane):
-        if self.on_decision is not None:
-            self.on_decision(index, lane.decision)
         if self.on_hop is not None:
             self.on_hop(index, lane.meters)
 
+    def _listened(self, audio, key_input):
+        """`process`, its hops told when it is done."""
+        told, listener = [[] for _ in self._lanes], self.on_hop
+        self.on_hop = lambda index, meters: told[index].append(meters)
+        try:
+            result = self.process(audio, key_input)
+        finally:
+            self.on_hop = listener
+        for index, rows in enumerate(told):
+            self._tell(index, MeterTable.of(rows))
+        return result
+
+    def _tell(self, index, table):
+        """Report the hops of a stretch."""
+        if self.on_hops is not None:
+            self.on_hops(index, table)
+        for meters in table.rows() if self.on_hop is not None else ():
+            self.on_hop(index, meters)
+
     def _checked(self, block, columns):
         """The block as float32 (n, columns) without anything that is not finite."""
-        block = as_floats(block)
-        if block.ndim != 2 or (columns is not None and block.shape[1] != columns):
-            raise ConfigError(f"block of shape {block.shape} must be (samples, {columns})")
-        # One product finds a NaN or Inf; overflow of huge samples is sorted out below.
-        flat = block.ravel()
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspicious = not math.isfinite(np.dot(flat, flat))
-        if suspicious:
-            bad = ~np.isfinite(block)
-            self.counters.nonfinite_samples += int(bad.sum())
-            block = np.where(bad, np.float32(0.0), block)
+        block, repaired = finite_block(block, columns)
+        self.counters.nonfinite_samples += repaired
         return block
 
     def _keys(self, audio, key_input):

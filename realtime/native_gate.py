@@ -12,7 +12,7 @@ from gate.checks import as_floats
 from gate.control import Reason
 from gate.errors import ConfigError
 from gate.key import KeyBand
-from gate.meters import Counters, Decision, Meters
+from gate.meters import Counters, Meters, MeterTable
 from gate.settings import FILE, LEARNED, GateSettings, check_format
 from realtime.native_core import METERS, ON_HOP, RawCounters, RawMeters
 
@@ -123,7 +123,7 @@ class NativeGate:
 
     Attributes
     ----------
-    settings, latency_samples, counters, meters, on_hop, on_decision, on_gains
+    settings, latency_samples, counters, meters, on_hop, on_hops, on_gains
         As `gate.processor.GateProcessor`'s; `stereo_link` of several channels stays as it was
         opened.
 
@@ -156,8 +156,8 @@ class NativeGate:
         self._handles = (ctypes.c_void_p * len(self._lanes))(*(one.handle for one in self._lanes))
         self._at = ctypes.addressof(self._handles)
         self._run, self._run_long = core.call_held.gate_run, core.call.gate_run
-        self._counters = Counters()
-        self._on_hop = self._on_decision = self.on_gains = self._error = None
+        self._counters, self._heard = Counters(), None  # hops of a stretch, for `on_hops`
+        self._on_hop = self.on_hops = self.on_gains = self._error = None
         self._callbacks = [ON_HOP(self._told(index)) for index in range(len(self._lanes))]
         self._configure(values)
         self.reset()
@@ -272,18 +272,8 @@ class NativeGate:
         self._on_hop = listener
         self._listen()
 
-    @property
-    def on_decision(self):
-        """Called with the lane's index and `Decision` after every decision, or None."""
-        return self._on_decision
-
-    @on_decision.setter
-    def on_decision(self, listener):
-        self._on_decision = listener
-        self._listen()
-
     def _listen(self):
-        wanted = self._on_hop is not None or self._on_decision is not None
+        wanted = self._on_hop is not None or self._heard is not None
         for lane, callback in zip(self._lanes, self._callbacks, strict=True):
             told = ctypes.cast(callback, ctypes.c_void_p) if wanted else None
             self._core.call_held.gate_on_hop(lane.handle, told)
@@ -291,19 +281,14 @@ class NativeGate:
     def _told(self, index):
         def told(raw):
             try:
-                if self._on_decision is not None:
-                    self._on_decision(index, self._decision(raw.contents))
+                if self._heard is not None:
+                    self._heard[index] += raw.contents
                 if self._on_hop is not None:
                     self._on_hop(index, _meters(raw.contents))
             except BaseException as error:  # it must not be lost in the C code between
                 self._error = self._error or error
 
         return told
-
-    def _decision(self, raw):
-        by_evidence = raw.evidence_high > raw.evidence_low
-        present = raw.evidence > 0.0 if by_evidence else raw.presence >= self.presence_threshold
-        return Decision(present, raw.key_level_dbfs, bool(raw.open))
 
     def process(self, block, key_input=None, out=None):
         """Gate a block; see `gate.processor.GateProcessor.process`."""
@@ -317,13 +302,23 @@ class NativeGate:
 
     def process_many(self, audio, key_input=None):
         """Gate a long stretch at once; other Python threads run meanwhile."""
-        return self._gated(as_floats(audio), key_input, self._run_long)
+        if self.on_hops is None:
+            return self._gated(as_floats(audio), key_input, self._run_long)
+        heard = self._heard = [bytearray() for _ in self._lanes]
+        self._listen()
+        try:
+            result = self._gated(as_floats(audio), key_input, self._run_long)
+        finally:
+            self._heard = None
+            self._listen()
+        for index, raws in enumerate(heard):
+            self.on_hops(index, _table(raws))
+        return result
 
     def _gated(self, audio, key_input, run):
         if audio.ndim != 2 or audio.shape[1] != self.channels:
             raise ConfigError(f"block of shape {audio.shape} must be (samples, {self.channels})")
-        audio = np.ascontiguousarray(audio)
-        n = len(audio)
+        audio, n = np.ascontiguousarray(audio), len(audio)
         result = np.empty((n, self.channels), np.float32)
         key, n_keys = None, 0
         if key_input is not None:
@@ -377,12 +372,12 @@ class NativeFileGate(NativeGate):
     def finish(self):
         """The rest of the recording; then `reset` before the next."""
         tail = np.zeros((self.latency_samples if self._taken else 0, self.channels), np.float32)
-        listeners = self.on_hop, self.on_decision
-        self.on_hop = self.on_decision = None  # no hop lies beyond the recording
+        listeners = self.on_hop, self.on_hops
+        self.on_hop = self.on_hops = None  # no hop lies beyond the recording
         try:
             return self._cut(self.process_many(tail))
         finally:
-            self.on_hop, self.on_decision = listeners
+            self.on_hop, self.on_hops = listeners
 
     def _cut(self, gated):
         drop = min(self._skip, len(gated))
@@ -396,3 +391,10 @@ def _meters(raw):
     found["reason"] = Reason(int(raw.reason)).label
     found["ears"] = int(raw.ears)
     return Meters(**found)
+
+
+def _table(raws):
+    """`MeterTable` of the bytes of hops' `RawMeters`."""
+    columns = dict(zip(METERS, np.frombuffer(raws).reshape(-1, len(METERS)).T, strict=True))
+    whole = {name: columns[name].astype(int) for name in ("reason", "ears")}
+    return MeterTable(**columns | whole | {"open": columns["open"] > 0.0})

@@ -24,10 +24,10 @@ class Observers:
     def __init__(self, stack, job, config, gate, info, detailed):
         self._job, self._config, self._gate = job, config, gate
         self._plot = self._trace = self._summary = self._hint = self._auto = self._phase = None
-        listeners, deciders = [], []
+        listeners = []
         if detailed:
             self._summary = Summary(info, gate.settings)
-            listeners.append(self._summary.hop)
+            listeners.append(self._summary.hops)
             gate.on_gains = self._summary.gains
         if job.trace:
             self._trace = stack.enter_context(TraceWriter(job.trace_path, len(gate.lanes)))
@@ -36,16 +36,17 @@ class Observers:
             from realtime.batch.plot import PlotData
 
             self._plot = PlotData(info)
-            listeners.append(self._plot.hop)
+            listeners.append(self._plot.hops)
         if Hint.wanted(config):
             self._hint = Hint(gate)
-            deciders.append(self._hint.hop)
+            listeners.append(self._hint.hops)
         if config.engine.auto_threshold and job.piped_in:
             self._auto = AutoThreshold(gate)
-            deciders.append(self._auto.hop)
+            listeners.append(self._auto.hops)
         if info.channels > 1 and config.gate.stereo_link == "linked":
             self._phase = OppositePhase(range(1, info.channels + 1))
-        gate.on_hop, gate.on_decision = _all_of(listeners), _all_of(deciders)
+        if listeners:
+            gate.on_hops = lambda lane, table: [f(lane, table) for f in listeners]
 
     def audio(self, samples):
         """Take the next samples of the file."""
@@ -98,10 +99,3 @@ class Observers:
         """The trace is whole."""
         if self._trace is not None:
             self._trace.commit()
-
-
-def _all_of(listeners):
-    """One that calls them all, or None."""
-    if len(listeners) < 2:
-        return listeners[0] if listeners else None
-    return lambda lane, what: [listener(lane, what) for listener in listeners]

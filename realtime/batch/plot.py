@@ -80,11 +80,11 @@ class PlotData:
         """Take output samples (n, channels)."""
         self._gated.add(samples)
 
-    def hop(self, lane, meters):
-        """Take a decision of the first lane."""
+    def hops(self, lane, table):
+        """Take decisions of the first lane."""
         if lane == 0:
             for name, values in self._hops.items():
-                values.append(getattr(meters, name))
+                values.extend(table[name].tolist())
 
     def save(self, path, settings, processor, title):
         """Draw and write the PNG.

@@ -54,12 +54,12 @@ class Summary:
         self._squares = 0.0
         self._samples = 0
 
-    def hop(self, lane, meters):
-        """Take a decision; of a gate with one lane a channel, the first lane's."""
+    def hops(self, lane, table):
+        """Take decisions; of a gate with one lane a channel, the first lane's."""
         if lane == 0:
             for name, values in self._hops.items():
-                values.append(getattr(meters, name))
-            self._open.append(meters.open)
+                values.extend(table[name].tolist())
+            self._open.extend(table["open"].tolist())
 
     def gains(self, lane, gains):
         """Take the gain of every sample; notes when it crosses the midpoint."""

@@ -1,7 +1,5 @@
 """A threshold for a voice that is softer than expected: the hint, and ``--threshold-db auto``."""
 
-from array import array
-
 import numpy as np
 
 from gate.errors import ConfigError
@@ -16,22 +14,19 @@ class _Hops:
     """Collects what the first lane hears until it is asked."""
 
     def __init__(self):
-        self._present, self._levels, self._open = array("b"), array("f"), array("b")
+        self._parts = [(np.zeros(0, bool), np.zeros(0, "f4"), np.zeros(0, bool))]
 
-    def hop(self, lane, decision):
-        """Take a hop; has the form of `GateProcessor.on_decision`."""
+    def hops(self, lane, table, threshold):
+        """Take hops; `threshold` is that of the presence, for the classic rule."""
         if lane == 0:
-            self._present.append(decision.present)
-            self._levels.append(decision.key_level_dbfs)
-            self._open.append(decision.open)
+            by_evidence = table["evidence_high"] > table["evidence_low"]
+            present = np.where(by_evidence, table["evidence"] > 0, table["presence"] >= threshold)
+            levels = np.nan_to_num(table["key_level_dbfs"].astype("f4"), nan=0.0)
+            self._parts.append((present, levels, table["open"]))
 
     def take(self):
         """(present, level in dBFS, open) of the hops since the last call."""
-        taken = (
-            np.array(self._present, bool),
-            np.nan_to_num(np.array(self._levels, "f4"), nan=0.0),
-            np.array(self._open, bool),
-        )
+        taken = tuple(map(np.concatenate, zip(*self._parts, strict=True)))
         self.__init__()
         return taken
 
@@ -53,9 +48,9 @@ class Hint:
         """Whether there is a detector that could hear it."""
         return config.engine.model != NO_MODEL and not config.gate.bypass
 
-    def hop(self, lane, decision):
-        """Take a decision; has the form of `GateProcessor.on_decision`."""
-        self._hops.hop(lane, decision)
+    def hops(self, lane, table):
+        """Take decisions; has the form of `GateProcessor.on_hops`."""
+        self._hops.hops(lane, table, self._gate.presence_threshold)
 
     def look(self):
         """Judge the hops so far."""
@@ -81,10 +76,10 @@ class AutoThreshold:
         self._gate, self._level, self._hops = gate, SpeechLevel(), _Hops()
         self.note = None
 
-    def hop(self, lane, decision):
-        """Take a decision; has the form of `GateProcessor.on_decision`."""
+    def hops(self, lane, table):
+        """Take decisions; has the form of `GateProcessor.on_hops`."""
         if self.note is None:
-            self._hops.hop(lane, decision)
+            self._hops.hops(lane, table, self._gate.presence_threshold)
 
     def look(self):
         """Judge the hops so far."""
@@ -114,7 +109,7 @@ def threshold_of_file(gate, chunks, key):
 
     Parameters
     ----------
-    gate : GateProcessor
+    gate : gate.hindsight.FileGate
         Used up.
     chunks : iterable of ndarray
         The file.
@@ -128,9 +123,10 @@ def threshold_of_file(gate, chunks, key):
     """
     level, hops = SpeechLevel(), _Hops()
     gate.settings = gate.settings.with_changes({"threshold_db": _LOWEST_DB})
-    gate.on_decision = hops.hop
+    threshold = gate.presence_threshold
+    gate.on_hops = lambda lane, table: hops.hops(lane, table, threshold)
     for audio in chunks:
-        gate.process_many(audio, None if key is None else key.take(len(audio)))
+        gate.feed(audio, None if key is None else key.take(len(audio)))
         present, levels, _ = hops.take()
         level.add(levels[present])
     if level.seconds < _ENOUGH_S:

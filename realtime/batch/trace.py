@@ -33,11 +33,11 @@ class TraceWriter:
         head = ["channel", *COLUMNS] if lanes > 1 else COLUMNS
         csv.writer(self._file, lineterminator="\n").writerow(head)
 
-    def __call__(self, lane, meters):
-        """One row; has the form of `GateProcessor.on_hop`."""
-        row = trace_row(vars(meters))
+    def __call__(self, lane, table):
+        """A row a hop; has the form of `GateProcessor.on_hops`."""
+        rows = [trace_row(vars(meters)) for meters in table.rows()]
         try:
-            self._file.write(f"{lane + 1},{row}" if self._lanes > 1 else row)
+            self._file.writelines(f"{lane + 1},{row}" if self._lanes > 1 else row for row in rows)
         except OSError as error:
             raise self._output.failure(error) from None
 

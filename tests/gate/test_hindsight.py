@@ -28,29 +28,27 @@ def test_it_is_the_copy_for_whole_recordings(hops, open_cost, shut_cost, thresho
     rule = EvidenceRule(0.5, open_cost, shut_cost)
     levels, presence = np.array(hops).T
     hindsight, found = Hindsight(threshold_db, 6.0, rule), []
-    for hop, (level, chance) in enumerate(zip(levels.tolist(), presence.tolist(), strict=True)):
-        hindsight.push(level, chance)
-        if hop % every == 0:
-            found += hindsight.verdicts()
+    for at in range(0, len(levels), every):
+        hindsight.push(levels[at : at + every], presence[at : at + every])
+        found.append(hindsight.verdicts())
     hindsight.finish()
-    found += hindsight.verdicts()
+    found.append(hindsight.verdicts())
     want = open_hops(levels, present_hops(presence, rule, None), threshold_db, 6.0, None)
-    assert [verdict.open for verdict in found] == want.tolist()
-    clipped = np.clip(evidence(presence, rule), -open_cost, shut_cost)
-    np.testing.assert_allclose([v.evidence[0] for v in found], clipped, atol=1e-4)
+    assert np.concatenate([verdicts.open for verdicts in found]).tolist() == want.tolist()
+    clipped = np.clip(evidence(presence, rule), -rule.open_cost, rule.shut_cost)
+    assert np.array_equal(np.concatenate([v.evidence[0] for v in found]), clipped)
 
 
 def test_what_is_sure_does_not_wait_and_nothing_waits_for_ever():
     rule = EvidenceRule(0.5, 2.0, 3.0)
     hindsight = Hindsight(-60.0, 6.0, rule, longest_doubt_hops=50)
-    for presence in [0.99] * 20:
-        hindsight.push(-20.0, presence)
-    assert len(hindsight.verdicts()) == 20 - 9  # loudness is looked for 9 hops ahead
-    for _ in range(200):
-        hindsight.push(-20.0, 0.5)  # speaks neither for nor against: in doubt, by the rule
-    assert len(hindsight.verdicts()) == 9 + 200 - 50
+    hindsight.push(np.full(20, -20.0), np.full(20, 0.99))
+    assert len(hindsight.verdicts().open) == 20 - 9  # loudness is looked for 9 hops ahead
+    # Speaks neither for nor against: in doubt, by the rule.
+    hindsight.push(np.full(200, -20.0), np.full(200, 0.5))
+    assert len(hindsight.verdicts().open) == 9 + 200 - 50
     hindsight.finish()
-    assert [verdict.open for verdict in hindsight.verdicts()] == [True] * 50
+    assert hindsight.verdicts().open.tolist() == [True] * 50
 
 
 def evident(detector):
