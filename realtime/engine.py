@@ -19,9 +19,7 @@ NO_MODEL = "none"
 
 
 def open_detector(
-    model: Model = "voice",
-    profile: str | Path | None = None,
-    ears: Sequence[str] | None = None,
+    model: Model = "voice", profile: str | Path | None = None, ears: Sequence[str] | None = None
 ) -> Detector:
     """A detector by name or path, with a taught profile around it where one is given.
 

@@ -101,9 +101,7 @@ def config_from_args(args):
     elif "lookahead_ms" in changes:
         engine["auto_lookahead"] = False
     return replace(
-        config,
-        gate=config.gate.with_changes(changes),
-        engine=replace(config.engine, **engine),
+        config, gate=config.gate.with_changes(changes), engine=replace(config.engine, **engine)
     )
 
 

@@ -169,7 +169,4 @@ def converted(path, info):
     )  # fmt: skip
 
 
-_LIMITS = {
-    "OPUS": ("Opus", _OPUS_RATES, 8),
-    "MPEG_LAYER_III": ("MP3", _MP3_RATES, 2),
-}
+_LIMITS = {"OPUS": ("Opus", _OPUS_RATES, 8), "MPEG_LAYER_III": ("MP3", _MP3_RATES, 2)}

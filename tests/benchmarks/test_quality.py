@@ -59,10 +59,7 @@ class Loudness:
 
 @pytest.fixture(scope="module")
 def comparison():
-    systems = [
-        Oracle("oracle", ""),
-        DetectorGate("loud", "", detector=Loudness(), rule=Rule(0.5)),
-    ]
+    systems = [Oracle("oracle", ""), DetectorGate("loud", "", detector=Loudness(), rule=Rule(0.5))]
     return compare(systems, [make_clip(k) for k in range(6)])
 
 

@@ -63,8 +63,7 @@ def test_opening_when_a_segment_ends_is_noise_not_overhang():
 
 
 @pytest.mark.parametrize(
-    ("lead", "delays", "already"),
-    [(0.5 * EARLY_S, [0.0], 0), (2 * EARLY_S, [], 1)],
+    ("lead", "delays", "already"), [(0.5 * EARLY_S, [0.0], 0), (2 * EARLY_S, [], 1)]
 )
 def test_early_opening(lead, delays, already):
     tally = measure([[1, 2]], [[1 - lead, 2]], 10.0)

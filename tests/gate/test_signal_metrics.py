@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from gate.errors import ConfigError
-from gate.signal_metrics import (
-    a_weighting,
-    frame_gain,
-    gated_signal_loss,
-    weighted_energy,
-)
+from gate.signal_metrics import a_weighting, frame_gain, gated_signal_loss, weighted_energy
 
 
 def test_a_weighting_against_the_standard_s_table():

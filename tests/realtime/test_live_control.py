@@ -63,10 +63,7 @@ def test_retrying_for_hours_does_not_repeat_itself(control, said):
     for _ in range(50):
         control.hear({"event": "error", "kind": "device", "message": "no audio device"})
         control.hear({"event": "lost", "message": "the server went away"})
-    assert said == [
-        "not open: no audio device; retrying",
-        "lost: the server went away; retrying",
-    ]
+    assert said == ["not open: no audio device; retrying", "lost: the server went away; retrying"]
 
 
 def test_the_configuration_file_is_watched(control, said, tmp_path):

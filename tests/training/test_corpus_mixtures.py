@@ -8,11 +8,7 @@ from gate.errors import AudioFileError, ConfigError
 from gate.metrics import hop_labels
 from training.corpus.labelled import find_labelled, labelled_clips
 from training.corpus.labels import wanted_segments
-from training.corpus.mixtures import (
-    Mixer,
-    active_rms,
-    evaluation_set,
-)
+from training.corpus.mixtures import Mixer, active_rms, evaluation_set
 from training.corpus.rooms import measured_room, noise_room
 
 

@@ -12,29 +12,11 @@ from gate.errors import ConfigError
 from realtime.models import find_model
 from realtime.onnx_detector import OnnxDetector
 from training import cli
-from training.voice.calibrate import (
-    Limits,
-    choose_rule,
-    fit_slope_offset,
-    fold_in,
-    reliability,
-)
+from training.voice.calibrate import Limits, choose_rule, fit_slope_offset, fold_in, reliability
 from training.voice.checkpoints import average_checkpoints, load_average
-from training.voice.evaluate import (
-    GateChoice,
-    Heard,
-    ask,
-    gains,
-    judge,
-    sung_recordings,
-)
+from training.voice.evaluate import GateChoice, Heard, ask, gains, judge, sung_recordings
 from training.voice.imported import network_from_onnx
-from training.voice.losses import (
-    decision_loss,
-    evidence,
-    key_loss,
-    presence_loss,
-)
+from training.voice.losses import decision_loss, evidence, key_loss, presence_loss
 from training.voice.network import VoiceNet, VoiceSettings
 from training.voice.pool import ItemPool
 from training.voice.smoke import write_corpus

@@ -28,14 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gate.decision import (
-    ClassicRule,
-    EvidenceRule,
-    classic_hops,
-    lag_hops,
-    open_hops,
-    present_hops,
-)
+from gate.decision import ClassicRule, EvidenceRule, classic_hops, lag_hops, open_hops, present_hops
 from gate.signal_metrics import FRAME_S, LossWeights
 from gate.units import MIN_DBFS
 
