@@ -1,5 +1,7 @@
 """Detectors for tests, small enough to reason about."""
 
+import copy
+
 import numpy as np
 
 from gate.detector import Detection, DetectorInfo
@@ -26,9 +28,7 @@ class FakeDetector:
         self._last = np.zeros(1)
 
     def fork(self):
-        other = FakeDetector()
-        other._last = self._last.copy()
-        return other
+        return copy.deepcopy(self)
 
     def process(self, features):
         f = np.asarray(features, dtype=np.float64)
@@ -60,11 +60,6 @@ class ScriptedDetector(FakeDetector):
     def reset(self):
         self._at = 0
 
-    def fork(self):
-        other = ScriptedDetector(self._script, self._ballistics)
-        other._at = self._at
-        return other
-
     def process(self, features):
         n = len(features)
         index = np.minimum(np.arange(self._at, self._at + n), len(self._script) - 1)
@@ -84,11 +79,6 @@ class FailingDetector(FakeDetector):
     def __init__(self, first, last, nan=False):
         super().__init__()
         self._bad, self._nan, self._calls = range(first, last), nan, 0
-
-    def fork(self):
-        other = FailingDetector(self._bad.start, self._bad.stop, self._nan)
-        other._calls, other._last = self._calls, self._last.copy()
-        return other
 
     def process(self, features):
         calls = range(self._calls, self._calls + len(features))

@@ -50,11 +50,6 @@ class Believer(ScriptedDetector):
         super().__init__(script)
         self.info = dataclasses.replace(self.info, decision={"speech": rule})
 
-    def fork(self):
-        other = Believer(self._script, self.info.decision["speech"])
-        other._at = self._at
-        return other
-
 
 RULE = EvidenceRule(0.5, 3.0, 3.0)
 WEAK = [0.05] * 20 + [0.6, 0.7] + [0.95] * 20 + [0.3] + [0.05] * 60

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from refusals import refuses
 from small_corpus import make_corpus, words
 
 from benchmarks.cli import _COMMANDS, main
@@ -73,16 +74,13 @@ def test_quality_on_mixtures(tmp_path, capsys):
 def test_bad_options_are_one_line_and_exit_2(options, message, capsys):
     more = ["--no-ours"] if options[0] == "quality" else []
     more += [] if "--peers" in options or options[0] != "quality" else ["--peers", "none"]
-    assert main([*options, *more]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert len(error.strip().splitlines()) == 1
+    refuses(main, [*options, *more], 2, message, capsys)
 
 
 def test_report_refuses_what_it_did_not_make(tmp_path, capsys):
     (tmp_path / "x.json").write_text('{"a": 1}')
-    assert main(["report", str(tmp_path / "x.json"), "-o", str(tmp_path / "x.html")]) == 2
-    assert "must be a file made by gate-bench --json" in capsys.readouterr().err
+    command = ["report", tmp_path / "x.json", "-o", tmp_path / "x.html"]
+    refuses(main, command, 2, "must be a file made by gate-bench --json", capsys)
 
 
 def test_the_latency_declared_is_the_latency_measured():
@@ -180,10 +178,8 @@ def test_cold_start_counts_every_process(monkeypatch, capsys):
 
 def test_the_configuration_says_where_the_recordings_are(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text(f"data:\n  voice: {tmp_path}/here\n")
-    assert main(["learn", "--config", str(tmp_path / "c.yaml")]) == 2
-    message = capsys.readouterr().err
-    assert f"data={tmp_path}/here must be a folder with a MANIFEST.csv" in message
-    assert message.count("\n") == 1
+    message = f"data={tmp_path}/here must be a folder with a MANIFEST.csv"
+    refuses(main, ["learn", "--config", tmp_path / "c.yaml"], 2, message, capsys)
 
 
 def test_misses_are_told_apart_and_set_against_the_floor():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from fakes import speech_and_noise
+from refusals import refuses
 from tiny_model import tiny_model
 
 from realtime.batch.cli import main
@@ -189,8 +190,6 @@ FAILURE = [
 def test_mistakes_get_one_line_and_the_right_code(
     tmp_path, model, capsys, arguments, message, code
 ):
-    import re
-
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.yaml").write_text("gate: {treshold_db: -4}")
     source = talk(tmp_path / "in.wav", seconds=0.2)
@@ -199,13 +198,7 @@ def test_mistakes_get_one_line_and_the_right_code(
     arguments = [a.format(**names) for a in arguments]
     if "--model" not in arguments:
         arguments += ["--model", model]
-    try:
-        got = main([*arguments, "--quiet"])
-    except SystemExit as exit_:
-        got = exit_.code
-    error = capsys.readouterr().err
-    assert got == code, error
-    assert re.search(message, error) and error.count("\n") == 1, error
+    refuses(main, [*arguments, "--quiet"], code, message, capsys)
     assert not (tmp_path / "out.wav").exists()
     assert not [p for p in tmp_path.rglob("*.partial")]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from refusals import one_line
 
 from gate.errors import ConfigError
 from realtime.config import SECTIONS, Config, load_config, parse_config
@@ -49,9 +50,8 @@ def test_no_file_and_an_empty_file_are_the_defaults():
     ],
 )
 def test_bad_files_get_one_line(text, message):
-    with pytest.raises(ConfigError, match=message) as error:
+    with one_line(ConfigError, message):
         parse_config(text, "c.yaml")
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 def test_texts_that_would_take_for_ever(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=message) as error:
+    with one_line(ConfigError, message) as error:
         load_config(tmp_path / "c.yaml")
-    assert "\n" not in str(error.value) and len(str(error.value)) < 6000
+    assert len(str(error.value)) < 6000
 
 
 def test_names_that_are_no_text_survive_yaml():

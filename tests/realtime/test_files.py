@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import soundfile
+from refusals import one_line
 
 from gate.errors import AudioFileError
 from realtime.files import AudioInfo, AudioReader, AudioWriter, expand_inputs
@@ -95,9 +96,8 @@ BAD = {
 def test_bad_files_get_one_line(tmp_path, name):
     content, message = BAD[name]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(AudioFileError, match=message) as error:
+    with one_line(AudioFileError, f"{name}.*{message}"):
         AudioReader(tmp_path / name)
-    assert name in str(error.value) and "\n" not in str(error.value)
 
 
 def test_inputs_are_expanded_once_and_in_order(tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from refusals import refuses
 from teaching import RATE, ProjectionDetector, bursts
 
 from realtime.learn import cli as learn_cli
@@ -191,6 +192,6 @@ def test_outputs_that_cannot_be(folder, capsys, more, message, code):
     (folder / "folder.gate.yaml").mkdir()
     (folder / "there.gate.npz").write_bytes(b"mine")
     (folder / "low.png").symlink_to(folder / "low.wav")
-    assert learn("--open", "low.wav", "--shut", "high.wav", *more) == code
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1, error
+    refuses(
+        learn_cli.main, ["--open", "low.wav", "--shut", "high.wav", *more], code, message, capsys
+    )

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from refusals import one_line
 from tiny_model import METADATA, tiny_model
 
 from gate.decision import ClassicRule, EvidenceRule
@@ -76,9 +77,8 @@ def test_files_that_are_no_model(tmp_path):
         OnnxDetector(tmp_path / "none.onnx")
     corrupt = tmp_path / "corrupt.onnx"
     corrupt.write_bytes(b"\x08\x09not a model" * 50)
-    with pytest.raises(ModelError, match=r"corrupt\.onnx: not a readable ONNX model") as error:
+    with one_line(ModelError, r"corrupt\.onnx: not a readable ONNX model"):
         OnnxDetector(corrupt)
-    assert "\n" not in str(error.value)
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(tiny_model(tmp_path / "whole.onnx").read_bytes()[:400])
     with pytest.raises(ModelError, match="not a readable ONNX model"):

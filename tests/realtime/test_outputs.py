@@ -9,6 +9,7 @@ import sys
 import pytest
 import soundfile
 from fakes import speech_and_noise
+from refusals import refuses
 
 from gate.errors import AudioFileError
 from realtime import outputs
@@ -121,9 +122,8 @@ def test_names_that_differ_in_case_only(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["/", ".", "sub", "sub/"])
 def test_a_folder_is_no_file(folder, capsys, name):
-    assert run("a.wav", "-o", "x.wav", "--report", name, "--overwrite") == 1
-    error = capsys.readouterr().err
-    assert "is a folder; name a file for the report" in error and error.count("\n") == 1
+    more = ["-o", "x.wav", "--report", name, "--overwrite"]
+    refuses(main, ["a.wav", *more, *GATE], 1, "is a folder; name a file for the report", capsys)
 
 
 @pytest.mark.parametrize("n_bytes", [227, 228, 250, 255])

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 import soundfile
+from refusals import one_line
 
 from gate.errors import AudioFileError
 from realtime.files import AudioReader
@@ -49,9 +50,8 @@ def test_a_cut_off_file_is_refused_or_read_as_far_as_it_goes(
     assert len(whole) == 4 * FRAMES and notes == []
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(AudioFileError, match=r"truncated: .*--allow-truncated") as error:
+    with one_line(AudioFileError, rf"{re.escape(str(path))}: truncated: .*--allow-truncated"):
         read(path)
-    assert str(path) in str(error.value) and "\n" not in str(error.value)
     part, notes = read(path, allow_truncated=True)
     # A page of Opus holds a second, and the encoder may look ahead.
     share *= 4
