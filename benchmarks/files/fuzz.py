@@ -5,6 +5,7 @@ refuse, with one line, or read; it may not crash, raise anything else, take long
 seconds, or write where nothing should be.
 """
 
+import contextlib
 import io
 import random
 import re
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from mutagen import MutagenError
+from mutagen.ogg import OggPage
 
 from benchmarks import tables
 from benchmarks.machine import describe
@@ -23,7 +26,7 @@ from benchmarks.part import Part
 from gate.errors import GateError
 from gate.settings import GateSettings
 from realtime.config import Config, EngineSettings
-from realtime.files.ogg import crc, pages
+from realtime.files.ogg import pages
 
 LONGEST_S = 10.0
 _RATE = 16000
@@ -140,12 +143,13 @@ def mutate(data, rng):
 
 def sign(data):
     """Give the pages of an Ogg file the checksums that they would have."""
-    file, data = io.BytesIO(data), bytearray(data)
-    for begin, _, _, end in list(pages(file, len(data))):
-        if end <= len(data) and end - begin >= 27:
-            page = data[begin : begin + 22] + bytes(4) + data[begin + 26 : end]
-            data[begin + 22 : begin + 26] = struct.pack("<I", crc(bytes(page)))
-    return bytes(data)
+    signed = bytearray(data)
+    for begin, _, _, end in pages(io.BytesIO(data), len(data)):
+        with contextlib.suppress(MutagenError, EOFError):  # a page no more
+            page = OggPage(io.BytesIO(data[begin:end])).write()
+            if len(page) == end - begin:
+                signed[begin:end] = page
+    return bytes(signed)
 
 
 class Fuzzer:

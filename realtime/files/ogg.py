@@ -5,15 +5,6 @@ import struct
 from realtime.files.structure import Structure, read_at
 
 _SEARCH_BYTES = 1 << 20
-_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def crc(data):
-    """Ogg's checksum: CRC-32 as zlib has it, with all bits the other way round."""
-    import zlib
-
-    value = zlib.crc32(data.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
 def pages(file, size, at=0):

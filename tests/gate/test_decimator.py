@@ -50,24 +50,6 @@ def test_what_lies_above_the_band_stays_out(rate):
         assert 20 * np.log10(np.max(np.abs(out[200:]))) < -50.0, hz
 
 
-@pytest.mark.parametrize("rate", RATES)
-def test_many_hops_equal_one_by_one_in_random_chunks(rate):
-    rng = np.random.default_rng(rate)
-    samples = rng.normal(size=rate).astype(np.float32)
-    want = stream(Decimator(rate), samples)
-    decimator, pieces, at = Decimator(rate), [], 0
-    while True:
-        end = at + int(decimator.hop_ends(int(rng.integers(1, 40)))[-1])
-        if end > len(samples):
-            break
-        pieces.append(decimator.process_many(samples[at:end]))
-        at = end
-    got = np.concatenate(pieces)
-    np.testing.assert_allclose(got, want[: len(got)], atol=1e-6)
-    rest = stream(decimator, samples[at:])
-    np.testing.assert_allclose(np.concatenate([got, rest]), want, atol=1e-6)
-
-
 def test_at_16_khz_samples_pass_untouched():
     samples = np.random.default_rng(0).normal(size=1600).astype(np.float32)
     out = stream(Decimator(16000), samples)

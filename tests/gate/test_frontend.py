@@ -28,7 +28,7 @@ def stream(frontend, samples, size):
     return [np.array(column) for column in zip(*found, strict=True)]
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000, 192000])
+@pytest.mark.parametrize("rate", [8000, 11025, 12345, 16000, 22050, 44100, 48000, 96000, 192000])
 @pytest.mark.parametrize("channels", [None, 2])
 def test_one_verb_gives_what_the_stream_gives(rate, channels):
     samples = sound(rate, channels=channels)
@@ -43,7 +43,7 @@ def test_one_verb_gives_what_the_stream_gives(rate, channels):
     assert np.array_equal(got[0], want[0])
     assert frontend.position == len(samples)
     np.testing.assert_allclose(got[1], want[1], atol=1e-6)
-    np.testing.assert_allclose(got[2], want[2], atol=1e-4)
+    np.testing.assert_allclose(got[2], want[2], atol=2e-4)  # the softest bands
     np.testing.assert_allclose(got[3], want[3], rtol=1e-3, atol=1e-9)
 
 

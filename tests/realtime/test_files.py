@@ -51,13 +51,6 @@ def test_over_4_gb_a_wav_becomes_rf64(tmp_path):
     assert soundfile.info(tmp_path / "big.wav").format == "RF64"
 
 
-def test_a_writer_that_fails_leaves_nothing(tmp_path):
-    info = AudioInfo(48000, 1, 10, "WAV", "PCM_16", "FILE")
-    with pytest.raises(RuntimeError), AudioWriter(tmp_path / "x.wav", info):
-        raise RuntimeError("in the middle")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_full_scale_is_clipped_not_wrapped(tmp_path):
     info = AudioInfo(48000, 1, 4, "WAV", "PCM_16", "FILE")
     with AudioWriter(tmp_path / "x.wav", info) as writer:
@@ -86,8 +79,6 @@ BAD = {
     "rate9.wav": (header(rate=10**9) + bytes(2000), "sample_rate=1000000000 must be"),
     "ch0.wav": (header(channels=0) + bytes(2000), "not a readable audio file"),
     "ch65.wav": (header(channels=65) + bytes(65 * 2000), "channels=65 must be from 1 to 8"),
-    "short.wav": (header(data_bytes=200_000, riff_bytes=200_036) + bytes(2000), "truncated"),
-    "absurd.wav": (header(data_bytes=2**31 - 9, riff_bytes=2**31) + bytes(200), "truncated"),
     "headeronly.wav": (header()[:30], "not a readable audio file"),
 }
 

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import socket
-import sys
 import threading
 import time
 
@@ -15,7 +14,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from benchmarks.live.browser import stalled_page
-from gate.errors import ConfigError
 from realtime.live_settings import PageSettings
 from realtime.page import server as page_server
 from realtime.page.server import PageServer, read_files
@@ -57,15 +55,12 @@ def ask(page, path="", headers=None):
     return answer.status, body, answer.headers
 
 
-def joined(page, token=TOKEN, host=None, origin=None):
+def joined(page, origin=None):
     own = f"127.0.0.1:{page.port}"
     return connect(
-        f"ws://{own}/{token}/socket",
-        origin=origin or f"http://{host or own}",
-        additional_headers={"Host": host} if host else {},
-        compression=None,
+        f"ws://{own}/{TOKEN}/socket", origin=origin or f"http://{own}", compression=None,
         open_timeout=10,
-    )
+    )  # fmt: skip
 
 
 def next_with(connection, name, timeout=10.0):
@@ -96,19 +91,10 @@ def test_the_files_name_no_other_host():
         assert "http:" not in text and "https:" not in text and "//cdn" not in text, name
 
 
-@pytest.mark.parametrize(
-    ("wrong", "code"),
-    [
-        ({"token": "x" * 24}, 403),
-        ({"origin": "http://evil.example"}, 403),
-        ({"host": "evil.example:80"}, 403),
-        ({"host": "localhost:1", "origin": "http://127.0.0.1:1"}, 403),
-    ],
-)
-def test_wrong_token_origin_and_host_are_refused_before_a_word_is_said(page, wrong, code):
+def test_a_wrong_origin_is_refused_before_a_word_is_said(page):
     with pytest.raises(InvalidStatus) as refused:
-        joined(page, **wrong)
-    assert refused.value.response.status_code == code
+        joined(page, origin="http://evil.example")
+    assert refused.value.response.status_code == 403
     assert page.n_pages == 0
     assert TOKEN.encode() not in refused.value.response.body
 
@@ -203,14 +189,6 @@ def test_pages_are_counted(gate, monkeypatch):
         assert refused.value.response.status_code == 503
 
 
-def test_a_port_in_use_is_one_clear_line(gate):
-    with served(gate) as page:
-        with pytest.raises(ConfigError) as error:
-            PageServer(PageSettings(page.port), gate.state, gate.control, print, TOKEN)
-    expected = f"page: port {page.port} on 127.0.0.1 cannot be had ("
-    assert str(error.value).startswith(expected) and "--page" in str(error.value)
-
-
 def test_only_this_machine_reaches_it(page):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -245,9 +223,3 @@ def test_one_that_was_made_and_never_started_gives_its_port_back(gate):
     port = free_port()
     PageServer(PageSettings(port), gate.state, gate.control, print, TOKEN).stop()
     PageServer(PageSettings(port), gate.state, gate.control, print, TOKEN).stop()
-
-
-def test_without_the_library_it_says_what_to_install(gate, monkeypatch):
-    monkeypatch.setitem(sys.modules, "websockets.asyncio.server", None)
-    with pytest.raises(ConfigError, match=r"pip install 'exemplar-gate\[page\]'"):
-        PageServer(PageSettings(free_port()), gate.state, gate.control, print, TOKEN)

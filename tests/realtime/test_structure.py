@@ -12,7 +12,6 @@ from refusals import one_line
 
 from gate.errors import AudioFileError
 from realtime.files import AudioReader
-from realtime.files.ogg import crc
 
 RATE, FRAMES = 16000, 24000
 SOUND = (0.2 * np.random.default_rng(3).standard_normal((FRAMES, 2))).astype("f4")
@@ -306,10 +305,3 @@ def test_tags_behind_the_sound_are_no_sound(tmp_path):
         path.write_bytes(path.read_bytes() + tag)
         got, notes = read(path)
         assert len(got) == FRAMES and notes == [], name
-
-
-def test_oggs_checksum(tmp_path):
-    data = write(tmp_path / "a.ogg", "OGG", "VORBIS").read_bytes()
-    size = 27 + data[26] + sum(data[27 : 27 + data[26]])
-    page = data[:size]
-    assert crc(page[:22] + bytes(4) + page[26:]) == struct.unpack("<I", page[22:26])[0]
