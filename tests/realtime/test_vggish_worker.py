@@ -11,8 +11,8 @@ from gate.processor import GateProcessor
 from realtime import vggish_worker
 from realtime.vggish_worker import VggishDetector
 from training.audioset import vggish
+from training.audioset.best_net import BestNet, BestNetSettings
 from training.audioset.export import export_head
-from training.audioset.head_net import HeadNet, HeadSettings
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def files(tmp_path_factory):
     network = vggish.Vggish((2, 2, 4, 4, 4, 4), 8)
     model = vggish.VggishToBytes(network, 40 * torch.eye(128), torch.zeros(128))
     vggish.export_vggish(model, folder / "vggish.onnx")
-    net = HeadNet(HeadSettings(8, 4, 4)).eval()
+    net = BestNet(BestNetSettings(width=8, rank=4, norm="none", n_classes=1)).eval()
     # An untrained head says nearly the same of everything: make its answers spread.
     with torch.no_grad():
         net.row.weight.mul_(30)

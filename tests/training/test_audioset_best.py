@@ -10,12 +10,12 @@ from training.audioset import best as audioset_best
 from training.audioset import best_train
 from training.audioset import data as audioset_data
 from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.head_net import HeadNet, HeadSettings, begin_as
+from training.audioset.head_net import begin_as
 from training.audioset.layers import ByteDropout, row_mask
 from training.audioset.loop import predict
 
 TINY = BestNetSettings(width=16, depth=1, n_classes=4, dropout=0.1)
-TINY_HEAD = HeadSettings(16, 8, 8)
+TINY_HEAD = dataclasses.replace(audioset_best.HEAD_NET, width=16, rank=8)
 QUICK = {"epochs": 12, "batch_size": 32, "learning_rate": 0.01}
 
 
@@ -60,11 +60,11 @@ def test_the_head_learns_rows_from_what_it_is_told(data):
     # nothing of its place, so it can only learn that each is as likely as not.
     told = np.tile((np.arange(10) >= 5).astype(np.float32), (len(clips), 1))
     settings = best_train.BestSettings(TINY_HEAD, rows_weight=1.0, mixup=0.0, **QUICK)
-    net = best_train.train_net(settings, clips, targets, told, HeadNet(TINY_HEAD))
+    net = best_train.train_net(settings, clips, targets, told, BestNet(TINY_HEAD))
     assert abs(answers(net, clips)[1].mean() - 0.5) < 0.05
     # Told what tells the rows apart, it learns that.
     loud = (clips.embeddings[..., :64].mean(2) > 145).astype(np.float32)
-    net = best_train.train_net(settings, clips, targets, loud, HeadNet(TINY_HEAD))
+    net = best_train.train_net(settings, clips, targets, loud, BestNet(TINY_HEAD))
     rows = answers(net, clips)[1]
     assert ((rows > 0.5) == (loud > 0.5))[clips.mask].mean() > 0.9
 
@@ -89,8 +89,8 @@ def test_what_the_head_learns_comes_from_its_teachers(data, tmp_path):
     np.testing.assert_allclose(clip[:, 0], expected, atol=0.01)
     expected = np.mean([answers(n, joined)[1] for n in seconds], axis=0)
     np.testing.assert_allclose(rows[joined.mask], expected[joined.mask], atol=0.01)
-    # Told again from the file, not trained again.
-    settings["students"] = None
+    # Asked again, not trained again.
+    settings["students"] = [dataclasses.replace(one, epochs=0)] * 2
     _, again, rows_again = audioset_best.teach(*given)
     np.testing.assert_array_equal(again, clip)
     np.testing.assert_array_equal(rows_again, rows)
@@ -103,14 +103,14 @@ def test_a_head_of_full_rank_begins_as_its_student(data):
     student = best_train.train_net(settings, clips, targets, net=student)
     loud = (clips.embeddings[..., :64].mean(2) > 145).astype(np.float32)
     told = answers(student, clips)
-    head = begin_as(student, HeadSettings(16, 16, 16), clips, loud)
+    head = begin_as(student, dataclasses.replace(TINY_HEAD, rank=16), clips, loud)
     got = answers(head, clips)
     # Batch normalisation folded, in another order of sums.
     np.testing.assert_allclose(got[0], told[0], atol=1e-4)
     # A row's answer is the best that is linear in features of that row.
     assert ((got[1] > 0.5) == (loud > 0.5))[clips.mask].mean() > 0.8
     # Of half the rank it says nearly the same.
-    half = answers(begin_as(student, HeadSettings(16, 8, 8), clips, loud), clips)
+    half = answers(begin_as(student, TINY_HEAD, clips, loud), clips)
     assert 1e-4 < np.abs(half[0] - told[0]).mean() < 0.1
 
 
@@ -139,7 +139,7 @@ def test_a_clips_evidence_meets_its_neighbours_and_a_second_does_not():
     torch.manual_seed(0)
     x = torch.rand(2, 10, 128) * 2 - 1
     small = dataclasses.replace(audioset_best.SECONDS_NET, width=16, convs=1)
-    for net in (HeadNet(TINY_HEAD).eval(), BestNet(small).eval()):
+    for net in (BestNet(TINY_HEAD).eval(), BestNet(small).eval()):
         with torch.no_grad():
             clip, rows = net(x, torch.ones(2, 10) > 0)
             alone, alone_rows = net(x.reshape(20, 1, 128), torch.ones(20, 1) > 0)

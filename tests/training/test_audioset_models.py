@@ -4,9 +4,7 @@ import torch
 
 from gate.errors import ConfigError
 from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.head_net import HeadNet, HeadSettings
-from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes
-from training.audioset.loop import class_logit
+from training.audioset.layers import class_logit, pool_linear_softmax, row_mask, scale_bytes
 from training.audioset.models import ARCHITECTURES, Lstm, build
 
 SMALL = {"vgg": {"channels": 2}, "multi-level": {"width": 16}, "gated-conv": {"width": 16}}
@@ -97,7 +95,7 @@ def test_linear_softmax_lies_between_mean_and_maximum():
 NETS = {
     "teacher": lambda: BestNet(BestNetSettings(width=16, convs=2, n_classes=3)),
     "seconds": lambda: BestNet(BestNetSettings(width=16, convs=0, pool="features", n_classes=3)),
-    "head": lambda: HeadNet(HeadSettings(16, 6, 5)),
+    "head": lambda: BestNet(BestNetSettings(width=16, rank=6, norm="none", n_classes=1)),
 }
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from training import cli
 from training.audioset import grids, runner
 from training.audioset import train as audioset_train
 from training.audioset.loop import predict
-from training.audioset.metrics import choose_thresholds, evaluate, per_second_roc_auc
+from training.audioset.metrics import choose_thresholds, evaluate, seconds_figures
 from training.audioset.settings import RunSettings
 from training.audioset.train import augment_positives
 
@@ -48,23 +49,26 @@ def test_thresholds_are_near_the_best_of_a_grid():
     assert f1_threshold < accuracy_threshold
 
 
-def test_per_second_figures_leave_padding_out():
-    ids, coverage = np.array(["b", "a"]), np.array([[1.0] * 5 + [0.0] * 5, [0.0] * 10])
+def seconds_of(scores, lengths, coverage, ids=("a",), strong_ids=("a",)):
+    clips = SimpleNamespace(video_ids=np.array(ids), lengths=np.array(lengths))
+    figures = seconds_figures(clips, np.array(scores), np.array(strong_ids), np.array(coverage))
+    return figures["seconds_roc_auc"], figures["seconds_roc_auc_strict"]
+
+
+def test_seconds_leave_padding_out():
+    coverage = [[1.0] * 5 + [0.0] * 5, [0.0] * 10]
     scores = np.zeros((2, 10))
     scores[1, :5] = 0.9  # clip "b" is the second of the scored ones
     scores[0, 8:] = 1.0  # rows past the end of "a": wrong, and must not count
-    lengths = np.array([8, 10])
-    found = per_second_roc_auc(np.array(["a", "b"]), scores, lengths, ids, coverage)
-    assert found == 1.0
-    assert per_second_roc_auc(np.array(["a", "b"]), scores, lengths * 0 + 10, ids, coverage) < 1.0
+    names = (("a", "b"), ("b", "a"))
+    assert seconds_of(scores, [8, 10], coverage, *names) == (1.0, 1.0)
+    assert seconds_of(scores, [10, 10], coverage, *names)[0] < 1.0
 
 
 def test_seconds_with_a_little_speech_count_in_the_strict_measure_only():
-    ids, coverage = np.array(["a"]), np.array([[1.0, 0.5, 0.4, 0.0, 0.0]])
-    labelled = (ids, np.array([[0.9, 0.5, 0.7, 0.1, 0.2]]), np.array([5]), ids, coverage)
-    assert per_second_roc_auc(*labelled) == 1.0
+    plain, strict = seconds_of([[0.9, 0.5, 0.7, 0.1, 0.2]], [5], [[1.0, 0.5, 0.4, 0.0, 0.0]])
     # Of two positives and three negatives, one pair of six is the wrong way round.
-    assert per_second_roc_auc(*labelled, strict=True) == pytest.approx(5 / 6)
+    assert (plain, strict) == (1.0, pytest.approx(5 / 6))
 
 
 def test_augmentation_adds_one_copy_of_each_positive():

@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realtime.outputs import Replacement, write_text
 from training.audioset import data as audioset_data
 from training.audioset.best_net import BestNet, BestNetSettings
 from training.audioset.best_train import BestSettings, pool_rows, train_net
-from training.audioset.head_net import HeadNet, HeadSettings, begin_as
+from training.audioset.head_net import begin_as
 from training.audioset.layers import round_to_bytes
-from training.audioset.loop import logits, predict
+from training.audioset.loop import logits
 from training.audioset.metrics import choose_thresholds, evaluate
 from training.audioset.train import score_eval
 
@@ -44,8 +45,9 @@ SECONDS = BestSettings(
     SECONDS_NET, epochs=14, batch_size=512, learning_rate=2e-3, weight_decay=0.05, mixup=1.0,
     others_weight=0.2, rows_weight=0.3, crop=0.1, average=0.99,
 )  # fmt: skip
+HEAD_NET = BestNetSettings(width=1024, rank=64, norm="none", dropout=0.1, n_classes=1)
 HEAD = BestSettings(
-    HeadSettings(), epochs=4, learning_rate=3e-4, weight_decay=0.01, smoothing=0.0,
+    HEAD_NET, epochs=4, learning_rate=3e-4, weight_decay=0.01, smoothing=0.0,
     others_weight=0.0, rows_weight=1.0, average=0.99,
 )  # fmt: skip
 
@@ -89,10 +91,13 @@ def load_unlabelled(data, cache=None):
     return replace(clips, labels=np.zeros_like(clips.labels))
 
 
-def soft_labels(nets, clips, batch_size=1024):
-    """Mean probabilities by several networks: classes (n, n_classes) and rows (n, 10), float32."""
-    with torch.autocast("cpu", torch.bfloat16):
-        answers = [logits(net, clips.embeddings, clips.lengths, batch_size) for net in nets]
+def soft_labels(nets, clips, quick=True):
+    """Mean probabilities by several networks: classes (n, n_classes) and rows (n, 10), float32.
+
+    `quick` is in half the bits.
+    """
+    with torch.autocast("cpu", torch.bfloat16, enabled=quick):
+        answers = [logits(net, clips.embeddings, clips.lengths) for net in nets]
     return tuple(
         (sum(torch.sigmoid(part) for part in parts) / len(nets)).numpy()
         for parts in zip(*answers, strict=True)
@@ -102,8 +107,7 @@ def soft_labels(nets, clips, batch_size=1024):
 def load_net(path):
     """A network kept by `train_member`, in eval mode."""
     kept = torch.load(path, weights_only=True)
-    kinds = (BestNet, BestNetSettings) if "pool" in kept["settings"] else (HeadNet, HeadSettings)
-    net = kinds[0](kinds[1](**kept["settings"]))
+    net = BestNet(BestNetSettings(**kept["settings"]))
     net.load_state_dict(kept["weights"])
     return net.eval()
 
@@ -115,11 +119,10 @@ def train_member(path, settings, *arrays):
     started = time.process_time()
     net = train_net(settings, *arrays)
     seconds = time.process_time() - started
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     kept = {"settings": asdict(net.settings), "weights": net.state_dict(), "seconds": seconds}
-    torch.save(kept, partial)
-    partial.replace(path)
+    with Replacement(path) as output:
+        torch.save(kept, output.file)
+        output.commit()
     print(f"{path.stem}: {seconds:.1f} processor s", flush=True)
 
 
@@ -136,7 +139,7 @@ def train_members(tasks, jobs=1):
 
 
 def teach(part, index, clips, targets, unlabelled, folder, settings, jobs=1):
-    """What the head learns: the answers of all teachers of one of `PARTS`, kept in a file.
+    """What the head learns: the answers of all teachers of one of `PARTS`.
 
     Of `clips` and their `targets` (n, n_classes) only those at `index` may be seen; `settings` are
     those of `recipe`, `jobs` networks are trained side by side.
@@ -152,10 +155,6 @@ def teach(part, index, clips, targets, unlabelled, folder, settings, jobs=1):
     """
     seen = clips.take(index)
     joined = seen.joined(unlabelled)
-    path = folder / f"{part}-answers.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as kept:
-            return joined, kept["clip"], kept["rows"]
 
     def train(kind, arrays_of):
         tasks = [(folder / f"{part}-{kind}{i}.pt", own, *arrays_of(i))
@@ -170,21 +169,7 @@ def teach(part, index, clips, targets, unlabelled, folder, settings, jobs=1):
     _, rows = soft_labels(
         train("seconds", lambda k: (clips.take(folds[k]), targets[folds[k]])), joined
     )
-    partial = path.with_name(f"{part}.partial.npz")
-    np.savez(partial, clip=clip[:, :1], rows=rows)
-    partial.replace(path)
     return joined, clip[:, :1], rows
-
-
-def train_head(part, taught, folder, settings):
-    """The head of one of `PARTS`, from what `teach` gave; nothing if it is there."""
-    path = folder / f"{part}-head0.pt"
-    if not path.exists():
-        joined, _, rows = taught
-        some = np.random.default_rng(0).permutation(len(joined))[:3000]
-        student = load_net(folder / f"{part}-students0.pt")
-        start = begin_as(student, settings.net, joined.take(some), rows[some])
-        train_member(path, settings, *taught, start)
 
 
 def train_best(args, target="Speech"):
@@ -209,8 +194,13 @@ def train_best(args, target="Speech"):
     settings = recipe()
     train, validation = audioset_data.split_clips(len(clips))
     for part, index in zip(PARTS, (train, np.arange(len(clips))), strict=True):
+        if (path := folder / f"{part}-head0.pt").exists():
+            continue
         taught = teach(part, index, clips, targets, unlabelled, folder, settings, args.jobs)
-        train_head(part, taught, folder, settings["head"][0])
+        some = np.random.default_rng(0).permutation(len(taught[0]))[:3000]
+        student, own = load_net(folder / f"{part}-students0.pt"), settings["head"][0]
+        start = begin_as(student, own.net, taught[0].take(some), taught[2][some])
+        train_member(path, own, *taught, start)
 
     record = {"target": target, "n_unlabelled": len(unlabelled)}
     record |= check_head(folder, clips.take(validation), targets[validation, 0])
@@ -218,9 +208,7 @@ def train_best(args, target="Speech"):
     record["eval"], _ = score_eval(load_head(folder), args.data, cache, target, thresholds)
     kept = (torch.load(path, weights_only=True) for path in folder.glob("*.pt"))
     record["seconds"] = round(sum(net["seconds"] for net in kept), 1)
-    path = Path(args.out) / RECORD
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_text(Path(args.out) / RECORD, json.dumps(record, indent=1))
     return record
 
 
@@ -248,19 +236,16 @@ def check_head(folder, clips, truth):
     """
 
     def said(nets):
-        answers = [predict(net, clips.embeddings, clips.lengths) for net in nets]
-        return [np.mean(part, axis=0) for part in zip(*answers, strict=True)]
+        return soft_labels(nets, clips, quick=False)
 
-    def nets(kind):
-        return [load_net(path) for path in sorted(folder.glob(f"check-{kind}?.pt"))]
-
-    check = {}
-    voices = {
-        "teachers": (said(nets("students"))[0], said(nets("seconds"))[1]),
-        "head": said([load_head(folder, "check")]),
-    }
-    for name, (clip, rows) in voices.items():
-        thresholds, pooled = choose_thresholds(truth, clip), pool_rows(rows, clips)
+    students, seconds = (
+        said([load_net(path) for path in sorted(folder.glob(f"check-{kind}?.pt"))])
+        for kind in ("students", "seconds")
+    )
+    head, check = said([load_head(folder, "check")]), {}
+    for name, classes, rows in (("teachers", students[0], seconds[1]), ("head", *head)):
+        clip, pooled = classes[:, 0], pool_rows(rows, clips)
+        thresholds = choose_thresholds(truth, clip)
         check[name] = evaluate(truth, clip, *thresholds)
         check[name]["rows_ap"] = evaluate(truth, pooled)["ap"]
     presence = choose_thresholds(truth, pooled)[1]

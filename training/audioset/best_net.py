@@ -1,22 +1,27 @@
-"""The teachers of the best model: layers a row, rows beside each other, a vote of the rows.
+"""The best model and its teachers: layers a row, rows beside each other, a vote of the rows.
 
 Each row goes through the same layers, then meets its neighbours in residual convolutions. A row
-then decides for itself; a clip is the mean of its rows' decisions, weighted by attention. Or, for
-the seconds, a row decides before it meets any other, and a clip is decided from its rows' features.
+then decides, and a clip is the mean of its rows' decisions, weighted by attention. Or, for the
+seconds, a row decides before it meets any other, because what it knows of its neighbours makes it
+worse at that, and a clip is decided from its rows' features. There are no positions and no fixed
+length.
+
+The one small network that is shipped has both: its rows decide alone for their seconds, and again
+with their neighbours for the clip. Its large matrices are products of two thin ones.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from training.audioset import layers
-from training.audioset.layers import N_DIMS, ByteDropout, neighbours
+from training.audioset.layers import ByteDropout, with_neighbours
+from training.audioset.settings import N_DIMS
 
 _ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu}
-_NORMS = {"batch": layers.RowNorm, "layer": nn.LayerNorm}
+_NORMS = {"batch": layers.RowNorm, "layer": nn.LayerNorm, "none": nn.Identity}
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ class BestNetSettings:
     norm: str = "batch"
     activation: str = "relu"
     pool: str = "decisions"
-    """What a clip pools of its rows: decisions, or features; then rows decide first."""
+    """What a clip pools of its rows: decisions, or features; then rows decide alone."""
+    rank: int = 0
+    """Inner width of all matrices but the first, 0 for whole ones; if thin, rows decide alone."""
     n_classes: int = 527
     """The first is the target, the rest only help in training."""
 
@@ -50,35 +57,46 @@ class BestNet(nn.Module):
         width = settings.width
         self.settings, self.activation = settings, _ACTIVATIONS[settings.activation]
         self.register_buffer("input_scale", torch.ones(N_DIMS))
-        norm = _NORMS[settings.norm]
-        sizes = [N_DIMS] + [width] * settings.depth
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
+        norm, later, convs = _NORMS[settings.norm], range(1, settings.depth), range(settings.convs)
+        self.layers = nn.ModuleList([nn.Linear(N_DIMS, width)])
+        self.layers.extend(_matrix(width, width, settings.rank) for _ in later)
         self.norms = nn.ModuleList(norm(width) for _ in self.layers)
-        self.convs = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(settings.convs))
+        self.convs = nn.ModuleList(_matrix(3 * width, width, settings.rank) for _ in convs)
         self.conv_norms = nn.ModuleList(norm(width) for _ in self.convs)
         self.dropout = ByteDropout(settings.dropout)
+        decides_alone = settings.pool == "features" or settings.rank
+        self.row = nn.Linear(width, 1) if decides_alone else None
         if settings.pool == "features":
-            self.row = nn.Linear(width, 1)
             self.attend = nn.Linear(width, settings.heads)
             self.decide = nn.Linear(settings.heads * width, settings.n_classes)
         else:
             self.decide = nn.Linear(width, settings.n_classes)
             self.attend = nn.Linear(width, settings.n_classes)
 
-    def forward(self, x, mask):  # noqa: D102
-        real = mask[..., None]
-        h = x * self.input_scale * real
+    def alone(self, x, mask):
+        """Features of each row alone, (N, T, width)."""
+        h = x * self.input_scale * mask[..., None]
         for layer, norm in zip(self.layers, self.norms, strict=True):
             h = self.dropout(self.activation(norm(layer(h))))
-        h, alone = h * real, h
+        return h
+
+    def forward(self, x, mask):  # noqa: D102
+        h, real = self.alone(x, mask), mask[..., None]
+        rows = self.row(h)[..., 0].float() if self.row else None
+        h = h * real
         for conv, norm in zip(self.convs, self.conv_norms, strict=True):
-            before, after = neighbours(h, mask, self.training)
-            near = torch.cat([before, h, after], -1)
+            near = with_neighbours(h, mask, self.training)
             h = (h + self.dropout(self.activation(norm(conv(near))))) * real
         if self.settings.pool == "features":
             weight = self.attend(h).float().masked_fill(~real, layers.OFF).softmax(1)
             pooled = (weight.to(h.dtype).transpose(1, 2) @ h).flatten(1)
-            return self.decide(self.dropout(pooled)).float(), self.row(alone)[..., 0].float()
-        rows = self.decide(h).float()
-        clip = layers.attention_pool(torch.sigmoid(rows), self.attend(h).float(), mask)
-        return layers.to_logit(clip), rows[..., 0]
+            return self.decide(self.dropout(pooled)).float(), rows
+        decided = self.decide(h).float()
+        clip = layers.attention_pool(torch.sigmoid(decided), self.attend(h).float(), mask)
+        return layers.to_logit(clip), decided[..., 0] if rows is None else rows
+
+
+def _matrix(before, after, rank):
+    if not rank:
+        return nn.Linear(before, after)
+    return nn.Sequential(nn.Linear(before, rank, bias=False), nn.Linear(rank, after))

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional
 
 from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.head_net import HeadSettings
 from training.audioset.layers import pool_linear_softmax, row_mask, scale_bytes
 from training.audioset.loop import train_epochs
 
@@ -16,7 +15,7 @@ from training.audioset.loop import train_epochs
 class BestSettings:
     """How a member is trained; 0 of a share, weight or power is none of it."""
 
-    net: BestNetSettings | HeadSettings = field(default_factory=BestNetSettings)
+    net: BestNetSettings = field(default_factory=BestNetSettings)
     epochs: int = 8
     batch_size: int = 256
     learning_rate: float = 1e-3
@@ -108,12 +107,12 @@ def train_net(settings, clips, targets, rows=None, net=None):
         The target first; 0 or 1, or what a teacher says.
     rows : ndarray, shape (n, 10), float32, or None
         What a teacher says of the target in each row.
-    net : BestNet, HeadNet or None
+    net : BestNet or None
         Where to begin, changed in place; None begins at random.
 
     Returns
     -------
-    net : BestNet or HeadNet
+    net : BestNet
         In eval mode.
     """
     torch.manual_seed(settings.seed)

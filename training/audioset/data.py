@@ -5,18 +5,17 @@ import difflib
 import functools
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from gate.errors import ConfigError, GateError
+from gate.errors import ConfigError
+from realtime.outputs import Replacement
+from training.audioset.settings import N_DIMS, N_ROWS
 from training.audioset.tfrecord import RecordError, parse_sequence_example, read_records
 
-N_ROWS = 10
-N_DIMS = 128
 _CACHE_VERSION = 1
 
 
@@ -114,10 +113,10 @@ def load_part(data, part, cache=None):
     path = Path(cache) / f"{part}-{key}.npz"
     if not path.exists():
         clips = load_shards(folder, n_classes)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-        np.savez(partial, **vars(clips) | {"labels": np.packbits(clips.labels, axis=1)})
-        os.replace(partial, path)
+        with Replacement(path) as output:
+            packed = {"labels": np.packbits(clips.labels, axis=1)}
+            np.savez(output.file, **vars(clips) | packed)
+            output.commit()
     return _read_arrays(path, n_classes)
 
 
@@ -211,8 +210,6 @@ def split_clips(n, file_order=False):
 
 def load_strong_speech(data):
     """Human labels of eval clips, for evaluation only: video ids (n,), share of speech (n, 10)."""
-    path = Path(data) / "metadata" / "eval_strong_speech.npz"
-    if not path.is_file():
-        raise GateError(f"{path} is missing: per-second figures need it")
+    path = _there(data, "metadata/eval_strong_speech.npz")
     with np.load(path, allow_pickle=False) as arrays:
         return arrays["video_id"].astype("U16"), arrays["speech_coverage_per_second"]

@@ -39,11 +39,6 @@ def reference_input(seed=0):
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def run_head(session, embeddings):
-    """``(clip, per_second)`` of one call."""
-    return session.run(["clip", "per_second"], {"embeddings": embeddings})
-
-
 def pack_matrices(graph):
     """Store matrices that were rounded to a byte a weight as such, times a scale an output.
 
@@ -74,16 +69,39 @@ def pack_matrices(graph):
         graph.graph.node.insert(0, node)
 
 
+def write_checked(path, graph, model, inputs, max_difference):
+    """Write an ONNX graph that was made of `model`; returns its session.
+
+    Raises
+    ------
+    ModelError
+        If an output differs by more than `max_difference` for any of the arrays `inputs`; nothing
+        is written then.
+    """
+    content = graph.SerializeToString()
+    session = open_session(content)
+    for x in inputs:
+        with torch.no_grad():
+            expected = model(torch.from_numpy(x))
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        got = session.run(None, {graph.graph.input[0].name: x})
+        pairs = zip(expected, got, strict=True)
+        worst = max(np.abs(a.numpy().astype(float) - b).max() for a, b in pairs)
+        if not worst <= max_difference:
+            raise ModelError(f"{path}: ONNX and torch differ by {worst:.2g} for input {x.shape}")
+    write_bytes(path, content)
+    return session
+
+
 def export_head(net, path, metadata):
-    """Write one ONNX and its ``.npz`` reference, and hold ONNX to torch.
+    """Write one ONNX and its ``.npz`` reference, and hold ONNX to torch for several shapes.
 
     Parameters
     ----------
     net : torch.nn.Module
-        ``forward(x, mask)`` to logits, as `HeadNet`.
+        ``forward(x, mask)`` to logits, as `BestNet`.
     path : path-like
-        The ``.onnx``; a ModelError leaves none if a probability differs by more than
-        `MAX_DIFFERENCE` for any of several shapes.
+        The ``.onnx``.
     metadata : dict
         Stored in the file, values as strings or JSON.
     """
@@ -94,20 +112,10 @@ def export_head(net, path, metadata):
     x = reference_input()
     graph = to_onnx(head, torch.from_numpy(x), "embeddings", list(axes)[1:], axes, metadata)
     pack_matrices(graph)
-    content = graph.SerializeToString()
-    session = open_session(content)
-    for n, rows in ((3, 10), (1, 1), (2, 4), (1, 60)):
-        x = np.resize(reference_input(seed=n * rows), (n, rows, 128))
-        with torch.no_grad():
-            expected = [part.numpy() for part in head(torch.from_numpy(x))]
-        got = run_head(session, x)
-        worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True))
-        if not worst <= MAX_DIFFERENCE:
-            raise ModelError(f"{path}: ONNX and torch differ by {worst:.2g} for {n} x {rows} rows")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content)
-    x = reference_input()
-    clip, rows = run_head(session, x)
+    shapes = (3, 10), (1, 1), (2, 4), (1, 60)
+    inputs = [np.resize(reference_input(n * rows), (n, rows, 128)) for n, rows in shapes]
+    session = write_checked(path, graph, head, inputs, MAX_DIFFERENCE)
+    clip, rows = session.run(None, {"embeddings": x})
     write_arrays(path.with_suffix(".npz"), embeddings=x, clip=clip, per_second=rows)
 
 
@@ -140,19 +148,7 @@ def export_best(args):
         "training_data": "AudioSet released embeddings, balanced train part",
     }
     export_head(net, path, metadata)
-    write_text(path.with_suffix(".md"), card(path, net, record))
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, with {NAME}.npz and {NAME}.md")
-
-
-def template(name, **values):
-    """Text of a Markdown file beside this one, its fields filled."""
-    text = (Path(__file__).parent / f"{name}.md").read_text(encoding="utf-8")
-    return text.format(**values)
-
-
-def card(path, net, record):
-    """The model's card, from ``card.md`` and the record of `training.audioset.best.train_best`."""
-    return template(
+    card = template(
         "card",
         parameters=sum(p.numel() for p in net.parameters()),
         megabytes=path.stat().st_size / 1e6,
@@ -161,3 +157,11 @@ def card(path, net, record):
         row=" | ".join(f"{value:.4f}" for value in record["eval"].values()),
         **({"note": ""} | record),
     )
+    write_text(path.with_suffix(".md"), card)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, with {NAME}.npz and {NAME}.md")
+
+
+def template(name, **values):
+    """Text of a Markdown file beside this one, its fields filled."""
+    text = (Path(__file__).parent / f"{name}.md").read_text(encoding="utf-8")
+    return text.format(**values)

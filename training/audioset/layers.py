@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-N_ROWS = 10
-N_DIMS = 128
+from training.audioset.settings import N_ROWS
+
 OFF = -1e4
 
 
@@ -33,6 +33,11 @@ def pool_linear_softmax(probability, mask):
 def to_logit(probability):
     """Logit, kept finite."""
     return torch.logit(probability.clamp(1e-6, 1 - 1e-6))
+
+
+def class_logit(outputs):
+    """Logit of the class from a model's outputs (..., 1 or 2): of two their difference."""
+    return outputs[..., 1] - outputs[..., 0] if outputs.shape[-1] == 2 else outputs[..., 0]
 
 
 class ByteDropout(nn.Module):
@@ -65,8 +70,8 @@ class RowNorm(nn.Module):
         return h * scale + (self.norm.bias - self.norm.running_mean * scale)
 
 
-def neighbours(h, mask, training):
-    """The rows before and after each row of (N, T, width).
+def with_neighbours(h, mask, training):
+    """The row before, the row and the row after each row of (N, T, width): (N, T, 3 * width).
 
     In training there are zeros beyond a clip's ends. In use the end rows stand there again: else
     the first and the last second would come out likelier than the rest.
@@ -79,7 +84,7 @@ def neighbours(h, mask, training):
     if not training:
         goes_on = torch.cat([mask[:, 1:], mask[:, -1:]], 1)
         after = torch.where(goes_on[..., None], after, h)
-    return before, after
+    return torch.cat([before, h, after], -1)
 
 
 @torch.no_grad()

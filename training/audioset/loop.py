@@ -1,12 +1,15 @@
 """The one training loop of everything here that learns from arrays, and the one that asks."""
 
+import copy
+import math
+
 import torch
 
-from training.audioset.layers import row_mask, scale_bytes
+from training.audioset.layers import class_logit, row_mask, scale_bytes
 
 
 def train_epochs(model, batches, loss_of, optimiser, epochs, *, schedule=None, clip_norm=None,
-                 average=0.0, after_epoch=None):  # fmt: skip
+                 average=0.0, after_epoch=None, patience=math.inf):  # fmt: skip
     """Train a model in place.
 
     Parameters
@@ -22,10 +25,19 @@ def train_epochs(model, batches, loss_of, optimiser, epochs, *, schedule=None, c
     average : float
         Decay of the weight average, a step; the average is what the model ends with. 0 for none.
     after_epoch : callable or None
-        Called with ``(epoch, mean loss of a clip)``; a true answer ends the training.
+        Called with ``(epoch, mean loss of a clip)``, answers how bad the model is on other clips.
+        It ends as it was when it was best.
+    patience : int
+        Stop after so many epochs that were not the best.
+
+    Returns
+    -------
+    best : int
+        The epoch it is from.
     """
     parameters = list(model.parameters())
     averaged = [p.detach().clone() for p in parameters] if average else []
+    best, lowest, state = 0, math.inf, None
     for epoch in range(epochs):
         model.train()
         total = n_clips = 0
@@ -43,11 +55,18 @@ def train_epochs(model, batches, loss_of, optimiser, epochs, *, schedule=None, c
                     torch._foreach_lerp_(averaged, parameters, 1 - average)
             total += loss.item() * len(index)
             n_clips += len(index)
-        if after_epoch and after_epoch(epoch, total / max(n_clips, 1)):
-            break
+        if after_epoch:
+            badness = after_epoch(epoch, total / max(n_clips, 1))
+            if state is None or badness < lowest:
+                best, lowest, state = epoch, badness, copy.deepcopy(model.state_dict())
+            if epoch - best >= patience:
+                break
+    if state:
+        model.load_state_dict(state)
     with torch.no_grad():
         for parameter, value in zip(parameters, averaged, strict=bool(averaged)):
             parameter.copy_(value)
+    return best
 
 
 @torch.no_grad()
@@ -60,11 +79,6 @@ def logits(net, embeddings, lengths, batch_size=1024):
         answers.append(net(x, row_mask(torch.from_numpy(lengths[i : i + batch_size]))))
     clips, rows = zip(*answers, strict=True)
     return torch.cat(clips), None if rows[0] is None else torch.cat(rows)
-
-
-def class_logit(clip):
-    """Logit of the class, shape (n,): the first output, of two their difference."""
-    return clip[:, 1] - clip[:, 0] if clip.shape[1] == 2 else clip[:, 0]
 
 
 def predict(net, embeddings, lengths):

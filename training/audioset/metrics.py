@@ -7,7 +7,7 @@ and every wrong one once as a false positive and once as a false negative, so it
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-METRICS = ("accuracy", "f1_class", "ap", "roc_auc")
+from training.audioset.settings import SECONDS
 
 
 def evaluate(targets, scores, accuracy_threshold=0.5, f1_threshold=None):
@@ -59,26 +59,27 @@ def choose_thresholds(targets, scores):
     return tuple(float(middle[curve >= curve.max() - 0.001].mean()) for curve in (accuracy, f1))
 
 
-def per_second_roc_auc(
-    video_ids, per_second, lengths, strong_ids, coverage, floor=0.5, strict=False
-):
-    """ROC-AUC of a score a second: seconds at least half speech against seconds without any.
+def seconds_figures(clips, rows, strong_ids, coverage):
+    """ROC-AUC of a score a second, rows past a clip's length left out.
 
     Parameters
     ----------
-    video_ids, per_second, lengths : ndarray
-        Of the scored clips: names (n,), scores (n, 10), rows that are no padding (n,).
+    clips : ClipSet
+    rows : ndarray, shape (n, 10)
+        Their scores.
     strong_ids, coverage : ndarray
         Of the labelled clips: names (m,), share of each second that is speech (m, 10).
-    floor : float
-        A second is positive from this share on.
-    strict : bool
-        Seconds with less than `floor` of speech, left out otherwise, count as negatives too.
+
+    Returns
+    -------
+    figures : dict
+        Those of `SECONDS`: seconds at least half speech against seconds without any, and against
+        all others.
     """
-    where = {video_id: i for i, video_id in enumerate(video_ids)}
+    where = {video_id: i for i, video_id in enumerate(clips.video_ids)}
     pairs = [(where[v], row) for v, row in zip(strong_ids, coverage, strict=True) if v in where]
-    scores = np.concatenate([per_second[i, : lengths[i]] for i, _ in pairs])
-    share = np.concatenate([row[: lengths[i]] for i, row in pairs])
-    truth = share >= floor
-    counts = truth | (share == 0.0) | strict
-    return float(roc_auc_score(truth[counts], scores[counts]))
+    scores = np.concatenate([rows[i, : clips.lengths[i]] for i, _ in pairs])
+    share = np.concatenate([row[: clips.lengths[i]] for i, row in pairs])
+    truth, clear = share >= 0.5, (share >= 0.5) | (share == 0.0)
+    found = roc_auc_score(truth[clear], scores[clear]), roc_auc_score(truth, scores)
+    return dict(zip(SECONDS, map(float, found), strict=True))

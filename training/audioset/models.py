@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError
-from training.audioset.layers import N_DIMS, N_ROWS, scale_bytes
+from training.audioset.layers import scale_bytes
 from training.audioset.paper_models import PaperConv1d, PaperConv2d
 from training.audioset.related import RELATED
-from training.audioset.settings import TITLES
+from training.audioset.settings import N_DIMS, N_ROWS, TITLES
 
 
 class Linear(nn.Module):

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from gate.errors import ConfigError
-from training.audioset.layers import N_DIMS, N_ROWS, ByteDropout
+from training.audioset.layers import ByteDropout
+from training.audioset.settings import N_DIMS, N_ROWS
 
 
 class _Convolve(nn.Module):

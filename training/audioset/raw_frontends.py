@@ -6,8 +6,6 @@ ICLR 2021: Gabor filters, Gaussian pooling, PCEN, all learned), and raw waveform
 filters over the samples beside a learned projection of the log spectrum).
 """
 
-import copy
-import json
 import math
 import time
 from pathlib import Path
@@ -21,9 +19,9 @@ from gate.errors import ConfigError
 from gate.features import MelSettings, log_mel_spectrogram, mel_centres_hz
 from training.audioset.loop import train_epochs
 from training.audioset.metrics import evaluate
+from training.corpus.decode import SAMPLE_RATE, read_mono
 from training.corpus.manifest import read_manifest
 
-SAMPLE_RATE = 16000
 HOP = 160
 NON_SPEECH = ("noise", "music")
 SIZES = {"train": 800, "dev": 200, "test": 300}
@@ -168,18 +166,6 @@ def loudest_second(samples):
     return samples[start : start + SAMPLE_RATE]
 
 
-def _read_16k(path):
-    import soundfile
-    from scipy.signal import resample_poly
-
-    with soundfile.SoundFile(path) as file:
-        rate = file.samplerate
-        samples = file.read(min(len(file), 20 * rate), dtype="float32", always_2d=True)[:, 0]
-    divisor = math.gcd(rate, SAMPLE_RATE)
-    same = rate == SAMPLE_RATE
-    return samples if same else resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor)
-
-
 def load_seconds(voice_data, split, n_each):
     """Seconds of speech and of everything else.
 
@@ -191,6 +177,8 @@ def load_seconds(voice_data, split, n_each):
     clips : ndarray, shape (n, 16000), int16
     targets : ndarray, shape (n,), float32
     """
+    from scipy.signal import resample_poly
+
     entries = [e for e in read_manifest(voice_data, split) if e.seconds >= 0.5]
     rng, clips, targets = np.random.default_rng(0), [], []
     for kinds in (("speech",), NON_SPEECH):
@@ -203,7 +191,8 @@ def load_seconds(voice_data, split, n_each):
         n_turns = 1 + n_each // len(files) if kinds == NON_SPEECH else 1
         picked = [(files[i], turn) for turn in range(n_turns) for i in order][:n_each]
         for entry, turn in picked:
-            samples = _read_16k(Path(voice_data) / entry.file)
+            samples, rate = read_mono(Path(voice_data) / entry.file, seconds=20)
+            samples = resample_poly(samples, SAMPLE_RATE, rate)
             part = len(samples) // n_turns
             if n_turns > 1:
                 samples = samples[turn * part : (turn + 1) * part]
@@ -228,7 +217,7 @@ def train_frontend(name, sets, seed):
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, 2e-3, total_steps=EPOCHS * math.ceil(len(y) / 64) + 1
     )
-    best = {}
+    dev = []
 
     @torch.no_grad()
     def figures(part):
@@ -240,34 +229,28 @@ def train_frontend(name, sets, seed):
         return functional.binary_cross_entropy_with_logits(net(x["train"][index]), y[index])
 
     def after_epoch(epoch, loss):
-        dev = figures("dev")
-        if not best or dev["ap"] > best["dev"]["ap"]:
-            best.update(dev=dev, state=copy.deepcopy(net.state_dict()))
+        dev.append(figures("dev"))
+        return -dev[-1]["ap"]
 
-    train_epochs(
+    best = train_epochs(
         net, lambda: torch.randperm(len(y)).split(64), loss_of, optimiser, EPOCHS,
         schedule=schedule, after_epoch=after_epoch,
     )  # fmt: skip
-    net.load_state_dict(best["state"])
     n_parameters = sum(p.numel() for p in net.parameters())
-    return {"dev": best["dev"], "test": figures("test"), "n_parameters": n_parameters}
+    return {"dev": dev[best], "test": figures("test"), "n_parameters": n_parameters}
 
 
-def run_frontends(args, path):
-    """All frontends, all seeds; kept in the file `path`, read back if it is there.
+def run_frontends(voice_data):
+    """All frontends, all seeds.
 
     Returns ``rows`` (name -> dev and test figures of each seed) and ``seconds``.
     """
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
     torch.set_num_threads(1)
     started, rows = time.process_time(), {}
-    sets = {part: load_seconds(args.voice_data, part, n) for part, n in SIZES.items()}
+    sets = {part: load_seconds(voice_data, part, n) for part, n in SIZES.items()}
     for name in FRONTENDS:
         runs = [train_frontend(name, sets, seed) for seed in SEEDS]
         rows[name] = {part: [run[part] for run in runs] for part in ("dev", "test")}
         rows[name]["n_parameters"] = runs[0]["n_parameters"]
         print(f"{name}: test AP {rows[name]['test'][0]['ap']:.3f}", flush=True)
-    record = {"rows": rows, "seconds": round(time.process_time() - started, 1)}
-    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return record
+    return {"rows": rows, "seconds": round(time.process_time() - started, 1)}

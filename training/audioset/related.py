@@ -8,7 +8,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from training.audioset.layers import N_DIMS, attention_pool, pool_linear_softmax, to_logit
+from training.audioset.layers import attention_pool, class_logit, pool_linear_softmax, to_logit
+from training.audioset.settings import N_DIMS
 
 
 class VggPlane(nn.Module):
@@ -60,7 +61,7 @@ class GatedConvAttention(nn.Module):
             h = self.dropout(nn.functional.glu(norm(conv(h * mask[:, None])), dim=1))
         h = h.transpose(1, 2)
         rows = self.decide(h)
-        return attention_pool(rows, self.attend(h), mask), _difference(rows)
+        return attention_pool(rows, self.attend(h), mask), class_logit(rows)
 
 
 class BiLstmSegmenter(nn.Module):
@@ -107,11 +108,7 @@ class MultiLevelAttention(nn.Module):
             decided = torch.sigmoid(decide(h))
             rows.append(decided)
             pooled.append(attention_pool(decided, attend(h), mask))
-        return self.out(torch.cat(pooled, 1)), _difference(self.out(torch.cat(rows, -1)))
-
-
-def _difference(rows):
-    return rows[..., -1] - (rows[..., 0] if rows.shape[-1] == 2 else 0.0)
+        return self.out(torch.cat(pooled, 1)), class_logit(self.out(torch.cat(rows, -1)))
 
 
 RELATED = (VggPlane, GatedConvAttention, BiLstmSegmenter, MultiLevelAttention)

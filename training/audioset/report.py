@@ -4,7 +4,6 @@ The prose is in ``report.md`` beside this file; here are the tables that fill it
 """
 
 import itertools
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from gate.errors import ConfigError
+from realtime.outputs import write_text
 from training.audioset import grids
 from training.audioset.export import export_best, template
-from training.audioset.runner import open_store, run_sweeps
-from training.audioset.settings import TITLES
+from training.audioset.runner import kept, open_store, run_sweeps
+from training.audioset.settings import METRICS, SECONDS, TITLES
 
-METRICS = ("accuracy", "f1_class", "ap", "roc_auc")
-SECONDS = ("seconds_roc_auc", "seconds_roc_auc_strict")
 _VALIDATION = ("val_loss", *(f"validation_{m}" for m in METRICS))
 _EVAL = tuple(f"eval_{m}" for m in METRICS)
 HEADERS = {
@@ -195,20 +193,17 @@ def times(store, best):
     return {"n_runs": n, "minutes": seconds / 60, "best_minutes": of_best / 60}
 
 
-def derive(args, path):
-    """Figures that need the data but no run of their own; kept beside the tables.
+def derive(args):
+    """Figures that need the data but no run of their own.
 
     ``never``: accuracy of always saying no on eval; ``baseline``: both measures a second of a
     logistic regression on mean rows; ``ensemble``: figures of the mean of several runs, where their
     scores are at hand.
     """
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
     from sklearn.linear_model import LogisticRegression
 
-    from training.audioset.data import ClassList, load_part, select_target
-    from training.audioset.metrics import evaluate
-    from training.audioset.train import seconds_figures
+    from training.audioset.data import ClassList, load_part, load_strong_speech, select_target
+    from training.audioset.metrics import evaluate, seconds_figures
 
     cache = Path(args.runs) / "cache"
     train, clips = (load_part(args.data, part, cache) for part in ("bal_train", "eval"))
@@ -218,12 +213,12 @@ def derive(args, path):
     model = LogisticRegression(max_iter=1000)
     model.fit(rows.sum(1) / train.mask.sum(1, keepdims=True), targets)
     scores = model.decision_function(clips.embeddings.reshape(-1, 128) / np.float32(255))
-    baseline = seconds_figures(args.data, clips, scores.reshape(len(clips), -1))
+    scores = scores.reshape(len(clips), -1)
+    baseline = seconds_figures(clips, scores, *load_strong_speech(args.data))
     derived = {"never": float(1 - truth.mean()), "baseline": baseline}
     members = [np.load(p) for p in sorted(cache.glob(f"eval-{grids.ENSEMBLED}-*.npy"))]
     if members:
         derived["ensemble"] = evaluate(truth, np.mean(members, axis=0)) | {"n": len(members)}
-    path.write_text(json.dumps(derived, indent=1), encoding="utf-8")
     return derived
 
 
@@ -238,11 +233,11 @@ def make_report(args):
     started = time.perf_counter()
     store = open_store(args) if args.no_run else run_sweeps(args)
     folder = store.runs.parent
-    folder.mkdir(parents=True, exist_ok=True)
     best = read_best(args) or (None if args.no_run else train_best(args))
-    raw_path = folder / "raw.json"
-    raw = run_frontends(args, raw_path) if raw_path.exists() or not args.no_run else None
-    derived = derive(args, folder / "derived.json")
+    raw = None
+    if (raw_path := folder / "raw.json").exists() or not args.no_run:
+        raw = kept(raw_path, lambda: run_frontends(args.voice_data))
+    derived = kept(folder / "derived.json", lambda: derive(args))
     parts = {name: paper_table(name, store) for name in grids.PAPER}
     parts |= own_tables(store) | result_tables(store, derived, best) | times(store, best)
     parts["best"] = template("best", **best).strip() if best else "Not trained yet."
@@ -252,7 +247,7 @@ def make_report(args):
     # Tables of runs whose records are no longer at hand.
     parts |= derived.get("carried", {})
     report = folder.parent / "audioset.md"
-    report.write_text(template("report", **parts), encoding="utf-8")
+    write_text(report, template("report", **parts))
     if best and (Path(args.runs) / "best" / "final-head0.pt").exists():
         args.overwrite = True  # the report's own files
         export_best(args)

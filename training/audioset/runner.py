@@ -2,21 +2,20 @@
 
 import csv
 import dataclasses
+import io
 import json
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from realtime.outputs import write_text
 from training.audioset import grids
-from training.audioset.settings import FIELDS
+from training.audioset.settings import FIELDS, METRICS, SECONDS
 
-_FIGURES = ("accuracy", "f1_class", "ap", "roc_auc")
 _OWN = (
     "epochs_run", "best_epoch", "n_parameters", "seconds", "val_loss",
-    *(f"validation_{f}" for f in _FIGURES), *(f"eval_{f}" for f in _FIGURES),
-    "eval_seconds_roc_auc", "eval_seconds_roc_auc_strict",
+    *(f"validation_{f}" for f in METRICS), *(f"eval_{f}" for f in METRICS + SECONDS),
 )  # fmt: skip
 _CURVE = ("run", "epoch", "train_loss", "val_loss", "val_accuracy")
 
@@ -35,13 +34,18 @@ def _read(path):
 
 
 def _write(path, columns, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, file.getvalue())
+
+
+def kept(path, make):
+    """The record in a JSON file; made and written there first if it is missing."""
+    if not path.exists():
+        write_text(path, json.dumps(make(), indent=1))
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class RunStore:

@@ -21,6 +21,12 @@ TITLES = {
 }
 """Every architecture; the classes are in `training.audioset.models`."""
 
+N_ROWS = 10
+N_DIMS = 128
+"""A clip has so many embedding rows, one a second, of so many bytes."""
+METRICS = ("accuracy", "f1_class", "ap", "roc_auc")
+SECONDS = ("seconds_roc_auc", "seconds_roc_auc_strict")
+"""Figures of clips, and of their seconds; see `training.audioset.metrics`."""
 LEARNING_RATES = {"adam": 1e-3, "rmsprop": 5e-4, "adagrad": 1e-2}
 """Of each optimiser, where a run names none."""
 CHOICES = {

@@ -1,6 +1,5 @@
 """One training run on the embeddings: augmentation, early stopping, figures."""
 
-import copy
 import time
 
 import numpy as np
@@ -11,7 +10,7 @@ from gate.errors import ConfigError
 from training.audioset import data as audioset_data
 from training.audioset.layers import row_mask, scale_bytes
 from training.audioset.loop import predict, train_epochs
-from training.audioset.metrics import evaluate, per_second_roc_auc
+from training.audioset.metrics import evaluate, seconds_figures
 from training.audioset.models import build
 from training.audioset.settings import LEARNING_RATES
 
@@ -82,7 +81,7 @@ def fit(settings, train, validation, progress=None):
     optimiser = OPTIMISERS[settings.optimiser](model.parameters(), lr=rate)
     train = augment_positives(*train, settings.augment, rng)
     x, lengths, targets = (torch.from_numpy(np.ascontiguousarray(a)) for a in train)
-    history, best = [], {}
+    history = []
 
     def batches():
         return torch.from_numpy(rng.permutation(len(targets))).split(settings.batch_size)
@@ -101,16 +100,16 @@ def fit(settings, train, validation, progress=None):
                         "val_accuracy": accuracy})  # fmt: skip
         if progress:
             progress(history[-1])
-        if not best or loss < best["loss"]:
-            best.update(epoch=epoch, loss=loss, state=copy.deepcopy(model.state_dict()))
-        return epoch - best["epoch"] >= settings.patience
+        return loss
 
-    train_epochs(model, batches, loss_of, optimiser, settings.epochs, after_epoch=after_epoch)
-    model.load_state_dict(best["state"])
+    best = train_epochs(
+        model, batches, loss_of, optimiser, settings.epochs,
+        after_epoch=after_epoch, patience=settings.patience,
+    )  # fmt: skip
     return model, {
         "history": history,
-        "best_epoch": best["epoch"],
-        "val_loss": best["loss"],
+        "best_epoch": best,
+        "val_loss": history[best]["val_loss"],
         "validation": evaluate(validation[2], predict(model, *validation[:2])[0]),
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "seconds": time.process_time() - started,
@@ -146,12 +145,5 @@ def score_eval(model, data, cache=None, target="Speech", thresholds=()):
     clip, rows = predict(model, clips.embeddings, clips.lengths)
     figures = evaluate(truth, clip, *thresholds)
     if rows is not None and target == "Speech":
-        figures |= seconds_figures(data, clips, rows)
+        figures |= seconds_figures(clips, rows, *audioset_data.load_strong_speech(data))
     return figures, clip
-
-
-def seconds_figures(data, clips, rows):
-    """Both measures of `per_second_roc_auc` for scores (n, 10) of the eval part's seconds."""
-    labelled = (clips.video_ids, rows, clips.lengths, *audioset_data.load_strong_speech(data))
-    names = {"seconds_roc_auc": False, "seconds_roc_auc_strict": True}
-    return {n: per_second_roc_auc(*labelled, strict=strict) for n, strict in names.items()}
