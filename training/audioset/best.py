@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gate.errors import ModelError
 from realtime.outputs import Replacement, write_text
 from training.audioset import data as audioset_data
 from training.audioset.best_net import BestNet, BestNetSettings
-from training.audioset.best_train import BestSettings, pool_rows, train_net
+from training.audioset.best_train import BestSettings, train_net
 from training.audioset.head_net import begin_as
-from training.audioset.layers import round_to_bytes
+from training.audioset.layers import pool_linear_softmax, round_to_bytes
 from training.audioset.loop import logits
 from training.audioset.metrics import choose_thresholds, evaluate
 from training.audioset.train import score_eval
@@ -107,7 +108,10 @@ def soft_labels(nets, clips, quick=True):
 def load_net(path):
     """A network kept by `train_member`, in eval mode."""
     kept = torch.load(path, weights_only=True)
-    net = BestNet(BestNetSettings(**kept["settings"]))
+    try:
+        net = BestNet(BestNetSettings(**kept["settings"]))
+    except TypeError:
+        raise ModelError(f"{path}: is of another version; remove it and run --best") from None
     net.load_state_dict(kept["weights"])
     return net.eval()
 
@@ -243,8 +247,10 @@ def check_head(folder, clips, truth):
         for kind in ("students", "seconds")
     )
     head, check = said([load_head(folder, "check")]), {}
+    mask = torch.from_numpy(clips.mask)
     for name, classes, rows in (("teachers", students[0], seconds[1]), ("head", *head)):
-        clip, pooled = classes[:, 0], pool_rows(rows, clips)
+        clip = classes[:, 0]
+        pooled = pool_linear_softmax(torch.from_numpy(rows)[..., None], mask)[:, 0].numpy()
         thresholds = choose_thresholds(truth, clip)
         check[name] = evaluate(truth, clip, *thresholds)
         check[name]["rows_ap"] = evaluate(truth, pooled)["ap"]

@@ -20,7 +20,6 @@ from training.audioset import layers
 from training.audioset.layers import ByteDropout, with_neighbours
 from training.audioset.settings import N_DIMS
 
-_ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu}
 _NORMS = {"batch": layers.RowNorm, "layer": nn.LayerNorm, "none": nn.Identity}
 
 
@@ -55,7 +54,7 @@ class BestNet(nn.Module):
     def __init__(self, settings=BestNetSettings()):
         super().__init__()
         width = settings.width
-        self.settings, self.activation = settings, _ACTIVATIONS[settings.activation]
+        self.settings, self.activation = settings, getattr(functional, settings.activation)
         self.register_buffer("input_scale", torch.ones(N_DIMS))
         norm, later, convs = _NORMS[settings.norm], range(1, settings.depth), range(settings.convs)
         self.layers = nn.ModuleList([nn.Linear(N_DIMS, width)])

@@ -54,12 +54,6 @@ def persistence_scale(clips, power=1.0):
     return scale / np.sqrt(np.mean(scale**2))
 
 
-def pool_rows(rows, clips):
-    """A clip's score from its rows', (n, 10) to (n,): linear softmax over the real ones."""
-    rows, mask = torch.from_numpy(rows)[..., None], torch.from_numpy(clips.mask)
-    return pool_linear_softmax(rows, mask)[:, 0].numpy()
-
-
 def _crop(x, mask, lengths, rng):
     n_kept = int(rng.integers(3, x.shape[1]))
     start = int(rng.integers(0, x.shape[1] - n_kept + 1))

@@ -90,33 +90,26 @@ def parse_options(pairs):
 
 
 def _one_run(args):
-    import torch
-
     from training.audioset.plots import plot_loss_curves
-    from training.audioset.train import fit, prepare, score_eval
+    from training.audioset.runner import execute
 
     if args.plot:
         if not args.plot.lower().endswith(".png"):
             raise ConfigError(f"plot={args.plot} must end with .png")
         check_output(args.plot, "plot", overwrite=args.overwrite)
-    torch.set_num_threads(1)
     given = {k: v for k, v in vars(args).items() if k in FIELDS and v is not None}
     given |= {"options": parse_options(args.options), "exclude": tuple(args.exclude or ())}
     one, cache = RunSettings(**given), Path(args.runs) / "cache"
-    train, validation = prepare(one, args.data, cache)
-    print(f"{len(train[2])} training and {len(validation[2])} validation clips", file=sys.stderr)
 
     def show(epoch):
         print(", ".join(f"{k} {v:.4g}" for k, v in epoch.items()), file=sys.stderr)
 
-    model, record = fit(one, train, validation, show)
+    _, record, _ = execute(one, args.data, cache, args.score_eval, show)
     if args.plot:
         plot_loss_curves(args.plot, record["history"], TITLES[one.arch])
     report = {"arch": one.arch, "best_val_loss": record["val_loss"]}
-    report |= {name: record[name] for name in ("n_parameters", "validation")}
-    report["seconds"] = round(record["seconds"], 1)
-    if args.score_eval:
-        report["eval"], _ = score_eval(model, args.data, cache, one.target)
+    shown = ("n_clips", "n_parameters", "validation", "seconds", "eval")
+    report |= {name: record[name] for name in shown if name in record}
     print(json.dumps(report, indent=2))
 
 

@@ -101,20 +101,20 @@ class RunStore:
         return len(self._found), sum(float(row["seconds"]) for row in self._found.values())
 
 
-def execute(settings, data, cache, score):
-    """Train one run; returns its settings and its record."""
+def execute(settings, data, cache, score=False, progress=None):
+    """Train one run; returns its settings, its record and, where it is scored, its scores."""
     import torch
 
-    from training.audioset import train as audioset_train
+    from training.audioset.train import fit, prepare, score_eval
 
     torch.set_num_threads(1)
-    train, validation = audioset_train.prepare(settings, data, cache)
-    model, record = audioset_train.fit(settings, train, validation)
+    train, validation = prepare(settings, data, cache)
+    model, record = fit(settings, train, validation, progress)
+    scores = None
+    record["n_clips"] = {"training": len(train[2]), "validation": len(validation[2])}
     if score:
-        record["eval"], scores = audioset_train.score_eval(model, data, cache, settings.target)
-        if settings.arch == grids.ENSEMBLED:
-            np.save(Path(cache) / f"eval-{settings.arch}-{settings.seed}.npy", scores)
-    return settings, record
+        record["eval"], scores = score_eval(model, data, cache, settings.target)
+    return settings, record, scores
 
 
 def run_all(name, runs, store, data, cache, jobs=1):
@@ -126,8 +126,10 @@ def run_all(name, runs, store, data, cache, jobs=1):
     todo = [s for s, figures in found if not figures or (score and "eval_ap" not in figures)]
     tasks = (delayed(execute)(settings, data, cache, score) for settings in todo)
     done = Parallel(jobs, return_as="generator_unordered")(tasks)
-    for i, (settings, record) in enumerate(done, len(runs) - len(todo) + 1):
+    for i, (settings, record, scores) in enumerate(done, len(runs) - len(todo) + 1):
         store.save(name, settings, record)
+        if score and settings.arch == grids.ENSEMBLED:
+            np.save(Path(cache) / f"eval-{settings.arch}-{settings.seed}.npy", scores)
         figures = record["validation"]
         print(
             f"{name} {i}/{len(runs)} {store.label(settings)}: val loss {record['val_loss']:.4f}, "

@@ -21,7 +21,7 @@ OPTIMISERS = {
 }
 
 
-def augment_positives(embeddings, lengths, targets, kind, rng, constant=16):
+def augment_positives(embeddings, lengths, targets, kind, rng):
     """Add one augmented copy of every positive clip after the originals.
 
     Parameters
@@ -29,17 +29,16 @@ def augment_positives(embeddings, lengths, targets, kind, rng, constant=16):
     embeddings, lengths, targets : ndarray
         (n, 10, 128) uint8, (n,) and (n,).
     kind : {"none", "constant", "halves"}
-        "constant": a number drawn from ±1..`constant` is added to all of a clip's bytes,
+        "constant": a number drawn from ±1..16 is added to all of a clip's bytes,
         clipped to 0..255. "halves": half of one positive plus half of another, byte by byte.
     rng : numpy.random.Generator
-    constant : int
     """
     positives = np.flatnonzero(targets > 0.5)
     if kind == "none" or not positives.size:
         return embeddings, lengths, targets
     copies, copy_lengths = embeddings[positives].astype(np.int16), lengths[positives]
     if kind == "constant":
-        change = rng.integers(1, constant + 1, len(positives)) * rng.choice([-1, 1], len(positives))
+        change = rng.integers(1, 17, len(positives)) * rng.choice([-1, 1], len(positives))
         copies = np.clip(copies + change[:, None, None], 0, 255)
     else:
         # Only a partner at least as long fills every row of the copy.
@@ -112,7 +111,7 @@ def fit(settings, train, validation, progress=None):
         "val_loss": history[best]["val_loss"],
         "validation": evaluate(validation[2], predict(model, *validation[:2])[0]),
         "n_parameters": sum(p.numel() for p in model.parameters()),
-        "seconds": time.process_time() - started,
+        "seconds": round(time.process_time() - started, 1),
     }
 
 
