@@ -42,17 +42,15 @@ def running(args, model, more=(), **environment):
         Variables for its environment.
     """
     rate = args.sample_rate
-    with JackServer(rate, args.period, args.realtime) as server:
-        peer = Peer(server, talk(rate, 20.0)[:, 0], rate)
-        options = ["--model", model or "none", "--threshold-db", "-50"]
-        options += ["--input", "peer", "--output", "peer", "--host-api", "jack", *more]
-        try:
-            with Live(*options, env={**server.env, **environment}) as live:
-                live.wait_for(lambda s: s["status"] == "running", 60)
-                yield live
-                live.stop()
-        finally:
-            peer.close()
+    options = ["--model", model or "none", "--threshold-db", "-50", *Peer.devices, *more]
+    with (
+        JackServer(rate, args.period, args.realtime) as server,
+        Peer(server, talk(rate, 20.0)[:, 0], rate),
+        Live(*options, env={**server.env, **environment}) as live,
+    ):
+        live.wait_for(lambda s: s["status"] == "running", 60)
+        yield live
+        live.stop()
 
 
 def _figures(args, live):

@@ -128,8 +128,11 @@ def muted():
         os.close(nowhere)
 
 
-class Peer:
+class Peer(contextlib.AbstractContextManager):
     """Plays a sound over and over to JACK and, once told to, records what comes back."""
+
+    devices = ("--input", "peer", "--output", "peer", "--host-api", "jack")
+    """Options of a `gate-live` between what it plays and what it records."""
 
     def __init__(self, server, sound, n_record, name="peer"):
         import jack
@@ -175,6 +178,9 @@ class Peer:
         with contextlib.suppress(Exception):
             self.client.deactivate()
             self.client.close()
+
+    def __exit__(self, *exc):
+        self.close()
 
 
 class Live:

@@ -48,23 +48,21 @@ def measure(args, model, say):
     """Run it; returns the figures as a dict."""
     rate = args.sample_rate
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, JackServer(rate, args.period) as server:
-        peer = Peer(server, talk(rate, 20.0)[:, 0], rate)
-        options = ["--model", model or "none", "--detector-budget-ms", "off"]
-        options += ["--threshold-db", str(_SETTINGS["threshold_db"])]
-        options += ["--input", "peer", "--output", "peer", "--host-api", "jack"]
-        options += ["--record", folder, "--record-minutes", "1"]
+    options = ["--model", model or "none", "--detector-budget-ms", "off", *Peer.devices]
+    options += ["--threshold-db", str(_SETTINGS["threshold_db"]), "--record-minutes", "1"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        JackServer(rate, args.period) as server,
+        Peer(server, talk(rate, 20.0)[:, 0], rate) as peer,
+        Live(*options, "--record", folder, env=server.env) as live,
+    ):
         checker = Checker(Path(folder), rate, model)
-        try:
-            with Live(*options, env=server.env) as live:
-                live.wait_for(lambda s: s["status"] == "running", 60)
-                peer.client.set_freewheel(True)
-                memory = _follow(live, checker, args.minutes, rate, say)
-                code, _ = live.stop()
-                checker.check(last=True)
-                status = live.statuses[-1]
-        finally:
-            peer.close()
+        live.wait_for(lambda s: s["status"] == "running", 60)
+        peer.client.set_freewheel(True)
+        memory = _follow(live, checker, args.minutes, rate, say)
+        code, _ = live.stop()
+        checker.check(last=True)
+        status = live.statuses[-1]
     trouble = {
         name: status[name]
         for name in ("detector_failures", "callback_errors", "restarts", "record_dropped")

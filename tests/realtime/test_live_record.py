@@ -42,8 +42,11 @@ class Rig:
         gate = GateProcessor(SETTINGS, sample_rate=RATE, detector=NoDetector())
         self.path = AudioPath(gate, self.state, in_columns=[0], out_columns=[0], record=self.ring)
 
-    def play(self, sound):
+    def play(self, sound, now=None):
+        """Play a sound at a time, and let the recorder write it."""
+        self.now = self.now if now is None else now
         play(self.path, sound)
+        self.recorder._empty()
 
     def read(self, kind):
         paths = sorted(self.folder.glob(f"*-{kind}.wav"), key=_turn)
@@ -80,7 +83,6 @@ def test_recordings_are_cut_and_nothing_is_lost(rig, pieces):
     for n in pieces:
         rig.play(sound[at : at + n])
         at += n
-        rig.recorder._empty()
         # As a crash would find them.
         assert sum(len(part) for part in rig.read("dry")) == min(at, len(sound))
     assert np.array_equal(np.concatenate(rig.read("dry")), sound)
@@ -98,10 +100,8 @@ def test_recordings_are_cut_and_nothing_is_lost(rig, pieces):
 def test_another_opening_of_the_device_begins_other_files(rig):
     sound = bursts(0.5, RATE)
     rig.play(sound)
-    rig.recorder._empty()
     rig.open()
     rig.play(sound)
-    rig.recorder._empty()
     first, second = rig.read("dry")
     assert np.array_equal(first, sound) and np.array_equal(second, sound)
     for path in rig.folder.glob("*-trace.csv"):
@@ -112,16 +112,12 @@ def test_another_opening_of_the_device_begins_other_files(rig):
 def test_a_folder_that_goes_away_is_told_once_and_the_sound_goes_on(rig):
     rig.folder.rmdir()
     for turn in range(100):
-        rig.now = 0.25 * turn
-        rig.play(np.ones(100, np.float32))
-        rig.recorder._empty()
+        rig.play(np.ones(100, np.float32), 0.25 * turn)
     assert len(rig.said) == 1
     assert "stopped: the folder is gone; the sound goes on" in rig.said[0]
     assert rig.state.record_lost == 10000 and rig.ring.drained
     rig.folder.mkdir()
-    rig.now = 120.0
-    rig.play(np.ones(100, np.float32))
-    rig.recorder._empty()
+    rig.play(np.ones(100, np.float32), 120.0)
     assert "10000 samples are lost in all" in rig.said[-1]
     assert [len(part) for part in rig.read("dry")] == [100]
 
@@ -133,7 +129,6 @@ def test_a_full_disk_ends_the_files_where_they_agree_and_is_tried_seldom(rig, mo
     sound = bursts(1.0, RATE)
     rig.recorder._minutes = 10.0
     rig.play(sound[:24000])
-    rig.recorder._empty()
     tries, free = [], [0]
     write, make = Take.write, Take.__init__
 
@@ -152,9 +147,7 @@ def test_a_full_disk_ends_the_files_where_they_agree_and_is_tried_seldom(rig, mo
     monkeypatch.setattr(Take, "__init__", counted)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[0]))
     for turn in range(1200):  # five minutes of full disk
-        rig.now = 0.25 * turn
-        rig.play(np.full(100, 0.1, np.float32))
-        rig.recorder._empty()
+        rig.play(np.full(100, 0.1, np.float32), 0.25 * turn)
     assert tries == [], "no room, no try"
     assert [line for line in rig.said if "stopped" in line] == [
         f"recording to {rig.folder} stopped: no space left on the disk; the sound goes on"
@@ -163,18 +156,14 @@ def test_a_full_disk_ends_the_files_where_they_agree_and_is_tried_seldom(rig, mo
     assert rig.state.record_lost == 120000
     free[0] = 1 << 40  # room, as it seems, and still it fails
     for turn in range(1200, 2400):
-        rig.now = 0.25 * turn
-        rig.play(np.full(100, 0.1, np.float32))
-        rig.recorder._empty()
+        rig.play(np.full(100, 0.1, np.float32), 0.25 * turn)
     assert 4 <= len(tries) <= 8, "five minutes: after a minute each, and not at once"
     names = sorted(path.name for path in rig.folder.iterdir())
     assert len(names) == 3, names
     assert [len(part) for part in rig.read("dry")] == [24000]
     assert np.array_equal(rig.read("gated")[0], _offline(sound)[:24000])
     monkeypatch.setattr(Take, "write", write)
-    rig.now += 61.0
-    rig.play(np.full(100, 0.1, np.float32))
-    rig.recorder._empty()
+    rig.play(np.full(100, 0.1, np.float32), rig.now + 61.0)
     assert "samples are lost in all" in rig.said[-1]
     assert [len(part) for part in rig.read("dry")] == [24000, 100]
 
@@ -183,9 +172,7 @@ def test_a_disk_that_really_is_full(small_disk):
     disk = small_disk("600k")
     with contextlib.closing(Rig(disk / "takes")) as rig:
         for turn in range(80):
-            rig.now = 0.25 * turn
-            rig.play(np.full(12000, 0.1, np.float32))
-            rig.recorder._empty()
+            rig.play(np.full(12000, 0.1, np.float32), 0.25 * turn)
         stopped = [line for line in rig.said if "stopped" in line]
         assert len(stopped) == 1 and "no space left on the disk" in stopped[0]
         files = sorted((disk / "takes").iterdir())
@@ -212,7 +199,6 @@ def test_no_file_that_is_there_is_recorded_over(rig, monkeypatch):
 
     monkeypatch.setattr(type(rig.folder), "touch", taken)
     rig.play(bursts(0.1, RATE))
-    rig.recorder._empty()
     names = sorted(path.name for path in rig.folder.iterdir())
     assert names == [
         *("gate-now-2-trace.csv", "gate-now-3-dry.wav", "gate-now-4-dry.wav"),

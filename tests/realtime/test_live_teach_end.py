@@ -58,31 +58,26 @@ def test_thirty_seconds_of_sound_teach_a_running_gate(tmp_path):
     low = bursts("mid", 8.0, 1, sample_rate=RATE)
     high = bursts("high", 8.0, 2, sample_rate=RATE)
     kept = tmp_path / "beep.gate.yaml"
-    with JackServer(RATE, 480) as server:
-        peer = Peer(server, low, 6 * RATE)
-        options = ["--input", "peer", "--output", "peer", "--host-api", "jack", "--osc-port",
-                   str(port), "--detector-budget-ms", "off", "--save", str(kept)]  # fmt: skip
-        try:
-            with Live(*options, env=server.env) as live:
-                live.wait_for(lambda s: s["status"] == "running" and s["frames"] > 0)
-                person = Listener(peer, live, port)
-                untaught = person.passed(low) - person.passed(high)
-                person.mark(low, "open")
-                status = person.until(lambda s: s["teach_fitted"] or s["teach_error"])
-                assert not status["teach_error"] and status["teach_step"] == "shut"
-                person.mark(high, "shut")
-                assert person.marked_s <= 30.0
-                status = person.until(lambda s: s["teach_step"] in ("try", "failed"))
-                assert not status["teach_error"] and status["teach_fitted"]
-                passed, stopped = person.passed(low), person.passed(high)
-                assert passed > 0.6 and stopped < 0.1, (passed, stopped)
-                assert passed - stopped > untaught
-                status = person.until(lambda s: s["teach_kept"])
-                assert status["restarts"] == status["callback_errors"] == 0
-                assert not any("lost" in event for event in live.events)
-                code, _ = live.stop()
-                assert code == 0
-        finally:
-            peer.close()
+    options = [*Peer.devices, "--osc-port", str(port), "--detector-budget-ms", "off"]
+    with JackServer(RATE, 480) as server, Peer(server, low, 6 * RATE) as peer:
+        with Live(*options, "--save", str(kept), env=server.env) as live:
+            live.wait_for(lambda s: s["status"] == "running" and s["frames"] > 0)
+            person = Listener(peer, live, port)
+            untaught = person.passed(low) - person.passed(high)
+            person.mark(low, "open")
+            status = person.until(lambda s: s["teach_fitted"] or s["teach_error"])
+            assert not status["teach_error"] and status["teach_step"] == "shut"
+            person.mark(high, "shut")
+            assert person.marked_s <= 30.0
+            status = person.until(lambda s: s["teach_step"] in ("try", "failed"))
+            assert not status["teach_error"] and status["teach_fitted"]
+            passed, stopped = person.passed(low), person.passed(high)
+            assert passed > 0.6 and stopped < 0.1, (passed, stopped)
+            assert passed - stopped > untaught
+            status = person.until(lambda s: s["teach_kept"])
+            assert status["restarts"] == status["callback_errors"] == 0
+            assert not any("lost" in event for event in live.events)
+            code, _ = live.stop()
+            assert code == 0
     profile = load_profile(kept)
     assert profile.name == "beep" and len(profile.memory) * 5.0 <= 30.0
