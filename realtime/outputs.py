@@ -198,7 +198,7 @@ def _is_device(path):
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
-class Replacement:
+class Replacement(contextlib.AbstractContextManager):
     """A file that takes its name when it is whole; leaving without `commit` leaves nothing.
 
     Parameters
@@ -293,9 +293,6 @@ class Replacement:
                 self._partial.unlink(missing_ok=True)
             _PENDING.discard(self._partial)
             self._partial = None
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exc):
         self.discard()

@@ -183,7 +183,7 @@ class Peer(contextlib.AbstractContextManager):
         self.close()
 
 
-class Live:
+class Live(contextlib.AbstractContextManager):
     """A running `gate-live --json`, read line by line."""
 
     def __init__(self, *options, env=None):
@@ -232,9 +232,6 @@ class Live:
             self.process.kill()
             raise
         return code, time.monotonic() - started
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exc):
         end(self.process)

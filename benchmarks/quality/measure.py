@@ -122,13 +122,16 @@ def _energy_share(part, whole):
     return float(np.dot(part, part)) / whole if whole > 0 else float("nan")
 
 
-def compare(systems, clips, progress=None, cache=None, sweep=True):
-    """Run all systems over all clips.
+def compare(make_systems, clips, jobs=1, progress=None, cache=None, sweep=True):
+    """Run all systems over all clips; any number of processes give the same results.
 
     Parameters
     ----------
-    systems : list of benchmarks.peers.base.System
+    make_systems : callable
+        Returns the list of `benchmarks.peers.base.System`; called once here and once a process.
     clips : list of training.corpus.clips.Clip
+    jobs : int
+        Processes; 1 where the platform cannot fork.
     progress : callable, optional
         Called with the number of clips done and in all.
     cache : path-like, optional
@@ -139,21 +142,6 @@ def compare(systems, clips, progress=None, cache=None, sweep=True):
     Returns
     -------
     Comparison
-    """
-    return compare_in_processes(lambda: systems, clips, 1, progress, cache, sweep)
-
-
-def compare_in_processes(make_systems, clips, jobs, progress=None, cache=None, sweep=True):
-    """`compare` with several processes, each with systems of its own; the same results.
-
-    Parameters
-    ----------
-    make_systems : callable
-        Returns the list of systems; called once here and once a process.
-    clips, progress, cache, sweep
-        See `compare`.
-    jobs : int
-        Processes; 1 where the platform cannot fork.
     """
     group, systems, found = _sweep_group(clips) if sweep else "", make_systems(), {}
 
@@ -182,7 +170,7 @@ def compare_in_processes(make_systems, clips, jobs, progress=None, cache=None, s
 
 
 class _Worker:
-    """What a process of `compare_in_processes` keeps."""
+    """What a process of `compare` keeps."""
 
     job = systems = None
 

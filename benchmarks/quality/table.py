@@ -9,7 +9,7 @@ from benchmarks.part import Part
 from benchmarks.peers import PEERS, SAME_DECISIONS, load_peers
 from benchmarks.peers.base import Hearing
 from benchmarks.peers.ours import our_systems
-from benchmarks.quality.measure import compare_in_processes
+from benchmarks.quality.measure import compare
 from benchmarks.stats import Figure, paired_difference
 from gate.errors import ConfigError
 from training.corpus.labelled import find_labelled, labelled_clips
@@ -68,7 +68,7 @@ def run_quality(args, config, command, progress=None):
     clips = choose_clips(args)
     if not make_systems():
         raise ConfigError("peers=none with no-ours leaves nothing to run")
-    comparison = compare_in_processes(make_systems, clips, args.jobs, progress, args.cache)
+    comparison = compare(make_systems, clips, args.jobs, progress, args.cache)
     figures = comparison.table(args.seed)
     first = comparison.systems[0].name
     report = {

@@ -1,6 +1,6 @@
 """Gates one file: read, gate, write, and what was asked for beside it."""
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,7 +225,7 @@ def _stream(gate, reader, writer, key, watch, progress):
     put(gate.finish())
 
 
-class _Key:
+class _Key(AbstractContextManager):
     """The external key: a file of the same sample rate, silent after its end.
 
     Parameters
@@ -262,9 +262,6 @@ class _Key:
             self._held = np.concatenate([self._held, chunk])
         taken, self._held = self._held[:n], self._held[n:]
         return taken
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exc):
         self._file.close()

@@ -1,21 +1,18 @@
 """Progress of `gate-batch`."""
 
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 from gate.errors import AudioFileError
 from realtime.outputs import printable
 
 
-class _Silent:
+class _Silent(AbstractContextManager):
     """Progress for pipes and ``--quiet``."""
 
     def __init__(self, quiet, lines=None):
         self._quiet = quiet
         self.lines = lines or sys.stdout
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exc):
         pass

@@ -1,6 +1,7 @@
 """The trace: one CSV row a hop, as the gate decided."""
 
 import csv
+from contextlib import AbstractContextManager
 from dataclasses import fields
 
 from gate.meters import Meters
@@ -16,7 +17,7 @@ def trace_row(values):
     return _ROW % tuple(values[name] for name in COLUMNS)
 
 
-class TraceWriter:
+class TraceWriter(AbstractContextManager):
     """Writes rows beside the final name and renames at the end.
 
     Parameters
@@ -44,9 +45,6 @@ class TraceWriter:
     def commit(self):
         """Close and give the file its final name."""
         self._output.commit()
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exc):
         self._output.discard()

@@ -8,6 +8,7 @@ import io
 import os
 import struct
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +59,14 @@ def parse_raw(text):
     return AudioInfo(rate, channels, None, "RAW", SAMPLE_FORMATS[parts[2]], "LITTLE")
 
 
-class PipeReader:
+class _Pipe(AbstractContextManager):
+    """Ours to use, not to close."""
+
+    def __exit__(self, *exc):
+        pass
+
+
+class PipeReader(_Pipe):
     """Reads sound from a pipe; has what `AudioReader` has.
 
     Parameters
@@ -201,14 +209,8 @@ class PipeReader:
     def close(self):
         """Nothing: standard input stays open."""
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *exc):
-        pass
-
-
-class PipeWriter:
+class PipeWriter(_Pipe):
     """Writes sound to a pipe; has what `AudioWriter` has.
 
     Parameters
@@ -254,12 +256,6 @@ class PipeWriter:
 
     def commit(self, finish=None):
         """Nothing: it has gone out already."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
 
 
 def _as_raw(info):

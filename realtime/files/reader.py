@@ -8,6 +8,7 @@ by the writer: what the gate leaves alone comes out bit for bit.
 import os
 import re
 import stat
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "t
 _SALVAGE_FRAMES = 4096
 
 
-class AudioReader:
+class AudioReader(AbstractContextManager):
     """Reads an audio file in chunks.
 
     Parameters
@@ -233,9 +234,6 @@ class AudioReader:
         if self._sound is not None:
             self._sound.close()
         self._raw.close()
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exc):
         self.close()

@@ -46,7 +46,7 @@ class _Sink:
         return self._try(self._file.tell)
 
 
-class AudioWriter:
+class AudioWriter(contextlib.AbstractContextManager):
     """Writes a file beside its final name; `commit` renames it.
 
     Leaving the context without `commit` leaves nothing.
@@ -149,9 +149,6 @@ class AudioWriter:
         except OSError as error:
             raise self._output.failure(error) from None
         self._output.commit()
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exc):
         with contextlib.suppress(soundfile.LibsndfileError):

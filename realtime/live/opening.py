@@ -2,12 +2,22 @@
 
 from dataclasses import replace
 
-from gate.errors import GateError
+from gate.errors import ConfigError, DeviceError, GateError, ModelError
 from realtime.live.device_probe import probe_devices
 from realtime.live.devices import choose_devices, explain
 from realtime.live.server_route import PLUGINS
 
+ERRORS = {"config": ConfigError, "model": ModelError, "device": DeviceError}
+"""What an error is called in events; others are a failure."""
+
 _SERVER_LATENCY_S = 0.04
+
+
+def error_event(error):
+    """An exception as an event."""
+    kind = next((k for k, t in ERRORS.items() if isinstance(error, t)), "failure")
+    text = str(error) if isinstance(error, GateError) else f"{type(error).__name__}: {error}"
+    return {"event": "error", "kind": kind, "message": text}
 
 
 def latency_for(live, source, sink):

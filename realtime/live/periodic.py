@@ -26,7 +26,7 @@ class Periodic:
         """End."""
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join(2.0)
+            self._thread.join(5.0)
 
     def look(self):
         """What is done every time."""

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
 from gate.errors import AudioFileError
+from realtime.live.periodic import Periodic
 from realtime.live.shared_state import HOP_FIELDS
 from realtime.live.take import Take
 
@@ -20,7 +20,7 @@ _TIME = HOP_FIELDS.index("time_s")
 _MOST_WAITING_HOPS = 100_000
 
 
-class Recorder:
+class Recorder(Periodic):
     """A thread that empties the ring into ``NAME-dry.wav``, ``NAME-gated.wav``, ``NAME-trace.csv``.
 
     The files are closed after every write, so that whatever happens they can be read up to a
@@ -48,6 +48,7 @@ class Recorder:
     """
 
     def __init__(self, ring, state, live, say, clock=time.monotonic):
+        super().__init__("recorder", _PERIOD_S)
         self._ring = ring
         self._state = state
         self._folder = Path(live.record)
@@ -62,31 +63,19 @@ class Recorder:
         self._dropped = 0
         self._broken = False
         self._retry_s, self._retry_at = _FIRST_RETRY_S, 0.0
-        self._stopping = threading.Event()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self._folder, os.W_OK):
                 raise PermissionError(13, "no permission to write")
         except OSError as error:
             raise AudioFileError(f"record={self._folder}: {error.strerror}") from None
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
-    def start(self):
-        """Begin to write."""
-        self._thread.start()
+    def _watch(self):
+        super()._watch()
+        self.look()  # what is left
 
-    def stop(self):
-        """Write what is left and end."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
-
-    def _run(self):
-        while not self._stopping.wait(_PERIOD_S):
-            self._empty()
-        self._empty()
-
-    def _empty(self):
+    def look(self):
+        """Write what has come since the last time."""
         while self._take_some():
             pass
         self._guarded(self._write_trace)

@@ -5,12 +5,12 @@ import multiprocessing
 import threading
 import time
 
-from gate.errors import ConfigError, DeviceError, GateError, ModelError
+from gate.errors import DeviceError, GateError
+from realtime.live.opening import ERRORS, error_event
 from realtime.live.record_ring import RecordRing
 from realtime.live.shared_state import STATUS, SharedState
 from realtime.live.stream_process import EXIT_FAILED, EXIT_LOST, EXIT_STOPPED, run_stream
 
-_ERRORS = {"config": ConfigError, "model": ModelError, "device": DeviceError}
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0
 _HUNG_S, _SLOW_START_S = 8.0, 30.0
 _STEADY_S = 10.0
@@ -122,8 +122,7 @@ class StreamHost:
         try:
             job = {**self._job(), "resume": resume}
         except GateError as error:
-            kind = next((k for k, t in _ERRORS.items() if isinstance(error, t)), "failure")
-            self._emit({"event": "error", "kind": kind, "message": str(error)})
+            self._emit(error_event(error))
             return EXIT_FAILED
         ours, theirs = self._context.Pipe()
         ring_name = self.ring.name if self.ring else None
@@ -182,7 +181,7 @@ class StreamHost:
         if event["event"] == "open":
             self._opened.set()
         if event["event"] == "error" and not self._opened.is_set():
-            kind = _ERRORS.get(event["kind"], GateError)
+            kind = ERRORS.get(event["kind"], GateError)
             self._first_error = kind(event["message"])
             if not self._patient:
                 return

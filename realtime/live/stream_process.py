@@ -24,6 +24,7 @@ from realtime.live.devices import choose_devices, explain, load_portaudio, query
 from realtime.live.heard import HeardDetector, heard_detectors, take_profile
 from realtime.live.opening import (
     at_fault,
+    error_event,
     input_columns,
     latency_for,
     looks_complete,
@@ -38,7 +39,6 @@ from realtime.live_settings import LiveSettings
 EXIT_STOPPED, EXIT_LOST, EXIT_FAILED = 0, 3, 4
 _SILENT_DEVICE_S = 3.0
 _SWITCH_INTERVAL_S = 1e-4
-_KINDS = {ConfigError: "config", ModelError: "model", DeviceError: "device"}
 
 
 def run_stream(job, connection, state_name, ring_name):
@@ -100,9 +100,7 @@ class StreamProcess:
 
     def tell_error(self, error):
         """Send an exception as an event."""
-        kind = next((k for t, k in _KINDS.items() if isinstance(error, t)), "failure")
-        text = str(error) if isinstance(error, GateError) else f"{type(error).__name__}: {error}"
-        self.tell("error", kind=kind, message=text)
+        self.tell(**error_event(error))
 
     def run(self):
         """Open, flow until the end; returns the exit code."""

@@ -7,7 +7,7 @@ from benchmarks.peers import PEERS, load_peers
 from benchmarks.peers.base import Answer, DetectorGate, Hearing, System
 from benchmarks.peers.ours import OurGate, parse_variant
 from benchmarks.quality.decisions import Decisions, Rule
-from benchmarks.quality.measure import compare, compare_in_processes
+from benchmarks.quality.measure import compare
 from benchmarks.stats import ClipResult, figures, paired_difference
 from gate.errors import ConfigError
 from gate.metrics import measure
@@ -60,7 +60,7 @@ class Loudness:
 @pytest.fixture(scope="module")
 def comparison():
     systems = [Oracle("oracle", ""), DetectorGate("loud", "", detector=Loudness(), rule=Rule(0.5))]
-    return compare(systems, [make_clip(k) for k in range(6)])
+    return compare(lambda: systems, [make_clip(k) for k in range(6)])
 
 
 def test_processes_give_the_same(comparison):
@@ -68,7 +68,7 @@ def test_processes_give_the_same(comparison):
         return [Oracle("oracle", ""), DetectorGate("loud", "", detector=Loudness())]
 
     clips = [make_clip(k) for k in range(6)]
-    again = compare_in_processes(make_systems, clips, 2)
+    again = compare(make_systems, clips, 2)
     assert again.sweeps == comparison.sweeps
     for name in ("oracle", "loud"):
         names = [[r.name for r in c.results[name]] for c in (again, comparison)]

@@ -46,7 +46,7 @@ class Rig:
         """Play a sound at a time, and let the recorder write it."""
         self.now = self.now if now is None else now
         play(self.path, sound)
-        self.recorder._empty()
+        self.recorder.look()
 
     def read(self, kind):
         paths = sorted(self.folder.glob(f"*-{kind}.wav"), key=_turn)
