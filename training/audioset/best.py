@@ -48,7 +48,7 @@ SECONDS = BestSettings(
 )  # fmt: skip
 HEAD_NET = BestNetSettings(width=1024, rank=64, norm="none", dropout=0.1, n_classes=1)
 HEAD = BestSettings(
-    HEAD_NET, epochs=4, learning_rate=3e-4, weight_decay=0.01, smoothing=0.0,
+    HEAD_NET, epochs=6, learning_rate=5e-4, weight_decay=0.01, smoothing=0.0,
     others_weight=0.0, rows_weight=1.0, average=0.99,
 )  # fmt: skip
 
