@@ -9,11 +9,10 @@ import numpy as np
 from training.audioset.tfrecord import masked_crc32c
 
 
-def write_record(file, data):
-    """Append one record to an open binary file."""
-    header = struct.pack("<Q", len(data))
-    file.write(header + struct.pack("<I", masked_crc32c(header)))
-    file.write(data + struct.pack("<I", masked_crc32c(data)))
+def write_records(path, *records):
+    """A whole record file."""
+    parts = (part for data in records for part in (struct.pack("<Q", len(data)), data))
+    path.write_bytes(b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts))
 
 
 def _varint(value):
@@ -84,9 +83,8 @@ def write_data(folder, n_train=400, n_eval=200):
         shards.mkdir(parents=True)
         written[part] = clips = make_clips(n, seed)
         for first in range(0, n, 50):
-            with open(shards / f"{first:05d}.tfrecord", "wb") as file:
-                for clip in clips[first : first + 50]:
-                    write_record(file, sequence_example(*clip))
+            examples = (sequence_example(*clip) for clip in clips[first : first + 50])
+            write_records(shards / f"{first:05d}.tfrecord", *examples)
     metadata = folder / "metadata"
     metadata.mkdir()
     with open(metadata / "class_labels_indices.csv", "w", newline="") as file:

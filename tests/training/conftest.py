@@ -11,3 +11,19 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audioset")
     write_data(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def clips(data):
+    """Its training part."""
+    from training.audioset.data import load_part
+
+    return load_part(data, "bal_train")
+
+
+@pytest.fixture(scope="session")
+def classes(data):
+    """Its classes."""
+    from training.audioset.data import ClassList
+
+    return ClassList.load(data)

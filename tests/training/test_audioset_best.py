@@ -23,14 +23,18 @@ def answers(net, clips):
     return predict(net, clips.embeddings, clips.lengths)
 
 
-def learning(data):
-    clips = audioset_data.load_part(data, "bal_train")
-    targets = audioset_best.label_matrix(clips, audioset_data.ClassList.load(data), "Speech")
-    return clips, targets
+@pytest.fixture(scope="module")
+def targets(clips, classes):
+    return audioset_best.label_matrix(clips, classes, "Speech")
 
 
-def test_a_network_that_is_kept_is_not_trained_again(data, tmp_path):
-    clips, targets = learning(data)
+@pytest.fixture(scope="module")
+def loud(clips):
+    """What tells rows apart: where the target was put."""
+    return (clips.embeddings[..., :64].mean(2) > 145).astype(np.float32)
+
+
+def test_a_network_that_is_kept_is_not_trained_again(clips, targets, tmp_path):
     np.testing.assert_array_equal(targets[:, 0], clips.labels[:, 0])
     assert targets.shape == (len(clips), 4)
     train, validation = audioset_data.split_clips(len(clips))
@@ -54,8 +58,7 @@ def test_a_network_that_is_kept_is_not_trained_again(data, tmp_path):
     assert tasks[0][0].stat().st_mtime_ns == written
 
 
-def test_the_head_learns_rows_from_what_it_is_told(data):
-    clips, targets = learning(data)
+def test_the_head_learns_rows_from_what_it_is_told(clips, targets, loud):
     # Told that the second half of every clip is the target, whatever its label says: a row knows
     # nothing of its place, so it can only learn that each is as likely as not.
     told = np.tile((np.arange(10) >= 5).astype(np.float32), (len(clips), 1))
@@ -63,14 +66,12 @@ def test_the_head_learns_rows_from_what_it_is_told(data):
     net = best_train.train_net(settings, clips, targets, told, BestNet(TINY_HEAD))
     assert abs(answers(net, clips)[1].mean() - 0.5) < 0.05
     # Told what tells the rows apart, it learns that.
-    loud = (clips.embeddings[..., :64].mean(2) > 145).astype(np.float32)
     net = best_train.train_net(settings, clips, targets, loud, BestNet(TINY_HEAD))
     rows = answers(net, clips)[1]
     assert ((rows > 0.5) == (loud > 0.5))[clips.mask].mean() > 0.9
 
 
-def test_what_the_head_learns_comes_from_its_teachers(data, tmp_path):
-    clips, targets = learning(data)
+def test_what_the_head_learns_comes_from_its_teachers(data, clips, targets, tmp_path):
     left = audioset_best.load_unlabelled(data)
     small = dataclasses.replace(audioset_best.SECONDS_NET, width=8, heads=2, n_classes=4)
     one = best_train.BestSettings(TINY, epochs=1, batch_size=32)
@@ -96,12 +97,10 @@ def test_what_the_head_learns_comes_from_its_teachers(data, tmp_path):
     np.testing.assert_array_equal(rows_again, rows)
 
 
-def test_a_head_of_full_rank_begins_as_its_student(data):
-    clips, targets = learning(data)
+def test_a_head_of_full_rank_begins_as_its_student(clips, targets, loud):
     student = BestNet(dataclasses.replace(TINY, depth=2)).train()
     settings = best_train.BestSettings(student.settings, **(QUICK | {"epochs": 4}))
     student = best_train.train_net(settings, clips, targets, net=student)
-    loud = (clips.embeddings[..., :64].mean(2) > 145).astype(np.float32)
     told = answers(student, clips)
     head = begin_as(student, dataclasses.replace(TINY_HEAD, rank=16), clips, loud)
     got = answers(head, clips)

@@ -80,6 +80,7 @@ def test_the_reference_is_what_the_file_gives(exported):
 
 def test_a_graph_that_disagrees_is_not_kept(exported, tmp_path, monkeypatch):
     net, _ = exported
+
     def spoil(graph):
         bias = next(t for t in graph.graph.initializer if t.name == "net.row.bias")
         bias.CopyFrom(numpy_helper.from_array(np.ones(bias.dims[0], "f4"), bias.name))
