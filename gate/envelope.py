@@ -113,7 +113,7 @@ class Envelope:
             at += n
         self.gain = gain
         moving = np.array(moving).reshape(-1, 5)
-        for n in np.unique(moving[:, 0]).astype(int).tolist():
+        for n in sorted(map(int, set(moving[:, 0].tolist()))):
             alike = moving[moving[:, 0] == n]
             for first in range(0, len(alike), _STRETCHES_A_PASS):
                 part = alike[first : first + _STRETCHES_A_PASS, 1:]

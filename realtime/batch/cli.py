@@ -83,14 +83,16 @@ def main(argv=None):
 
 
 def _main(args):
-    from realtime.batch.cluster import check_backend
     from realtime.batch.plan import make_plan
     from realtime.batch.threshold import check_auto
     from realtime.engine import open_file_gate
 
     if args.jobs is not None:
         checks.whole("jobs", args.jobs, 1, 64)
-    check_backend(args.backend, args.scheduler)
+    if args.backend == "dask" or args.scheduler:
+        from realtime.batch.cluster import check_backend
+
+        check_backend(args.backend, args.scheduler)
     config = _of_files(config_from_args(args), args)
     check_auto(config)
     # What is wrong with the detector is wrong with every file: find out first.

@@ -1,5 +1,6 @@
 """Gates one file: read, gate, write, and what was asked for beside it."""
 
+import ctypes
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from realtime.labels import LabelFile
 from realtime.outputs import OutputRules
 
 _CHUNK_SECONDS = 5.0
+_KEPT_BYTES = 1 << 27
+_MALLOPT_TRIM, _MALLOPT_MMAP = -1, -3
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def gate_file(job, config, progress=None, detailed=False):
         One line; no partial output is left.
     """
     check_outputs(job)
+    _keep_memory()
     with ExitStack() as stack:
         reader = stack.enter_context(_open_reader(job))
         info = reader.info
@@ -117,6 +121,16 @@ def gate_file(job, config, progress=None, detailed=False):
         writer.commit(finish)
         watch.commit_trace()
     return report
+
+
+def _keep_memory():
+    """Let the C library keep freed stretches: given back, each would be mapped and cleared anew."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return  # not glibc
+    for parameter in (_MALLOPT_TRIM, _MALLOPT_MMAP):
+        mallopt(parameter, _KEPT_BYTES)
 
 
 def _open_gate(job, config, info):

@@ -1,8 +1,8 @@
 """Reads audio files in chunks: as they are, not as their headers say.
 
 libsndfile scales a float 1.0 to 32767 when it writes and to 1/32768 when it reads, which is not
-the identity. Whole-number formats therefore pass as int32 and are rounded to their own width
-by the writer: what the gate leaves alone comes out bit for bit.
+the identity. Whole-number formats therefore pass as int16 or int32 and are rounded to their own
+width by the writer: what the gate leaves alone comes out bit for bit.
 """
 
 import os
@@ -192,12 +192,14 @@ class AudioReader(AbstractContextManager):
             self._cut(f"the header promises {promised:,} samples, {self.frames_read:,} are there")
 
     def _part_chunks(self, frames):
-        whole = self.info.bits is not None
+        kind, scale = "float32", None
+        if self.info.bits is not None:
+            kind = "int16" if self.info.bits == 16 else "int32"
+            scale = np.float32(2.0**-15 if kind == "int16" else 2.0**-31)
         if self.structure.cut:
             frames = min(frames, _SALVAGE_FRAMES)  # a call that fails loses what it had decoded
         while True:
             try:
-                kind = "int32" if whole else "float32"
                 data = self._sound.read(frames, dtype=kind, always_2d=True)
             except soundfile.LibsndfileError as error:
                 self._raise_failure()
@@ -211,7 +213,7 @@ class AudioReader(AbstractContextManager):
             if not len(data):
                 return
             self.frames_read += len(data)
-            yield np.multiply(data, np.float32(2.0**-31), dtype=np.float32) if whole else data
+            yield data if scale is None else np.multiply(data, scale, dtype=np.float32)
 
     @cached_property
     def metadata(self):

@@ -157,11 +157,13 @@ class AudioWriter(contextlib.AbstractContextManager):
 
 
 def whole_numbers(samples, bits):
-    """Samples rounded to so many bits, in the upper bits of int32: what comes of them is exact."""
-    full_scale = 2.0 ** (bits - 1)
-    whole = np.rint(samples.astype(np.float64) * full_scale)
-    np.clip(whole, -full_scale, full_scale - 1.0, out=whole)
-    return whole.astype(np.int32) << (32 - bits)
+    """Samples rounded to so many bits: int16 for 16, else in the upper bits of int32."""
+    kind = np.float32 if bits <= 24 else np.float64  # in which every step is exact
+    full_scale = kind(2.0 ** (bits - 1))
+    whole = np.multiply(samples, full_scale, dtype=kind)
+    np.rint(whole, out=whole)
+    np.clip(whole, -full_scale, full_scale - kind(1.0), out=whole)
+    return whole.astype(np.int16) if bits == 16 else whole.astype(np.int32) << (32 - bits)
 
 
 def _empty_flac(info):
