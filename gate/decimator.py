@@ -7,6 +7,7 @@ half length and nothing else.
 
 import copy
 import math
+from functools import cached_property
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,7 +17,7 @@ from gate.errors import ConfigError
 _GROUP = 8  # outputs computed by one row of a small matrix product
 _KAISER_BETA = 5.65  # 60 dB stop band
 _HALF_SECONDS = 1e-3
-_HOPS_A_PASS = 32  # of the many-hop path: its working set stays in the cache
+_GROUP_OF_MANY = 16  # of the many-hop path, whose rows are the hops
 _MIN_HALF = 12  # taps to either side at low rates
 
 
@@ -73,8 +74,8 @@ class Decimator:
         self._n_phases = self._hops_per_second // math.gcd(self.sample_rate, self._hops_per_second)
         # Transition band centred a little under the lower Nyquist rate: what folds back lies
         # above 7.4 kHz, at the edge of the last mel band.
-        cutoff = 0.48 * min(1.0, output_rate / self.sample_rate)
-        self._starts, self._coefs = self._design(ratio, half, cutoff)
+        self._ratio, self._cutoff = ratio, 0.48 * min(1.0, output_rate / self.sample_rate)
+        self._starts, self._coefs = self._design(_GROUP)
         self._span = self._coefs.shape[2]
         self._uniform = self._n_phases == 1 and self.sample_rate % output_rate == 0
         longest = math.ceil(self.sample_rate / self._hops_per_second) + 1
@@ -89,13 +90,13 @@ class Decimator:
         other._windows = sliding_window_view(other._buffer, self._span)
         return other
 
-    def _design(self, ratio, half, cutoff):
-        """Group starts (phases, groups) and coefficients (phases, groups, span, _GROUP)."""
-        n_groups = self.hop_length // _GROUP
-        outputs = np.arange(self.hop_length).reshape(n_groups, _GROUP)
-        span = math.floor((_GROUP - 1) * ratio) + 2 * half + 2
+    def _design(self, group):
+        """Group starts (phases, groups) and coefficients (phases, groups, span, group)."""
+        n_groups, ratio, half = self.hop_length // group, self._ratio, self._half
+        outputs = np.arange(self.hop_length).reshape(n_groups, group)
+        span = math.floor((group - 1) * ratio) + 2 * half + 2
         starts = np.empty((self._n_phases, n_groups), dtype=np.int64)
-        coefs = np.zeros((self._n_phases, n_groups, span, _GROUP), dtype=np.float32)
+        coefs = np.zeros((self._n_phases, n_groups, span, group), dtype=np.float32)
         for phase in range(self._n_phases):
             fraction = phase * self.sample_rate % self._hops_per_second / self._hops_per_second
             position = fraction + outputs * ratio  # from the hop's first whole input sample
@@ -105,9 +106,13 @@ class Decimator:
                 coefs[phase] = taps == (outputs - outputs[:, :1])[:, None, :]
                 continue
             tap = starts[phase][:, None, None] - half + 1 + np.arange(span)[None, :, None]
-            taps = _prototype(tap - position[:, None, :], half, cutoff)
+            taps = _prototype(tap - position[:, None, :], half, self._cutoff)
             coefs[phase] = taps / taps.sum(axis=1, keepdims=True)
         return starts, coefs
+
+    @cached_property
+    def _design_of_many(self):
+        return self._design(_GROUP_OF_MANY)
 
     def reset(self):
         """Forget all samples; the first hop starts at the next one."""
@@ -177,25 +182,21 @@ class Decimator:
         ndarray, shape (n_hops * hop_length,), float32
             Equal to `process` hop by hop within float32 rounding.
         """
-        signal = np.concatenate(
-            [self._buffer[: self._fill], samples, np.zeros(self._span, np.float32)]
-        )
-        windows = sliding_window_view(signal, self._span)
-        first = self._hop
-        n_hops = 0
-        while self._hop_end(first + n_hops) - self._base <= self._fill + len(samples):
-            n_hops += 1
-        out = np.empty((n_hops, self.hop_length // _GROUP, _GROUP), dtype=np.float32)
-        offsets = np.array(
-            [self._hop_start(first + h) - self._hop_start(first) for h in range(n_hops)]
-        )
-        for phase in range(min(self._n_phases, n_hops)):
-            starts = self._starts[(first + phase) % self._n_phases]
-            coefs = self._coefs[(first + phase) % self._n_phases]
-            for begin in range(phase, n_hops, self._n_phases * _HOPS_A_PASS):
-                hops = slice(begin, begin + self._n_phases * _HOPS_A_PASS, self._n_phases)
-                rows = windows[offsets[hops][None, :] + starts[:, None]]
-                out[hops] = np.matmul(rows, coefs).transpose(1, 0, 2)
+        first, n_phases = self._hop, self._n_phases
+        all_starts, all_coefs = self._design_of_many
+        span = all_coefs.shape[2]
+        signal = np.concatenate([self._buffer[: self._fill], samples, np.zeros(span, np.float32)])
+        windows = sliding_window_view(signal, span)
+        n_hops = len(self.hop_ends_within(len(samples)))
+        out = np.empty((n_hops, *all_coefs.shape[1::2]), dtype=np.float32)
+        step = self._hop_start(n_phases)  # between hops of a phase: a row of the product each
+        for hop in range(min(n_phases, n_hops)):
+            phase, rows = (first + hop) % n_phases, out[hop::n_phases]
+            offset = self._hop_start(first + hop) - self._hop_start(first)
+            for group, (start, coefs) in enumerate(
+                zip(all_starts[phase] + offset, all_coefs[phase], strict=True)
+            ):
+                rows[:, group] = windows[start::step][: len(rows)] @ coefs
         self._fill += len(samples)
         keep = self._hop_start(first + n_hops) - self._half + 1 - self._base
         tail = signal[keep : self._fill]
