@@ -141,9 +141,14 @@ def lag_hops(lookahead_ms, hop_ms=10.0):
 
 def hop_logits(presence, rule):
     """What every hop says, l, in the shape of `presence` (..., T), float64."""
-    presence = np.asarray(presence)
-    flat = [presence_logit(p) for p in presence.ravel().tolist()]
-    return np.array(flat, dtype=np.float64).reshape(presence.shape) - rule.b
+    presence = np.asarray(presence, dtype=np.float64)
+    within = np.clip(presence, _LEAST, 1.0 - _LEAST)
+    steps = np.log(within / (1.0 - within)) * _GRID
+    found = np.rint(steps) / _GRID
+    # `math.log` may differ in its last bit, which counts only half way between two steps.
+    doubtful = (np.abs(steps - np.floor(steps) - 0.5) < 1e-3) | (within != presence)
+    found[doubtful] = [presence_logit(p) for p in presence[doubtful].tolist()]
+    return found - rule.b
 
 
 def evidence(presence, rule):

@@ -1,5 +1,7 @@
 """Finds out that the wanted sound lies below the threshold, and which threshold would do."""
 
+import itertools
+
 import numpy as np
 
 from gate.settings import RANGES
@@ -97,17 +99,18 @@ class ThresholdHint:
         """
         present, is_open = np.asarray(present, bool), np.asarray(is_open, bool)
         levels = np.asarray(key_level_dbfs)
-        begin = 0
-        for at in [*np.flatnonzero(is_open).tolist(), len(is_open)]:
-            if at > begin:
-                part = slice(begin, at)
+        turns = np.flatnonzero(is_open[1:] != is_open[:-1]) + 1
+        for begin, end in itertools.pairwise([0, *turns.tolist(), len(is_open)]):
+            part = slice(begin, end)
+            if begin == end:
+                continue
+            if is_open[begin]:
+                self._level.reset()
+                self.found = None
+            else:
                 below = present[part] & (levels[part] <= threshold_db)
                 self._level.add(levels[part][below])
                 self._judge(threshold_db)
-            if at < len(is_open):
-                self._level.reset()
-                self.found = None
-            begin = at + 1
 
     def _judge(self, threshold_db):
         if self._level.seconds < PATIENCE_S:

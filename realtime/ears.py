@@ -20,7 +20,7 @@ from realtime.onnx_bytes import read_weights
 from realtime.onnx_session import open_session
 from realtime.silero_graph import CHUNK, CONTEXT, magnitudes, silero_model
 
-_CHUNKS_A_PASS = 32  # of the many-hop path: its working set stays in the cache
+_CHUNKS_A_PASS = 64  # of the many-hop path: its working set stays in the cache
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ seventh (measured); a test holds the numbers to the file's.
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from gate.errors import ModelError
 from gate.features import hann_window
@@ -43,8 +42,10 @@ def magnitudes(windows):
     padded = np.empty((len(windows), _WHOLE), np.float32)
     padded[:, :n] = windows
     padded[:, n:] = windows[:, n - 2 : 2 * n - 2 - _WHOLE : -1]
-    frames = sliding_window_view(padded, _FRAME, axis=1)[:, ::_STEP]
-    return np.abs(np.fft.rfft(frames * _HANN, axis=2))
+    frames = np.empty((len(windows), _N_FRAMES, _FRAME), np.float32)
+    for k in range(_N_FRAMES):
+        np.multiply(padded[:, k * _STEP : k * _STEP + _FRAME], _HANN, out=frames[:, k])
+    return np.abs(np.fft.rfft(frames, axis=2))
 
 
 def silero_model(weights):

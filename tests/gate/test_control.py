@@ -9,6 +9,7 @@ from gate.decision import (
     EvidenceRule,
     classic_hops,
     evidence,
+    hop_logits,
     lag_hops,
     open_hops,
     presence_logit,
@@ -109,6 +110,15 @@ def test_thresholds_of_nought_and_one():
     assert not present_hops(hard, EvidenceRule(1.0, 0.0, 64.0)).any()
     assert threshold_logit(0.5) == presence_logit(0.5) == 0.0
     assert presence_logit(0.0) == -presence_logit(1.0) == -12.0
+
+
+def test_logits_of_many_hops_are_those_of_each():
+    rng = np.random.default_rng(3)
+    halves = 1.0 / (1.0 + np.exp(-(rng.integers(-700000, 700000, 2000) + 0.5) / 2.0**16))
+    presence = np.r_[0.0, 1.0, 1e-9, 1.0 - 1e-9, halves, rng.random(5000), rng.random(99) ** 9]
+    for found in (presence, presence.astype(np.float32)):
+        each = [presence_logit(p) for p in found.tolist()]
+        assert hop_logits(found, EvidenceRule(0.5)).tolist() == each
 
 
 @pytest.mark.parametrize(
