@@ -57,7 +57,6 @@ def _clap(rng):
 
 def _tone(rng):
     """Beeps, squeaks, creaks, whistles, horns: harmonic sounds without a vocal tract."""
-    out = []
     base = log_uniform(rng, 90, 3500)
     n_harmonics = rng.integers(1, 12)
     weights = rng.uniform(0, 1, n_harmonics) / np.arange(1, n_harmonics + 1) ** rng.uniform(0, 2)
@@ -81,13 +80,11 @@ def _tone(rng):
         envelope = swell(rng, n, (0.005, 0.3), (0.05, 0.5))
         if rng.random() < 0.5:
             envelope = envelope * np.exp(-t / rng.uniform(0.03, 0.5))
-        out += [part * envelope, pause(rng, 0.0, 0.5)]
-    return np.concatenate(out)
+        yield from (part * envelope, pause(rng, 0.0, 0.5))
 
 
 def _knock(rng):
     """Knocks, taps, clicks, drops: damped modes excited by a short burst."""
-    out = []
     modes = log_uniform(rng, 80, 6000, rng.integers(1, 6))
     tau = np.exp(rng.uniform(np.log(0.003), np.log(0.15), len(modes)))
     for _ in range(rng.integers(1, 9)):
@@ -98,8 +95,7 @@ def _knock(rng):
             for hz, s in zip(modes, tau, strict=True)
         )
         part = part + noise_band(rng, n) * np.exp(-t / rng.uniform(0.001, 0.01)) * rng.uniform(0, 2)
-        out += [part * rng.uniform(0.3, 1.0), pause(rng, 0.0, 0.8)]
-    return np.concatenate(out)
+        yield from (part * rng.uniform(0.3, 1.0), pause(rng, 0.0, 0.8))
 
 
 def _contour(rng, n, *points):
@@ -158,7 +154,6 @@ _crow_song = _call((0.8, 2.4), (250, 900), ((0.4, 0.7), (0.8, 1.3), (0.5, 1.4), 
 
 def _chirp(rng):
     """Birds: tones that glide, alone, in trills and in phrases."""
-    out = []
     phrase = [
         (rng.uniform(0.02, 0.25), log_uniform(rng, 1200, 6500), rng.uniform(-1, 1))
         for _ in range(rng.integers(1, 5))
@@ -171,8 +166,10 @@ def _chirp(rng):
         hz = base * 2.0 ** (glide * t / t[-1]) * (1 + warble * np.sin(2 * np.pi * warble_hz * t))
         phase = 2 * np.pi * np.cumsum(np.minimum(hz, 7600)) / RATE
         part = np.sin(phase) + rng.uniform(0, 0.3) * np.sin(2 * phase) * (2 * base < 7000)
-        out += [part * arch(n, 0.2, 0.4), pause(rng, 0.005, 0.05 if rng.random() < 0.7 else 0.8)]
-    return np.concatenate(out)
+        yield from (
+            part * arch(n, 0.2, 0.4),
+            pause(rng, 0.005, 0.05 if rng.random() < 0.7 else 0.8),
+        )
 
 
 def _insect(rng):
@@ -191,7 +188,6 @@ def _insect(rng):
 
 def _frog(rng):
     """Croaks, ratchets, door creaks: a stick-slip train through a few resonances."""
-    out = []
     centres = log_uniform(rng, 200, 4500, rng.integers(1, 5))
     widths, gains = rng.uniform(30, 300, len(centres)), rng.uniform(0.2, 1, len(centres))
     rate, rough = log_uniform(rng, 8, 300), rng.uniform(0.1, 1.0)
@@ -201,11 +197,10 @@ def _frog(rng):
         beat = np.diff(np.floor(np.cumsum(f0 / RATE)), prepend=0.0)
         source = beat * (1.0 + rough * rng.standard_normal(n)) + 0.002 * rng.standard_normal(n)
         bend = rng.uniform(0.8, 1.25)
-        out += [
+        yield from (
             _resonate(source, centres * bend, widths, gains) * arch(n, 0.1, 0.3),
             pause(rng, 0.02, 0.8),
-        ]
-    return np.concatenate(out)
+        )
 
 
 def _engine(rng):
@@ -240,7 +235,6 @@ def _alarm(rng):
 
 def _bell(rng):
     """Bells, glasses, plates, chimes: partials out of tune, long."""
-    out = []
     ratios = np.sort(rng.uniform(0.4, 7.0, rng.integers(3, 9)))
     base, length = log_uniform(rng, 150, 2500), log_uniform(rng, 0.1, 2.0)
     for _ in range(rng.integers(1, 9)):
@@ -251,8 +245,7 @@ def _bell(rng):
             for r in ratios
             if base * r < 7600
         )
-        out += [sum(partials, np.zeros(n)), pause(rng, 0.0, 0.4)]
-    return np.concatenate(out)
+        yield from (sum(partials, np.zeros(n)), pause(rng, 0.0, 0.4))
 
 
 def _water(rng):
@@ -308,7 +301,6 @@ def _wind(rng):
 
 def _melody(rng):
     """Instruments with a body: notes of a scale through fixed or sweeping formants."""
-    out = []
     base, beat = log_uniform(rng, 60, 600), rng.uniform(0.09, 0.5)
     scale = (0, 2, 4, 5, 7, 9, 11, 12) if rng.random() < 0.5 else (0, 3, 5, 7, 10, 12, 15, 17)
     attack, decay, tract = rng.uniform(0.01, 0.3), rng.uniform(0.05, 1.0), rng.integers(1 << 30)
@@ -320,9 +312,8 @@ def _melody(rng):
         phase = (np.cumsum(np.full(n, hz) * (1 + 0.005 * np.sin(2 * np.pi * 5.5 * t))) / RATE) % 1
         wave = (2 * phase - 1) if rng.random() < 0.6 else np.sign(phase - rng.uniform(0.2, 0.5))
         wave = formants(rng if sweeping else np.random.default_rng(tract), wave)
-        out.append(wave * arch(n, attack, 0.1) * np.exp(-t / decay))
-        out.append(np.zeros(0 if rng.random() < 0.8 else int(RATE * beat)))
-    return np.concatenate(out)
+        yield wave * arch(n, attack, 0.1) * np.exp(-t / decay)
+        yield np.zeros(0 if rng.random() < 0.8 else int(RATE * beat))
 
 
 OTHER = {

@@ -49,7 +49,6 @@ def _laugh(rng):
 
 
 def _cough(rng):
-    out = []
     tract = rng.integers(1 << 30)
     for _ in range(rng.integers(1, 5)):
         n = seconds(rng, 0.18, 0.5)
@@ -65,8 +64,7 @@ def _cough(rng):
             late = np.clip((t - rng.uniform(0.08, 0.2)) / 0.03, 0, 1) * np.exp(-t / 0.15)
             source = source + pulses(rng, f0, 0.5) * late * rng.uniform(0.1, 0.8)
         shaped = formants(np.random.default_rng(tract), source)
-        out += [shaped + source * rng.uniform(0.0, 0.2), pause(rng, 0.02, 0.5)]
-    return np.concatenate(out)
+        yield from (shaped + source * rng.uniform(0.0, 0.2), pause(rng, 0.02, 0.5))
 
 
 def _sneeze(rng):
@@ -83,31 +81,26 @@ def _sneeze(rng):
 
 
 def _breath(rng):
-    out = []
     tract = rng.integers(1 << 30)
     for _ in range(rng.integers(1, 5)):
         n = seconds(rng, 0.25, 1.6)
         noise = noise_band(rng, n, rng.uniform(100, 800), rng.uniform(2500, 8000))
         formed = formants(np.random.default_rng(tract + rng.integers(2)), noise)
         mix = rng.uniform(0, 0.3)
-        out += [
+        yield from (
             (formed + mix * noise) * swell(rng, n, (0.1, 0.6), (0.2, 0.6)),
             pause(rng, 0.05, 0.8),
-        ]
-    return np.concatenate(out)
+        )
 
 
 def _sniff(rng):
-    out = []
     for _ in range(rng.integers(1, 6)):
         n = seconds(rng, 0.08, 0.45)
         noise = noise_band(rng, n, rng.uniform(600, 2500), rng.uniform(5000, 8000))
-        out += [noise * swell(rng, n, (0.05, 0.5), (0.1, 0.5)), pause(rng, 0.05, 0.6)]
-    return np.concatenate(out)
+        yield from (noise * swell(rng, n, (0.05, 0.5), (0.1, 0.5)), pause(rng, 0.05, 0.6))
 
 
 def _snore(rng):
-    out = []
     tract, base = rng.integers(1 << 30), rng.uniform(22, 90)
     for _ in range(rng.integers(1, 4)):
         n = seconds(rng, 0.5, 1.6)
@@ -115,25 +108,21 @@ def _snore(rng):
         source = pulses(rng, base * np.clip(1.0 + drift, 0.4, 2.0), rng.uniform(0.2, 0.8))
         source = source + noise_band(rng, n, 100, 3000) * rng.uniform(0.02, 0.5)
         formed = formants(np.random.default_rng(tract), source, rng.uniform(0.6, 1.0))
-        out += [formed * swell(rng, n, (0.1, 0.5), (0.1, 0.4)), pause(rng, 0.3, 1.6)]
-    return np.concatenate(out)
+        yield from (formed * swell(rng, n, (0.1, 0.5), (0.1, 0.4)), pause(rng, 0.3, 1.6))
 
 
 def _throat(rng):
-    out = []
     tract = rng.integers(1 << 30)
     for _ in range(rng.integers(1, 4)):
         n = seconds(rng, 0.12, 0.5)
         f0 = np.linspace(rng.uniform(60, 160), rng.uniform(50, 130), n)
         source = pulses(rng, f0, 0.9) + noise_band(rng, n, 300, 5000) * rng.uniform(0.1, 0.8)
         formed = formants(np.random.default_rng(tract), source)
-        out += [formed * swell(rng, n, (0.02, 0.2), (0.2, 0.6)), pause(rng, 0.02, 0.3)]
-    return np.concatenate(out)
+        yield from (formed * swell(rng, n, (0.02, 0.2), (0.2, 0.6)), pause(rng, 0.02, 0.3))
 
 
 def _wail(rng):
     """Moans, cries, whines, howls: long voiced sounds on one vowel."""
-    out = []
     tract, base = rng.integers(1 << 30), log_uniform(rng, 150, 900)
     for _ in range(rng.integers(1, 5)):
         n = seconds(rng, 0.25, 1.8)
@@ -146,12 +135,10 @@ def _wail(rng):
         source = pulses(rng, base * shape * vibrato, rng.uniform(0, 0.5))
         source = source + noise_band(rng, n) * rng.uniform(0, 0.1)
         formed = formants(np.random.default_rng(tract), source, 1.0 + (base > 350) * 0.3)
-        out += [formed * swell(rng, n, (0.05, 0.4), (0.1, 0.5)), pause(rng, 0.1, 0.8)]
-    return np.concatenate(out)
+        yield from (formed * swell(rng, n, (0.05, 0.4), (0.1, 0.5)), pause(rng, 0.1, 0.8))
 
 
 def _sip(rng):
-    out = []
     for _ in range(rng.integers(2, 10)):
         n = seconds(rng, 0.02, 0.3)
         t = times(n)
@@ -161,8 +148,7 @@ def _sip(rng):
         else:
             part = noise_band(rng, n, rng.uniform(500, 3000), 8000) * arch(n, 0.3, 0.5)
             part *= 1.0 + 0.8 * np.sin(2 * np.pi * rng.uniform(15, 60) * t)
-        out += [part * rng.uniform(0.2, 1.0), pause(rng, 0.01, 0.4)]
-    return np.concatenate(out)
+        yield from (part * rng.uniform(0.2, 1.0), pause(rng, 0.01, 0.4))
 
 
 HUMAN = {

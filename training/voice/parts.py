@@ -9,6 +9,11 @@ from scipy.signal import lfilter
 RATE = 16000
 
 
+def whole(made):
+    """The samples of a maker, which gives them at once or part by part."""
+    return made if isinstance(made, np.ndarray) else np.concatenate(list(made))
+
+
 def formants(rng, samples, shift=1.0):
     """Filter through four resonators of one random vowel, in parallel with a little of it dry."""
     centres = np.array(

@@ -7,7 +7,7 @@ import numpy as np
 
 from training.voice.effects import OTHER
 from training.voice.nonspeech import HUMAN
-from training.voice.parts import RATE
+from training.voice.parts import RATE, whole
 
 _COLUMNS = ("split", "kind", "source", "file", "sec", "sr_src", "speaker", "cls", "lang", "licence",
             "vad_peak")  # fmt: skip
@@ -26,7 +26,9 @@ def write_corpus(folder, seed=0):
     table = {**HUMAN, **OTHER}
     rows = []
     for number, (split, kind, maker, speaker) in enumerate(plan):
-        samples = np.concatenate([np.zeros(RATE // 4), *(table[maker][0](rng) for _ in range(3))])
+        samples = np.concatenate(
+            [np.zeros(RATE // 4), *(whole(table[maker][0](rng)) for _ in range(3))]
+        )
         samples = 0.5 * samples / np.abs(samples).max() + 1e-4 * rng.standard_normal(len(samples))
         name = f"{split}/{kind}/{number:03d}.wav"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

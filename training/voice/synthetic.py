@@ -4,6 +4,7 @@ import numpy as np
 
 from training.voice.effects import OTHER
 from training.voice.nonspeech import HUMAN
+from training.voice.parts import whole
 
 
 def synthetic_clips(seed, rounds=20):
@@ -25,7 +26,7 @@ def synthetic_clips(seed, rounds=20):
         rng = np.random.default_rng([seed, 7 + stream])
         for name, (make, count) in table.items():
             for _ in range(count * rounds):
-                samples = make(rng)
+                samples = whole(make(rng))
                 peak = np.max(np.abs(samples)) + 1e-9
                 clips.append((kind, f"synthetic {name}", (0.5 / peak * samples).astype(np.float32)))
     return clips
