@@ -61,6 +61,12 @@ class EngineSettings:
         checks.switch("auto_threshold", self.auto_threshold)
         checks.switch("auto_lookahead", self.auto_lookahead)
 
+    @property
+    def of_gate(self):
+        """What `realtime.engine.open_file_gate` is told of it: a dict of keywords."""
+        return {"model": self.model, "profile": self.profile, "ears": self.ears,
+                "engine": self.kind}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class DataSettings:

@@ -1,24 +1,20 @@
 """A detector of a few weights that keeps, or breaks, the contract of the real ones."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+
+from gate.features import MelSettings
 
 METADATA = {
     "format": "exemplar-gate-detector",
     "format_version": "1",
     "kind": "hop",
     "name": "tiny",
-    "sample_rate": "16000",
-    "window_length": "400",
-    "hop_length": "160",
-    "n_fft": "512",
-    "n_mels": "64",
-    "low_hz": "125.0",
-    "high_hz": "7500.0",
-    "log_offset": "1e-05",
+    **{name: repr(value) for name, value in asdict(MelSettings()).items()},
     "classes": '["speech"]',
     "targets": '{"speech": ["speech"]}',
     "presence_threshold": '{"speech": 0.5}',

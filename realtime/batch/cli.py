@@ -96,11 +96,7 @@ def _main(args):
     config = _of_files(config_from_args(args), args)
     check_auto(config)
     # What is wrong with the detector is wrong with every file: find out first.
-    engine = config.engine
-    open_file_gate(
-        config.gate, sample_rate=48000, model=engine.model, profile=engine.profile,
-        ears=engine.ears, engine=engine.kind,
-    )  # fmt: skip
+    open_file_gate(config.gate, sample_rate=48000, **config.engine.of_gate)
     for name in ("labels", "key_input"):
         path = getattr(args, name)
         if path is not None and (not Path(path).exists() or Path(path).is_dir()):

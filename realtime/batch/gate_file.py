@@ -137,15 +137,8 @@ def _open_gate(job, config, info):
     """A gate for this file, and a line about the threshold that was taken from it, or None."""
 
     def opened(settings):
-        return open_file_gate(
-            settings,
-            sample_rate=info.sample_rate,
-            channels=info.channels,
-            model=config.engine.model,
-            profile=config.engine.profile,
-            ears=config.engine.ears,
-            engine=config.engine.kind,
-        )
+        sound = {"sample_rate": info.sample_rate, "channels": info.channels}
+        return open_file_gate(settings, **sound, **config.engine.of_gate)
 
     if not config.engine.auto_threshold or job.piped_in:
         return opened(config.gate), None

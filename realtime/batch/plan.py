@@ -109,17 +109,16 @@ def _too_long(job):
     return next((f"{job.source}: {line}" for line in lines if line), "")
 
 
+_ASKED = ("trace", "plot", "allow_truncated", "overwrite", "quality")
+
+
 def _job(args, source, target, **more):
     return BatchJob(
         source,
         target,
-        trace=args.trace,
-        plot=args.plot,
         labels=Path(args.labels) if args.labels else None,
         key_input=Path(args.key_input) if args.key_input else None,
-        allow_truncated=args.allow_truncated,
-        overwrite=args.overwrite,
-        quality=args.quality,
+        **{name: getattr(args, name) for name in _ASKED},
         **more,
     )
 

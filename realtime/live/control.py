@@ -98,9 +98,7 @@ class LiveControl:
             self._told_muted = self.muted
             return {
                 "live": asdict(self.config.live),
-                "model": self.config.engine.model,
-                "ears": self.config.engine.ears,
-                "engine": self.config.engine.kind,
+                **self.config.engine.of_gate,
                 "profile": self.profile,
                 "block_size": self.config.engine.block_size,
                 "gate": self.settings.to_mapping(),

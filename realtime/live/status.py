@@ -7,6 +7,12 @@ import numpy as np
 from realtime.live.shared_state import STATUS
 
 _LOAD_SECONDS = 5.0
+_SETTINGS = ("threshold_db", "range_db", "lookahead_ms", "target", "bypass", "key_listen")
+_COUNTS = (
+    "sample_rate", "block_frames", "callbacks", "frames", "xruns", "late_callbacks",
+    "nonfinite_samples", "detector_failures", "detector_overruns", "failed_hops",
+    "callback_errors", "restarts", "record_dropped", "record_lost",
+)  # fmt: skip
 
 
 def snapshot(state, control):
@@ -43,34 +49,16 @@ def snapshot(state, control):
         "status": status,
         "stream_pid": state.pid,
         **{name: _known(value) for name, value in hop.items()},
-        "threshold_db": settings.threshold_db,
-        "range_db": settings.range_db,
-        "lookahead_ms": settings.lookahead_ms,
-        "target": settings.target,
-        "bypass": settings.bypass,
-        "key_listen": settings.key_listen,
+        **{name: getattr(settings, name) for name in _SETTINGS},
         "muted": control.muted,
         "profile": control.profile,
-        "sample_rate": state.sample_rate,
-        "block_frames": state.block_frames,
         "input_latency_ms": _known(state.input_latency_ms),
         "output_latency_ms": _known(state.output_latency_ms),
         "engine_latency_ms": _known(state.queue_ms),
         "load_mean": round(mean, 4),
         "load_p99": round(p99, 4),
-        "callbacks": state.callbacks,
-        "frames": state.frames,
-        "xruns": state.xruns,
-        "late_callbacks": state.late_callbacks,
-        "nonfinite_samples": state.nonfinite_samples,
-        "detector_failures": state.detector_failures,
-        "detector_overruns": state.detector_overruns,
         "detector_late_ms": round(state.detector_late_ms, 3),
-        "failed_hops": state.failed_hops,
-        "callback_errors": state.callback_errors,
-        "restarts": state.restarts,
-        "record_dropped": state.record_dropped,
-        "record_lost": state.record_lost,
+        **{name: getattr(state, name) for name in _COUNTS},
         "ears_heard": list(stream.get("ears_heard", [])),
         "ears_silent": dict(stream.get("ears_silent", {})),
         **connections,
