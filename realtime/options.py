@@ -65,7 +65,7 @@ def add_gate_options(parser):
     for name, what in learnable.items():
         low, high = RANGES[name]
         text = f"{what}, {low:g} to {high:g}, or learned"
-        group.add_argument(_flag(name), type=_number_or(LEARNED), metavar="X", help=text)
+        group.add_argument(_flag(name), type=number_or(LEARNED), metavar="X", help=text)
     group.add_argument(
         "--key", type=_key, metavar="KEY", help="learned, off, or a band in Hz such as 150-5000"
     )
@@ -166,8 +166,8 @@ def _flag(name):
     return "--" + name.replace("_", "-")
 
 
-def _number_or(*words):
-    """What reads a number or one of these words."""
+def number_or(*words, what="a number"):
+    """What reads a number, which `what` names for people, or one of these words."""
 
     def read(text):
         if text in words:
@@ -176,7 +176,7 @@ def _number_or(*words):
             return float(text)
         except ValueError:
             names = " or ".join(repr(word) for word in words)
-            raise argparse.ArgumentTypeError(f"{text!r} must be a number or {names}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} must be {what} or {names}") from None
 
     return read
 
@@ -185,7 +185,7 @@ _ALSO = {
     "lookahead_ms": "; file: decided with all of it in view; auto: file for files, else 0",
     "threshold_db": ", or auto: taken from the sound",
 }
-_KINDS = {"lookahead_ms": _number_or(FILE, AUTO), "threshold_db": _number_or(AUTO)}
+_KINDS = {"lookahead_ms": number_or(FILE, AUTO), "threshold_db": number_or(AUTO)}
 
 
 def _key(text):

@@ -5,11 +5,11 @@ import realtime.one_thread  # noqa: F401  # isort: skip  # before numpy
 import argparse
 import contextlib
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from gate import checks
 from realtime.live_settings import DEFAULT_PAGE_PORT, PageSettings
-from realtime.options import Parser, add_gate_options, config_from_args, run
+from realtime.options import Parser, add_gate_options, config_from_args, number_or, run
 
 PROG = "gate-live"
 _EPILOG = """\
@@ -35,9 +35,10 @@ def build_parser():
     )
     device = parser.add_argument_group("device")
     device.add_argument("--list-devices", action="store_true", help="print the devices and exit")
-    device.add_argument("--input", metavar="DEVICE", help="number, part of the name, "
+    device.add_argument("--input", type=_device, metavar="DEVICE", help="number, part of the name, "
                         "or a PulseAudio or PipeWire source's name")  # fmt: skip
-    device.add_argument("--output", metavar="DEVICE", help="number or part of the name")
+    device.add_argument("--output", type=_device, metavar="DEVICE",
+                        help="number or part of the name")  # fmt: skip
     device.add_argument("--host-api", metavar="NAME", help="look there only: alsa, jack, wasapi...")
     device.add_argument("--sample-rate", type=int, metavar="HZ",
                         help="8000 to 192000 (default: the input device's own)")  # fmt: skip
@@ -56,7 +57,8 @@ def build_parser():
     device.add_argument("--virtual-mic", action="store_true",
                         help="Linux: make a microphone that other programs can choose, and "
                         "remove it on exit")  # fmt: skip
-    device.add_argument("--detector-budget-ms", type=_budget, metavar="auto|off|MS",
+    budget = number_or("auto", "off", what="ms")
+    device.add_argument("--detector-budget-ms", type=budget, metavar="auto|off|MS",
                         help="time for a hop before the gate fails open, 0.01 to 1000 ms "
                         "(default auto: a block, 1 to 5 ms)")  # fmt: skip
     beside = parser.add_argument_group("beside the sound")
@@ -74,9 +76,15 @@ def build_parser():
     beside.add_argument("--page", type=int, nargs="?", const=DEFAULT_PAGE_PORT, metavar="PORT",
                         help="the same view and controls as a page in the browser, to dock in "
                         f"OBS; on this machine only (port {DEFAULT_PAGE_PORT})")  # fmt: skip
-    beside.add_argument("--osc-port", type=int, metavar="PORT", help="listen for OSC on UDP")
-    beside.add_argument("--osc-host", metavar="ADDRESS", help="listen there (default 127.0.0.1)")
-    beside.add_argument("--osc-send", metavar="HOST:PORT", help="always send the meters there")
+    beside.add_argument(
+        "--osc-port", dest="port", type=int, metavar="PORT", help="listen for OSC on UDP"
+    )
+    beside.add_argument(
+        "--osc-host", dest="host", metavar="ADDRESS", help="listen there (default 127.0.0.1)"
+    )
+    beside.add_argument(
+        "--osc-send", dest="send_to", metavar="HOST:PORT", help="always send the meters there"
+    )
     add_gate_options(parser)
     return parser
 
@@ -137,34 +145,15 @@ def read_config(args):
     ConfigError
     """
     config = config_from_args(args)
-    live = {
-        name: getattr(args, name)
-        for name in (
-            "host_api", "sample_rate", "input_channels", "output_channels", "key_channels",
-            "latency", "detector_budget_ms", "record", "record_minutes", "save",
-        )
-        if getattr(args, name) is not None
-    }  # fmt: skip
-    for name in ("input", "output"):
-        text = getattr(args, name)
-        if text is not None:
-            live[name] = int(text) if text.isdigit() else text
-    osc = {
-        name: value
-        for name, value in (
-            ("port", args.osc_port), ("host", args.osc_host), ("send_to", args.osc_send)
-        )
-        if value is not None
-    }  # fmt: skip
+
+    def laid_over(section):
+        """The section with those of its flags that are given."""
+        given = {f.name: getattr(args, f.name, None) for f in fields(section)}
+        return replace(section, **{n: value for n, value in given.items() if value is not None})
+
+    sections = {name: laid_over(getattr(config, name)) for name in ("engine", "live", "osc")}
     page = config.page if args.page is None else PageSettings(args.page)
-    engine = {} if args.block_size is None else {"block_size": args.block_size}
-    return replace(
-        config,
-        live=replace(config.live, **live),
-        osc=replace(config.osc, **osc),
-        page=page,
-        engine=replace(config.engine, **engine),
-    )
+    return replace(config, page=page, **sections)
 
 
 def _list_devices(args):
@@ -202,6 +191,10 @@ def _view(args):
     return "log" if args.no_ui or not (sys.stdout.isatty() and sys.stdin.isatty()) else "screen"
 
 
+def _device(text):
+    return int(text) if text.isdigit() else text
+
+
 def _numbers(text):
     try:
         return tuple(int(part) for part in text.split(","))
@@ -210,21 +203,8 @@ def _numbers(text):
 
 
 def _latency(text):
-    if text in ("auto", "low", "high"):
-        return text
-    try:
-        return float(text) * 1e-3
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be auto, low, high or ms") from None
-
-
-def _budget(text):
-    if text in ("auto", "off"):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be auto, off or ms") from None
+    found = number_or("auto", "low", "high", what="ms")(text)
+    return found if isinstance(found, str) else found * 1e-3
 
 
 if __name__ == "__main__":
