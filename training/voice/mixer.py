@@ -70,10 +70,13 @@ class VoiceMixer:
     seed : int or sequence of int
     ears : sequence of callable
         Each takes mixtures (B, n) at 16 kHz and gives what it hears of every hop, (B, T).
+    teacher : callable, optional
+        Takes mixtures too and says how probable speech is, (B, T).
     """
 
-    def __init__(self, library, settings=MixSettings(), seed=0, ears=()):
-        self.library, self.settings, self.ears = library, settings, ears
+    def __init__(self, library, settings=MixSettings(), seed=0, ears=(), teacher=None):
+        self.library, self.settings = library, settings
+        self.ears, self.teacher = ears, teacher
         self.rng = np.random.default_rng(seed)
         self.talker = Talker(library, settings.n_hops, self.rng)
 
@@ -232,15 +235,19 @@ class VoiceMixer:
         Returns
         -------
         list of dict
-            As of `item`, with ``ears`` (T, k) where the mixer has ears.
+            As of `item`, with ``ears`` (T, k) where the mixer has ears and ``teacher`` (T,)
+            where it has a teacher.
         """
         rendered = [self.render() for _ in range(count)]
         items = [measure(*signals, self.settings) for signals in rendered]
+        mixtures = np.stack([signals[0] for signals in rendered])
         if self.ears:
-            mixtures = np.stack([signals[0] for signals in rendered])
             heard = np.stack([ear(mixtures) for ear in self.ears], axis=-1)
             for item, values in zip(items, heard, strict=True):
                 item["ears"] = values
+        if self.teacher is not None:
+            for item, values in zip(items, self.teacher(mixtures), strict=True):
+                item["teacher"] = values
         return items
 
     def render(self):

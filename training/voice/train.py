@@ -23,7 +23,7 @@ from training.voice.network import VoiceNet
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 _KEY_STRIDE = 5  # neighbouring hops have much the same key: the loss looks at one in five
 _NEW_EAR = 0.1  # of an initial weight: a network that begins with another's is not upset
-_DENSE = ("features", "ears", "classes", "classes_weight", "speaker", "event")
+_DENSE = ("features", "ears", "teacher", "classes", "classes_weight", "speaker", "event")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class TrainSettings:
         Bounds within which the costs of the evidence are drawn for every batch, nats.
     silence_share : float
         Of items in which an ear says nothing, so that the network goes on without it.
+    teacher_share : float
+        Of the teacher in the labels of speech, where the pool has one, 0..1.
     blur : Blur or None
         What is done to the log-mel of every batch.
     class_weight, key_weight, level_weight, speaker_weight, event_weight : float
@@ -79,6 +81,7 @@ class TrainSettings:
     open_cost: tuple = (1.5, 3.0)
     shut_cost: tuple = (3.0, 8.0)
     silence_share: float = 0.25
+    teacher_share: float = 0.5
     blur: Blur | None = field(default_factory=Blur)
     class_weight: float = 0.15
     key_weight: float = 0.3
