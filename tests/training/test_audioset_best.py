@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gate.errors import ModelError
 from training.audioset import best as audioset_best
 from training.audioset import best_train
 from training.audioset import data as audioset_data
@@ -39,23 +40,21 @@ def test_a_network_that_is_kept_is_not_trained_again(clips, targets, tmp_path):
     assert targets.shape == (len(clips), 4)
     train, validation = audioset_data.split_clips(len(clips))
     held_out, truth = clips.take(validation), targets[validation, 0]
-    tasks = [
-        (tmp_path / f"{seed}.pt", best_train.BestSettings(TINY, seed=seed, **QUICK),
-         clips.take(train), targets[train])
-        for seed in (0, 1)
-    ]  # fmt: skip
-    nets = audioset_best.train_members(tasks)
+
+    def trained(folder, jobs):
+        tasks = [
+            (folder / f"{seed}.pt", best_train.BestSettings(TINY, seed=seed, **QUICK),
+             clips.take(train), targets[train])
+            for seed in (0, 1)
+        ]  # fmt: skip
+        nets = audioset_best.train_members(tasks, jobs)
+        return [answers(net, held_out)[0] for net in nets], [t[0].stat().st_mtime_ns for t in tasks]
+
     # Alone or side by side, now or later, the same settings give the same network.
-    again = audioset_best.train_members(
-        [(tmp_path / "again" / path.name, *rest) for path, *rest in tasks], 2
-    )
-    for one, other in zip(nets, again, strict=True):
-        pairs = [answers(net, held_out) for net in (one, other)]
-        np.testing.assert_array_equal(pairs[0][0], pairs[1][0])
-        assert audioset_best.evaluate(truth, pairs[0][0])["roc_auc"] > 0.85
-    written = tasks[0][0].stat().st_mtime_ns
-    audioset_best.train_members(tasks)
-    assert tasks[0][0].stat().st_mtime_ns == written
+    said, written = trained(tmp_path, 1)
+    np.testing.assert_array_equal(trained(tmp_path / "again", 2)[0], said)
+    assert all(audioset_best.evaluate(truth, one)["roc_auc"] > 0.85 for one in said)
+    assert trained(tmp_path, 1)[1] == written
 
 
 def test_the_head_learns_rows_from_what_it_is_told(clips, targets, loud):
@@ -83,13 +82,13 @@ def test_what_the_head_learns_comes_from_its_teachers(data, clips, targets, tmp_
     given = ("check", index, clips, targets, left, tmp_path, settings)
     joined, clip, rows = audioset_best.teach(*given)
     assert clip.shape == (300 + len(left), 1) and rows.shape == (len(joined), 10)
-    students = [audioset_best.load_net(tmp_path / f"check-students{i}.pt") for i in (0, 1)]
-    seconds = [audioset_best.load_net(tmp_path / f"check-seconds{i}.pt") for i in (0, 1)]
+    expected = {}
+    for part, kind in enumerate(("students", "seconds")):
+        nets = [audioset_best.load_net(tmp_path / f"check-{kind}{i}.pt") for i in (0, 1)]
+        expected[kind] = np.mean([answers(net, joined)[part] for net in nets], axis=0)
     # bfloat16 has three digits.
-    expected = np.mean([answers(n, joined)[0] for n in students], axis=0)
-    np.testing.assert_allclose(clip[:, 0], expected, atol=0.01)
-    expected = np.mean([answers(n, joined)[1] for n in seconds], axis=0)
-    np.testing.assert_allclose(rows[joined.mask], expected[joined.mask], atol=0.01)
+    np.testing.assert_allclose(clip[:, 0], expected["students"], atol=0.01)
+    np.testing.assert_allclose(rows[joined.mask], expected["seconds"][joined.mask], atol=0.01)
     # Asked again, not trained again.
     settings["students"] = [dataclasses.replace(one, epochs=0)] * 2
     _, again, rows_again = audioset_best.teach(*given)
@@ -184,3 +183,9 @@ def test_folds_are_of_equal_size_and_repeat():
     sizes = np.bincount(fold)
     assert len(sizes) == audioset_best.N_FOLDS and np.ptp(sizes) <= 1
     np.testing.assert_array_equal(fold, audioset_best.fold_of(1002))
+
+
+def test_a_network_of_another_version_is_named(tmp_path):
+    torch.save({"settings": {"row_rank": 64}, "weights": {}}, tmp_path / "old.pt")
+    with pytest.raises(ModelError, match=r"old\.pt: is of another version"):
+        audioset_best.load_net(tmp_path / "old.pt")

@@ -5,7 +5,6 @@ import difflib
 import functools
 import hashlib
 import json
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -150,21 +149,18 @@ class ClassList:
         return cls(mids, names, ontology)
 
     def _mid(self, name):
-        text = str(name).strip()
-        if re.fullmatch(r"\d+", text):
-            if int(text) >= len(self.mids):
-                raise ConfigError(f"class={text} must be an index in 0..{len(self.mids) - 1}")
-            return self.mids[int(text)]
-        if text in self.mids or text in self.ontology:
-            return text
         # Labelled classes win over ontology nodes of the same name.
-        known = {n.lower(): mid for mid, (n, _) in self.ontology.items()}
-        known.update({n.lower(): mid for n, mid in zip(self.names, self.mids, strict=True)})
-        if text.lower() in known:
-            return known[text.lower()]
-        near = difflib.get_close_matches(text.lower(), known, n=1)
+        names = {n.lower(): mid for mid, (n, _) in self.ontology.items()}
+        names |= {n.lower(): mid for n, mid in zip(self.names, self.mids, strict=True)}
+        known = names | {mid: mid for mid in (*self.ontology, *self.mids)}
+        known |= {str(i): mid for i, mid in enumerate(self.mids)}
+        text = str(name).strip().lower()
+        if text in known:
+            return known[text]
+        near = difflib.get_close_matches(text, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"class={text!r} must be a class name, mid or index{hint}")
+        last = len(self.mids) - 1
+        raise ConfigError(f"class={name!r} must be a class name, mid or index in 0..{last}{hint}")
 
     def indices(self, name, descendants=False):
         """Label indices that a name, mid or index stands for, a list of int.

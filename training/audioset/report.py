@@ -173,24 +173,14 @@ def draw_figures(store, folder):
 
     lines = []
     for number, (title, name, wanted) in enumerate(grids.FIGURES, 1):
-        fitting = [
-            (settings, paper.get("val_loss"))
-            for settings, paper in grids.paper_rows(name)
-            if wanted.items() <= (vars(settings) | settings.options).items()
-        ]
-        for settings, paper_loss in fitting[:1]:
-            if history := store.history(settings):
+        for settings, paper in grids.paper_rows(name):
+            history = store.history(settings)
+            if history and wanted.items() <= (vars(settings) | settings.options).items():
                 path = folder / f"figure{number}.png"
-                plot_loss_curves(path, history, f"{number}: {title}", paper_loss)
+                plot_loss_curves(path, history, f"{number}: {title}", paper.get("val_loss"))
                 lines.append(f"![Figure {number}: {title}](audioset/{path.name})")
+                break
     return "\n".join(lines) or "Not run yet."
-
-
-def times(store, best):
-    """Processor time: number of runs, their minutes, those of the best model with its teachers."""
-    n, seconds = store.total()
-    of_best = best["seconds"] if best else 0
-    return {"n_runs": n, "minutes": seconds / 60, "best_minutes": of_best / 60}
 
 
 def derive(args):
@@ -239,7 +229,10 @@ def make_report(args):
         raw = kept(raw_path, lambda: run_frontends(args.voice_data))
     derived = kept(folder / "derived.json", lambda: derive(args))
     parts = {name: paper_table(name, store) for name in grids.PAPER}
-    parts |= own_tables(store) | result_tables(store, derived, best) | times(store, best)
+    parts |= own_tables(store) | result_tables(store, derived, best)
+    n_runs, seconds = store.total()
+    parts |= {"n_runs": n_runs, "minutes": seconds / 60}
+    parts["best_minutes"] = best["seconds"] / 60 if best else 0
     parts["best"] = template("best", **best).strip() if best else "Not trained yet."
     parts["raw"] = raw_table(raw) if raw else "Not run yet."
     parts["figures"] = draw_figures(store, folder)

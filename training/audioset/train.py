@@ -47,11 +47,8 @@ def augment_positives(embeddings, lengths, targets, kind, rng):
         partner = np.where(longer, partner, np.arange(len(positives)))
         copies = (copies + embeddings[positives[partner]]) // 2
     copies *= (np.arange(copies.shape[1]) < copy_lengths[:, None])[..., None]
-    return (
-        np.concatenate([embeddings, copies.astype(np.uint8)]),
-        np.concatenate([lengths, copy_lengths]),
-        np.concatenate([targets, targets[positives]]),
-    )
+    added = copies.astype(np.uint8), copy_lengths, targets[positives]
+    return tuple(map(np.concatenate, zip((embeddings, lengths, targets), added, strict=True)))
 
 
 def _mean_loss(scores, targets):
