@@ -104,24 +104,6 @@ def test_reference_file_repeats(tmp_path):
             np.testing.assert_array_equal(outputs[name], reference[name])
 
 
-@pytest.mark.parametrize("trunk", ("two unlike layers", "two ears"))
-def test_channels_share_a_call(trunk):
-    net = make_net(TRUNKS[trunk])
-    session = open_session(build_model(net, card_of(net)).SerializeToString())
-    size = net.settings.state_size
-    channels = [inputs_of(net, 60, seed) for seed in range(3)]
-    together = {
-        name: np.stack([inputs[name] for inputs in channels], axis=1).reshape(180, -1)
-        for name in channels[0]
-    }
-    together = run_sequence(session, together, np.zeros((1, 3, size), np.float32))
-    for i, inputs in enumerate(channels):
-        alone = run_sequence(session, inputs, np.zeros((1, 1, size), np.float32))
-        for name in OUTPUTS:
-            np.testing.assert_allclose(together[name][i::3], alone[name], atol=2e-5, rtol=2e-5)
-        np.testing.assert_allclose(together["state"][:, i], alone["state"][:, 0], atol=2e-5)
-
-
 @torch.no_grad()
 def test_an_ear_tells_the_network_something():
     net = make_net(TRUNKS["two ears"]).eval()
