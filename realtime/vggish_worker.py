@@ -18,6 +18,7 @@ import numpy as np
 
 from gate.errors import ConfigError, ModelError
 from gate.features import VGGISH_LOG_OFFSET
+from realtime.around import Around
 from realtime.onnx_session import open_session
 
 HEAD_FORMAT = "exemplar-gate-embedding-head"
@@ -65,7 +66,7 @@ def _metadata(session, path, wanted):
     return meta
 
 
-class VggishDetector:
+class VggishDetector(Around):
     """A detector whose presence comes from VGGish and a head on its embeddings.
 
     Parameters
@@ -95,7 +96,7 @@ class VggishDetector:
             raise ConfigError(f"patch_hops={patch_hops} must divide {N_FRAMES}")
         if not 1 <= delay_hops <= patch_hops:
             raise ConfigError(f"delay_hops={delay_hops} must be in 1..{patch_hops}")
-        self.compact = compact
+        self.detector = compact
         self.patch_hops, self.delay_hops = patch_hops, delay_hops
         self._vggish, self._head = open_session(vggish), open_session(head)
         _metadata(self._vggish, vggish, VGGISH_FORMAT)
@@ -110,13 +111,13 @@ class VggishDetector:
     def _make_info(self, meta, vggish, head):
         target = meta["target"].lower()
         threshold = float(meta["presence_threshold"])
-        digest = hashlib.sha256(self.compact.info.sha256.encode())
+        digest = hashlib.sha256(self.detector.info.sha256.encode())
         for path in (vggish, head):
             digest.update(Path(path).read_bytes())
         # The voice in a mixture of both is still the compact detector's business.
         targets = {target: (target,)} | ({"voice": (target,)} if target == "speech" else {})
         return dataclasses.replace(
-            self.compact.info,
+            self.detector.info,
             name=meta.get("name", Path(head).stem),
             classes=(target,),
             targets=targets,
@@ -124,17 +125,17 @@ class VggishDetector:
             presence_hysteresis=dict.fromkeys(targets, float(meta["presence_hysteresis"])),
             decision={},  # its answers come four a second: the classic rule
             sha256=digest.hexdigest(),
-            metadata={"head": json.dumps(meta), "compact": self.compact.info.name},
+            metadata={"head": json.dumps(meta), "compact": self.detector.info.name},
         )
 
     def _make_buffers(self):
-        n_mels = self.compact.info.mel.n_mels
+        n_mels = self.detector.info.mel.n_mels
         self._timeline = np.zeros((8 * N_FRAMES, n_mels), dtype=np.float32)
         self._one = np.zeros((1, 1), dtype=np.float32)
 
     def reset(self):
         """Back to silence; a patch still being heard is forgotten."""
-        self.compact.reset()
+        self.detector.reset()
         self._timeline[:N_FRAMES] = np.log(np.float32(VGGISH_LOG_OFFSET))
         self._filled = N_FRAMES
         self._hop = 0
@@ -150,25 +151,15 @@ class VggishDetector:
         """Another detector on the same sessions and thread, with a copy of the state."""
         other = object.__new__(VggishDetector)
         other.__dict__.update(self.__dict__)
-        other.compact = self.compact.fork()
+        other.detector = self.detector.fork()
         other._make_buffers()
         other._timeline[: self._filled] = self._timeline[: self._filled]
         other._rows = self._rows.copy()
         return other
 
-    @property
-    def ears(self):
-        """Second ears that the compact detector brings along."""
-        return getattr(self.compact, "ears", ())
-
-    @property
-    def ears_silent(self):
-        """Why some are not heard."""
-        return getattr(self.compact, "ears_silent", {})
-
     def process(self, features, *ears):
         """Classify the next hops; see `gate.detector.Detector.process`."""
-        found = self.compact.process(features, *ears)
+        found = self.detector.process(features, *ears)
         n_hops = len(features)
         presence = self._one if n_hops == 1 else np.empty((n_hops, 1), dtype=np.float32)
         compact_presence = found.presence[:, self._columns].max(axis=1)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gate.detector import Detection, DetectorInfo
+from realtime.around import Around
 from realtime.learn.head import running_means, sigmoid
 from realtime.learn.profile import check_detector
 
@@ -41,7 +42,7 @@ class _Head:
         return total, after
 
 
-class ProfileDetector:
+class ProfileDetector(Around):
     """Wraps a detector so that a gate opens on what a profile was taught.
 
     Whatever the gate's `target` is, the taught sound takes its place. `learned` ballistics are
@@ -95,16 +96,6 @@ class ProfileDetector:
         self._presence = np.zeros((1, 1), np.float32)
         self._found = self._detection = None
         self._head = _Head(profile, size, n_mels)
-
-    @property
-    def ears(self):
-        """Second ears that the wrapped detector brings along."""
-        return getattr(self.detector, "ears", ())
-
-    @property
-    def ears_silent(self):
-        """Why some are not heard."""
-        return getattr(self.detector, "ears_silent", {})
 
     def process(self, features, ears=None):
         """Classify the next hops; see `gate.detector.Detector.process`."""

@@ -5,6 +5,7 @@ from collections import deque
 
 import numpy as np
 
+from realtime.live.detector_budget import without_budget
 from realtime.opposite_phase import OppositePhase
 
 _PIECE = 4096
@@ -137,6 +138,6 @@ class AudioPath:
     def _on_hop(self, lane, meters):
         if lane == 0:
             detector = self.gate.lanes[0].detector
-            detector = getattr(detector, "wrapped", detector)
+            detector = without_budget(detector)
             heard = getattr(detector, "log_mel", None), getattr(detector, "ears_said", None)
             self.state.put_hop(meters, *heard)

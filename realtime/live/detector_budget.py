@@ -2,6 +2,8 @@
 
 import time
 
+from realtime.around import Around
+
 _PATIENCE_S = 0.020
 _PROBATION_CALLS = 100
 
@@ -25,7 +27,7 @@ class Overruns:
         self.late_s = 0.0
 
 
-class BudgetedDetector:
+class BudgetedDetector(Around):
     """Runs a detector and raises when it does not keep up.
 
     Time over the budget is a debt that time under it pays back. One hiccup of the system passes;
@@ -48,7 +50,7 @@ class BudgetedDetector:
     """
 
     def __init__(self, detector, budget_s, overruns=None, clock=time.perf_counter):
-        self._detector = detector
+        self.detector = detector
         self._budget_s = budget_s
         self.overruns = Overruns() if overruns is None else overruns
         self._clock = clock
@@ -58,22 +60,7 @@ class BudgetedDetector:
     @property
     def info(self):
         """The detector's own, which changes where it is taught."""
-        return self._detector.info
-
-    @property
-    def ears(self):
-        """Second ears that the detector brings along."""
-        return getattr(self._detector, "ears", ())
-
-    @property
-    def ears_silent(self):
-        """Why an ear is not heard: name to reason."""
-        return getattr(self._detector, "ears_silent", {})
-
-    @property
-    def wrapped(self):
-        """The detector inside."""
-        return self._detector
+        return self.detector.info
 
     def process(self, features, *ears):
         """As the detector's own.
@@ -83,7 +70,7 @@ class BudgetedDetector:
         DetectorTooSlow
         """
         started = self._clock()
-        found = self._detector.process(features, *ears)
+        found = self.detector.process(features, *ears)
         late = self._clock() - started - self._budget_s * len(features)
         self._debt_s = max(0.0, self._debt_s + late)
         if late <= 0.0:
@@ -98,13 +85,18 @@ class BudgetedDetector:
 
     def reset(self):
         """Reset the detector; what is known of its speed stays."""
-        self._detector.reset()
+        self.detector.reset()
 
     def fork(self):
         """Another one with its own debt."""
-        twin = BudgetedDetector(self._detector.fork(), self._budget_s, self.overruns, self._clock)
+        twin = BudgetedDetector(self.detector.fork(), self._budget_s, self.overruns, self._clock)
         twin._probation = self._probation
         return twin
+
+
+def without_budget(detector):
+    """The detector inside a `BudgetedDetector`, or the detector itself."""
+    return detector.detector if isinstance(detector, BudgetedDetector) else detector
 
 
 def budget_seconds(setting, block_size, sample_rate):

@@ -6,13 +6,15 @@ given another profile does not begin anew.
 
 import numpy as np
 
+from realtime.around import Around
 from realtime.learn.profile_detector import ProfileDetector
+from realtime.live.detector_budget import without_budget
 
 WINDOW_HOPS = 200
 """What is remembered for the running means of a head: two seconds."""
 
 
-class HeardDetector:
+class HeardDetector(Around):
     """A detector that can be taught while it runs.
 
     Parameters
@@ -33,7 +35,7 @@ class HeardDetector:
     """
 
     def __init__(self, detector):
-        self._detector = detector
+        self.detector = detector
         n_mels = detector.info.mel.n_mels
         self.log_mel = np.zeros(n_mels, np.float32)
         self.ears_said = None
@@ -44,23 +46,13 @@ class HeardDetector:
     @property
     def info(self):
         """The detector's own, the profile's where there is one."""
-        return self._detector.info
+        return self.detector.info
 
     @property
     def base(self):
         """The detector without a profile."""
-        inner = self._detector
+        inner = self.detector
         return inner.detector if isinstance(inner, ProfileDetector) else inner
-
-    @property
-    def ears(self):
-        """Second ears that the detector brings along."""
-        return getattr(self._detector, "ears", ())
-
-    @property
-    def ears_silent(self):
-        """Why an ear is not heard: name to reason."""
-        return getattr(self._detector, "ears_silent", {})
 
     def process(self, features, ears=None):
         """As the detector's own."""
@@ -68,7 +60,7 @@ class HeardDetector:
             self.log_mel = features[-1]
             self.ears_said = None if ears is None else ears[-1]
         heard = () if ears is None else (ears,)
-        found = self._detector.process(features, *heard)
+        found = self.detector.process(features, *heard)
         for index in range(max(0, len(features) - WINDOW_HOPS), len(features)):
             if self._embedding is None:
                 self._embedding = np.zeros((WINDOW_HOPS, found.embedding.shape[1]), np.float32)
@@ -114,16 +106,16 @@ class HeardDetector:
         Give the gate that owns this detector its settings again, which is when it reads the
         thresholds: ``gate.settings = gate.settings``. Its gain goes on from where it is.
         """
-        self._detector = self.base if prepared is None else prepared.around(self.base)
+        self.detector = self.base if prepared is None else prepared.around(self.base)
 
     def reset(self):
         """Forget all sound; the profile stays."""
-        self._detector.reset()
+        self.detector.reset()
         self._n_seen = 0
 
     def fork(self):
         """Another one in the same state."""
-        other = HeardDetector(self._detector.fork())
+        other = HeardDetector(self.detector.fork())
         other.log_mel = self.log_mel.copy()
         other._features = self._features.copy()
         other._embedding = None if self._embedding is None else self._embedding.copy()
@@ -133,7 +125,7 @@ class HeardDetector:
 
 def heard_detectors(gate):
     """The `HeardDetector` of every lane."""
-    found = [getattr(lane.detector, "wrapped", lane.detector) for lane in gate.lanes]
+    found = [without_budget(lane.detector) for lane in gate.lanes]
     return [detector for detector in found if isinstance(detector, HeardDetector)]
 
 
