@@ -72,3 +72,17 @@ def compare(core, detector, settings, audio, sample_rate, seed=0, key=None):
         first = int(np.argmin(same))
         difference = difference[: int(native.trace[first]["time_s"] * sample_rate)]
     return Comparison(same, float(difference.max()), sum(opened for opened, _ in decisions))
+
+
+def run_both(core, detector, settings, audio, sample_rate, names, key=None):
+    """Outputs of the core, in random blocks, and of the engine, and the named meters of both."""
+    engine = engine_gate(core, detector.fork(), settings, sample_rate, audio.shape[1])
+    told = []
+    engine.on_hop = lambda _, meters: told.append([getattr(meters, name) for name in names])
+    theirs = engine.process(audio, key)
+    native = NativeGate(core, settings, sample_rate=sample_rate, channels=audio.shape[1])
+    native.keep_trace()
+    cuts = random_cuts(len(audio), seed=3)
+    ours = [native.process(audio[cut], None if key is None else key[cut]) for cut in cuts]
+    traced = np.array([[row[name] for name in names] for row in native.trace])
+    return np.concatenate(ours), theirs, traced, np.array(told, np.float64)

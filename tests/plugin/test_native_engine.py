@@ -42,10 +42,11 @@ def traced(gate):
     [
         (GateSettings(threshold_db=-30, lookahead_ms=7.3, **LEVEL), 1),
         (GateSettings(threshold_db=-30, hold_ms=33, key=KeyBand(300, 3000), **LEVEL), 2),
+        (GateSettings(threshold_db=-30, lookahead_ms=7.3, key_listen=True, **LEVEL), 2),
         (GateSettings(threshold_db=-30, stereo_link="independent", **LEVEL), 3),
         (GateSettings(threshold_db=-30, mode="duck", range_db=-12, presence_threshold=0.0), 2),
     ],
-    ids=("lookahead", "linked", "independent", "duck"),
+    ids=("lookahead", "linked", "listen", "independent", "duck"),
 )
 def test_equals_python(core, settings, channels, sample_rate):
     audio = bursts(sample_rate, channels=channels, seconds=1.5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from plugin_compare import engine_gate
+from plugin_compare import run_both
 from plugin_native import NativeGate
 from plugin_signals import bursts, random_cuts
 
@@ -30,50 +30,23 @@ def _pairs(talk):
     }, rate
 
 
-def _run_both(core, detector, audio, rate, settings=SETTINGS, key=None):
-    """Outputs and meters of both, the core in random blocks."""
-    engine = engine_gate(core, detector.fork(), settings, rate, audio.shape[1])
-    told = []
-    engine.on_hop = lambda _, meters: told.append([getattr(meters, name) for name in METERS])
-    theirs = engine.process(audio, key)
-    gate = NativeGate(core, settings, sample_rate=rate, channels=audio.shape[1])
-    gate.keep_trace()
-    ours = np.concatenate(
-        [
-            gate.process(audio[cut], None if key is None else key[cut])
-            for cut in random_cuts(len(audio), seed=3)
-        ]
-    )
-    traced = np.array([[row[name] for name in METERS] for row in gate.trace])
-    return ours, theirs, traced, np.array(told, np.float64)
-
-
 @pytest.mark.parametrize("name", sorted(_pairs((np.zeros((8, 1), np.float32), 2))[0]))
 def test_two_channels_are_heard_as_the_engine_hears_them(core, detector, talk, name):
     pairs, rate = _pairs(talk)
     audio = np.ascontiguousarray(pairs[name])
-    ours, theirs, traced, told = _run_both(core, detector, audio, rate)
+    ours, theirs, traced, told = run_both(core, detector, SETTINGS, audio, rate, METERS)
     assert 0.1 < traced[:, 0].mean() < 0.9
     assert np.array_equal(traced[:, 0], told[:, 0])
     assert np.abs(traced - told).max() < 1e-3  # dB
     assert np.abs(ours - theirs).max() < 1e-6
 
 
-def test_opposite_phase_and_idle_channels_cost_nothing(core, talk):
-    pairs, rate = _pairs(talk)
-    opened = {}
-    for name in ("equal", "opposite", "right is idle"):
-        gate = NativeGate(core, SETTINGS, sample_rate=rate, channels=2)
-        gate.keep_trace()
-        gate.process(pairs[name])
-        opened[name] = [row["open"] for row in gate.trace]
-    assert opened["equal"] == opened["opposite"] == opened["right is idle"]
-
-
 def test_key_of_two_channels_in_opposite_phase(core, detector, talk):
     pairs, rate = _pairs(talk)
     key = np.ascontiguousarray(pairs["opposite"])
-    ours, theirs, traced, _ = _run_both(core, detector, np.ones_like(key), rate, key=key)
+    ours, theirs, traced, _ = run_both(
+        core, detector, SETTINGS, np.ones_like(key), rate, METERS, key
+    )
     assert 0.1 < traced[:, 0].mean() < 0.9
     assert np.abs(20 * np.log10(ours / theirs)).max() < 0.01
 

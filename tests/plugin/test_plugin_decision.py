@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from plugin_compare import GAIN_TOLERANCE_DB, compare, engine_gate
+from plugin_compare import GAIN_TOLERANCE_DB, compare, engine_gate, run_both
 from plugin_native import NativeGate
 from plugin_signals import random_cuts
 
@@ -30,21 +30,13 @@ def test_presence_threshold_moves_the_evidence(core, detector, talk, threshold):
 
 def test_evidence_meters_are_the_engines(core, detector, talk):
     audio, rate = talk
-    engine = engine_gate(core, detector.fork(), GateSettings(), rate)
-    expected = []
     names = ("evidence", "evidence_low", "evidence_high")
-    engine.on_hop = lambda _, meters: expected.append([getattr(meters, name) for name in names])
-    engine.process(audio)
-    gate = NativeGate(core, GateSettings(), sample_rate=rate)
-    gate.keep_trace()
-    gate.process(audio)
-    ours = np.array([[row[name] for name in names] for row in gate.trace])
+    _, _, ours, expected = run_both(core, detector, GateSettings(), audio, rate, names)
     assert np.ptp(ours[:, 0]) > 1.0
     # Logits of presences within 1e-5 of each other; what adds up is bounded by the costs.
-    assert np.abs(ours - np.array(expected)).max() < 0.01
-    gate.configure(GateSettings(hold_ms=50))
-    gate.process(audio[:4800])
-    assert [gate.trace[-1][name] for name in names] == [0.0, 0.0, 0.0]
+    assert np.abs(ours - expected).max() < 0.01
+    _, _, ours, _ = run_both(core, detector, GateSettings(hold_ms=50), audio[:4800], rate, names)
+    assert not ours.any()
 
 
 def test_rule_and_lookahead_change_while_sound_runs(core, detector, talk):
