@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import soundfile
 
 from gate.detector import Detection, DetectorInfo
 
@@ -104,3 +105,9 @@ def speech_and_noise(sample_rate, seconds=2.0, seed=0, channels=1):
     audio = np.where(burst, 0.1 * low_passed, 0.0) + hiss
     scale = 1.0 - 0.3 * np.arange(channels)
     return (audio[:, None] * scale).astype(np.float32)
+
+
+def sound(path, rate=16000, seconds=0.3, channels=1, **more):
+    """A file of it; returns the path."""
+    soundfile.write(path, speech_and_noise(rate, seconds, channels=channels), rate, **more)
+    return path

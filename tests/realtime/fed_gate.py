@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 from teaching_rig import RATE, RunningGate
 
+from gate.meters import Meters
 from gate.settings import GateSettings
 from realtime.config import Config
 from realtime.engine import open_detector
@@ -104,3 +105,13 @@ def bursts(seconds=4.0, loud=0.2, quiet=1e-3, seed=0):
     t = np.arange(int(seconds * RATE)) / RATE
     tone = loud * np.sin(2 * np.pi * 440 * t) * (t % 1.0 < 0.5)
     return (tone + quiet * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def meters(**changes):
+    """`Meters` of a hop on which the gate is open."""
+    known = {
+        "time_s": 1.0, "input_dbfs": -31.24, "key_level_dbfs": -40.0, "presence": 0.5, "open": True,
+        "gain_db": -0.04, "attack_ms": 3.0, "hold_ms": 120.0, "release_ms": 80.0,
+        "key_low_hz": 150.0, "key_high_hz": 4000.0, "reason": "open",
+    }  # fmt: skip
+    return Meters(**(known | changes))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from fakes import speech_and_noise
+from fakes import sound, speech_and_noise
 from refusals import refuses
 from tiny_model import tiny_model
 
@@ -20,14 +20,17 @@ def model(tmp_path):
     return str(tiny_model(tmp_path / "tiny.onnx"))
 
 
-def talk(path, rate=48000, seconds=1.5, channels=1, subtype=None):
-    soundfile.write(path, speech_and_noise(rate, seconds, channels=channels), rate, subtype=subtype)
-    return path
+def talk(path, rate=48000, seconds=1.5, **more):
+    return sound(path, rate, seconds, **more)
+
+
+LEVEL = {"presence_threshold": 0.0, "threshold_db": -35.0, "key": "off", "attack_ms": 1.0,
+         "hold_ms": 20.0, "release_ms": 5.0}  # fmt: skip
 
 
 def level_gate(model):
-    return ["--model", model, "--presence-threshold", "0", "--threshold-db", "-35", "--key", "off",
-            "--attack-ms", "1", "--hold-ms", "20", "--release-ms", "5", "--quiet"]  # fmt: skip
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in LEVEL.items()]
+    return ["--model", model, *flags, "--quiet"]
 
 
 def run(*args):
@@ -57,15 +60,7 @@ def test_equals_the_streaming_gate(tmp_path, model):
     run(source, "-o", tmp_path / "b.wav", *level_gate(model), "--lookahead-ms", "0")
     dry, rate = soundfile.read(source, dtype="float32", always_2d=True)
     wet, _ = soundfile.read(tmp_path / "b.wav", dtype="float32", always_2d=True)
-    settings = GateSettings(
-        presence_threshold=0.0,
-        threshold_db=-35.0,
-        key="off",
-        attack_ms=1.0,
-        hold_ms=20.0,
-        release_ms=5.0,
-    )
-    gate = open_gate(settings, sample_rate=rate, model=model)
+    gate = open_gate(GateSettings(**LEVEL), sample_rate=rate, model=model)
     want = np.concatenate([gate.process(dry[i : i + 100]) for i in range(0, len(dry), 100)])
     np.testing.assert_allclose(wet, want, atol=2e-6)
 

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 import soundfile
-from fakes import speech_and_noise
+from fakes import sound
 from refusals import refuses
 
 from gate.errors import AudioFileError
@@ -15,11 +15,6 @@ from realtime.files import AUDIO_SUFFIXES, AudioReader, expand_inputs
 from realtime.labels import LabelFile
 
 GATE = ["--model", "none", "--threshold-db", "-60"]
-
-
-def sound(path, rate=16000, seconds=0.3, **more):
-    soundfile.write(path, speech_and_noise(rate, seconds), rate, **more)
-    return path
 
 
 def run(*arguments):

@@ -14,13 +14,31 @@ def test_keys_of_terminals_are_told_apart():
     assert parse_keys(bytes(range(256)))  # any noise is survived
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
-def test_the_terminal_is_put_back_though_signals_interrupt(monkeypatch):
+@pytest.fixture
+def terminal(monkeypatch):
+    """(where keys are pressed, the terminal), with a given `tcsetattr`; standard input is there."""
+    if sys.platform == "win32":
+        pytest.skip("terminals of POSIX")
     import pty
     import termios
     import tty
 
     main, terminal = pty.openpty()
+    with os.fdopen(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+
+        def with_tcsetattr(function):
+            for module in (termios, tty):
+                monkeypatch.setattr(module, "tcsetattr", function)
+            return main, terminal
+
+        yield with_tcsetattr
+    os.close(main)
+
+
+def test_the_terminal_is_put_back_though_signals_interrupt(terminal):
+    import termios
+
     real, calls = termios.tcsetattr, []
 
     def interrupted(*args):
@@ -29,36 +47,23 @@ def test_the_terminal_is_put_back_though_signals_interrupt(monkeypatch):
             raise termios.error(errno.EINTR, "Interrupted system call")
         return real(*args)
 
-    for module in (termios, tty):
-        monkeypatch.setattr(module, "tcsetattr", interrupted)
+    main, terminal = terminal(interrupted)
     before = termios.tcgetattr(terminal)
-    with os.fdopen(terminal) as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        with Keyboard() as keyboard:
-            local = termios.tcgetattr(terminal)[3]
-            assert not local & (termios.ECHO | termios.ICANON)
-            os.write(main, b"\x1b[Ab")
-            assert keyboard.read(5.0) == ["up", "b"]
-        assert termios.tcgetattr(terminal) == before
-    os.close(main)
+    with Keyboard() as keyboard:
+        local = termios.tcgetattr(terminal)[3]
+        assert not local & (termios.ECHO | termios.ICANON)
+        os.write(main, b"\x1b[Ab")
+        assert keyboard.read(5.0) == ["up", "b"]
+    assert termios.tcgetattr(terminal) == before
     assert len(calls) == 4
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
-def test_another_error_of_the_terminal_is_not_swallowed(monkeypatch):
-    import pty
+def test_another_error_of_the_terminal_is_not_swallowed(terminal):
     import termios
-    import tty
-
-    main, terminal = pty.openpty()
 
     def broken(*args):
         raise termios.error(errno.EIO, "Input/output error")
 
-    for module in (termios, tty):
-        monkeypatch.setattr(module, "tcsetattr", broken)
-    with os.fdopen(terminal) as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        with pytest.raises(termios.error), Keyboard():
-            pass
-    os.close(main)
+    terminal(broken)
+    with pytest.raises(termios.error), Keyboard():
+        pass

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from fed_gate import meters
 
 from gate.errors import GateError
-from gate.meters import Meters
 from realtime.config import Config
 from realtime.live.control import LiveControl
 from realtime.live.hint import LiveHint
@@ -20,8 +20,8 @@ def _talk(state, hint, seconds, level=-58.0, presence=0.9, is_open=False, eviden
         about = {} if evidence is None else {
             "evidence": evidence, "evidence_low": -6.0, "evidence_high": 6.0,
         }  # fmt: skip
-        state.put_hop(Meters(turn / 100, level, level + spread, presence, is_open, -60.0, 3.0,
-                             120.0, 80.0, 150.0, 4000.0, reason, **about))  # fmt: skip
+        state.put_hop(meters(key_level_dbfs=level + spread, presence=presence, open=is_open,
+                             reason=reason, **about))  # fmt: skip
         if turn % 25 == 24:
             hint.look()
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fed_gate import meters
 from teaching import RATE, ProjectionDetector, bursts
 from teaching_rig import Gate, enough
 
-from gate.meters import Meters
 from gate.processor import GateProcessor
 from gate.settings import GateSettings
 from realtime.config import Config
@@ -93,11 +93,10 @@ def test_a_mark_takes_the_last_five_seconds_and_none_twice(state):
 
 
 def test_a_mark_keeps_what_the_second_ears_said(state):
-    about = Meters(0.0, -30.0, -30.0, 0.5, False, 0.0, 1.0, 1.0, 1.0, 100.0, 900.0, "open")
     rng = np.random.default_rng(0)
     said = rng.uniform(-2.0, 2.0, (300, 2)).astype(np.float32)
     for row in said:
-        state.put_hop(about, rng.uniform(-9, 0, 64), row)
+        state.put_hop(meters(), rng.uniform(-9, 0, 64), row)
     mark, _ = mark_of(state, OPEN, 0, 1)
     np.testing.assert_array_equal(mark.recording.ears, pack_ears(said))
     assert state.heard_since(290)[2].shape == (10, 2)

@@ -4,12 +4,12 @@ import socket
 import time
 
 import pytest
+from fed_gate import meters
 from pythonosc.osc_packet import OscPacket
 from waiting import free_port, until
 from waiting import osc as osc_message
 
 from gate.key import KeyBand
-from gate.lane import Meters
 from gate.settings import GateSettings
 from realtime.live.osc import OscServer
 from realtime.live_settings import OscSettings
@@ -68,8 +68,7 @@ def test_osc_sets_every_kind_of_setting(osc, control):
 
 
 def test_osc_sends_meters_to_who_subscribed(osc, state):
-    meters = Meters(1.0, -30.0, -33.0, 0.9, True, -0.5, 3.0, 120.0, 80.0, 150.0, 4000.0, "open")
-    state.put_hop(meters)
+    state.put_hop(meters(key_level_dbfs=-33.0))
     _send(osc, "/gate/subscribe")
     found = _receive(osc)
     assert found["/gate/meter/key_level_dbfs"] == [pytest.approx(-33.0)]

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from fed_gate import meters
 
-from gate.lane import Meters
 from realtime.live.panels import in_letters_of, screen
 from realtime.live.status import snapshot
 
@@ -21,8 +21,7 @@ def test_the_screen_fits_any_terminal(state, control, size, full):
         for number in range(1000):
             level = -60.0 + 50.0 * np.sin(number / 30)
             reason = "open" if level > -40 else "below threshold"
-            state.put_hop(Meters(number / 100, level, level, 0.5, reason == "open", -3.0, 3.0,
-                                 120.0, 80.0, 150.0, 4000.0, reason))  # fmt: skip
+            state.put_hop(meters(key_level_dbfs=level, open=reason == "open", reason=reason))
         state.status, state.sample_rate, state.block_frames = 1, 48000, 100
     hops, row = state.hops_since(-1100)
     stream = {"input": "mic" * 20, "output": "pulse", "host_api": "ALSA", "detector": "voice"}
@@ -40,8 +39,7 @@ def test_the_screen_fits_any_terminal(state, control, size, full):
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp437"])
 def test_any_terminal_gets_letters_that_it_has(state, control, encoding):
     for number in range(600):
-        state.put_hop(Meters(number / 100, -30.0, -30.0, 0.5, True, -3.0, 3.0, 120.0, 80.0, 150.0,
-                             4000.0, "open"))  # fmt: skip
+        state.put_hop(meters(time_s=number / 100))
     state.status, state.sample_rate, state.block_frames = 1, 48000, 100
     control.profile = "/home/m\udcfcller/j\u00fcrgen.gate.yaml"
     stream = {"input": "Mikrof\u00f6n \u8033", "output": "x" * 99, "host_api": "ALSA",
@@ -58,8 +56,7 @@ def test_any_terminal_gets_letters_that_it_has(state, control, encoding):
 
 
 def test_a_failed_detector_shows_as_such(state, control):
-    state.put_hop(Meters(1.0, -30.0, -30.0, float("nan"), True, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
-                         "detector failed"))  # fmt: skip
+    state.put_hop(meters(presence=float("nan"), reason="detector failed"))
     state.status = 1
     status = _status(state, control)
     assert status["presence"] is None

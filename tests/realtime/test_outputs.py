@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-import soundfile
-from fakes import speech_and_noise
+from fakes import sound
 from refusals import refuses
 
 from gate.errors import AudioFileError
@@ -25,11 +24,6 @@ from realtime.outputs import (
 )
 
 GATE = ["--model", "none", "--threshold-db", "-40", "--quiet"]
-
-
-def sound(path, seconds=0.3):
-    soundfile.write(path, speech_and_noise(16000, seconds), 16000)
-    return path
 
 
 def run(*arguments):
@@ -180,7 +174,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 @pytest.mark.parametrize("after", [0, 3000])
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch, capsys, name, after):
     """A disk that takes so many bytes more; the buffer of the file is made small."""
-    source = sound(tmp_path / "in.wav", 2.0)
+    source = sound(tmp_path / "in.wav", seconds=2.0)
     left = [after]
 
     class Full:
@@ -215,7 +209,7 @@ def test_a_disk_that_is_really_full(tmp_path, small_disk, capsys, more):
     if more == ["--resume"]:  # no room for the journal either
         (small / "fill").write_bytes(bytes(shutil.disk_usage(small).free))
     for name in "ab":
-        sound(tmp_path / f"{name}.wav", 5.0)
+        sound(tmp_path / f"{name}.wav", seconds=5.0)
     assert run(tmp_path / "a.wav", tmp_path / "b.wav", "-o", small, *more) == 1
     assert capsys.readouterr().err.count("cannot be written (no space left on device)") == 2
     assert not list(small.glob("*.wav*")) and not list(small.glob(".*partial"))

@@ -5,23 +5,14 @@ import random
 
 import numpy as np
 import pytest
+from fed_gate import meters
 
 from gate.errors import GateError
-from gate.meters import Meters
 from realtime.live.shared_state import HOP_FIELDS, HOP_ROWS
 from realtime.live.status import snapshot
 from realtime.page.commands import ACTIONS, act
 from realtime.page.feed import HISTORY_HOPS, Feed
 from realtime.page.health import Health
-
-
-def meters(**changes):
-    known = {
-        "time_s": 1.0, "input_dbfs": -31.24, "key_level_dbfs": -40.0, "presence": 0.5, "open": True,
-        "gain_db": -0.04, "attack_ms": 2.0, "hold_ms": 90.0, "release_ms": 50.0,
-        "key_low_hz": 125.0, "key_high_hz": 5000.0, "reason": "open",
-    }  # fmt: skip
-    return Meters(**(known | changes))
 
 
 @pytest.fixture
