@@ -1,43 +1,31 @@
 """MP3: bitrate, and whether the last frame is whole."""
 
+import io
 import struct
+from functools import lru_cache
 
 from realtime.files.flac import id3_size
 from realtime.files.structure import Chunk, Structure, read_at
 
-_KBPS = {
-    (3, 3): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (3, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (3, 1): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (2, 3): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (2, 1): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _SEARCH_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 20
 _MOST_TAG_BYTES = 1 << 26
 
 
-class _Frame:
-    """The head of an MPEG audio frame; `size` 0 where it is none."""
+@lru_cache(maxsize=4096)  # a file has few heads that differ
+def frame_of(head):
+    """What the four bytes of an MPEG audio frame's head say, `samples` and `size` too, or None."""
+    from mutagen.mp3 import HeaderNotFoundError, MPEGFrame
 
-    __slots__ = ("kbps", "mono", "rate", "samples", "size", "version")
-
-    def __init__(self, head):
-        self.size = 0
-        if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-            return
-        version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
-        rate, index, padding = head[2] >> 2 & 3, head[2] >> 4, head[2] >> 1 & 1
-        if version == 1 or layer == 0 or rate == 3 or index in (0, 15):
-            return
-        self.version, self.mono = version, head[3] >> 6 == 3
-        self.rate = _RATES[version][rate]
-        self.kbps = _KBPS[3 if version == 3 else 2, layer][index]
-        self.samples = {3: 384, 2: 1152, 1: 1152 if version == 3 else 576}[layer]
-        slot = 4 if layer == 3 else 1
-        self.size = (self.samples // 8 * self.kbps * 1000 // self.rate // slot + padding) * slot
+    try:
+        frame = MPEGFrame(io.BytesIO(head))
+    except HeaderNotFoundError:
+        return None
+    frame.samples = {1: 384, 2: 1152, 3: 1152 if frame.version == 1 else 576}[frame.layer]
+    slot = 4 if frame.layer == 1 else 1
+    length = frame.samples // 8 * frame.bitrate // frame.sample_rate // slot
+    frame.size = (length + frame.padding) * slot
+    return frame
 
 
 def examine(file, size, head):
@@ -51,7 +39,7 @@ def examine(file, size, head):
         found.chunks.append(Chunk(b"ID3", 0, at))
     end = _end_of_frames(file, size, found)
     lead = read_at(file, first, 256)
-    frame = _Frame(lead)
+    frame = frame_of(lead[:4])
     told = _told(lead, frame)
     count = _walk(file, first, end, frame, found)
     if told is None:
@@ -85,10 +73,10 @@ def _first_frame(file, at):
     data = read_at(file, at, _SEARCH_BYTES)
     k = -1
     while 0 <= (k := data.find(b"\xff", k + 1)) < len(data) - 3:
-        frame = _Frame(data[k : k + 4])
-        if frame.size:
+        frame = frame_of(data[k : k + 4])
+        if frame is not None:
             after = data[k + frame.size : k + frame.size + 4]
-            if len(after) < 4 or _Frame(after).size:
+            if len(after) < 4 or frame_of(after) is not None:
                 return at + k
     return None
 
@@ -111,9 +99,8 @@ def _end_of_frames(file, size, found):
 
 def _told_at(frame):
     """Where a frame may tell how many there are."""
-    if frame.version == 3:
-        return 4 + (17 if frame.mono else 32)
-    return 4 + (9 if frame.mono else 17)
+    mono = frame.channels == 1
+    return 4 + ((17 if mono else 32) if frame.version == 1 else (9 if mono else 17))
 
 
 def _told(data, frame):
@@ -132,26 +119,25 @@ def _walk(file, first, end, lead, found):
     while at + 4 <= end:
         if not base <= at <= base + len(data) - 4:
             base, data = at, read_at(file, at, _BUFFER_BYTES)
-        frame = _Frame(data[at - base : at - base + 4])
-        if not frame.size:
+        frame = frame_of(data[at - base : at - base + 4])
+        if frame is None:
             skipped = _first_frame(file, at + 1)
             if skipped is None or skipped >= end:
                 break
             at = skipped
             continue
-        if frame.rate != lead.rate:
-            found.refused = (
-                f"its sample rate changes from {lead.rate} to {frame.rate} Hz within the file"
-            )
+        if frame.sample_rate != lead.sample_rate:
+            found.refused = (f"its sample rate changes from {lead.sample_rate} to "
+                             f"{frame.sample_rate} Hz within the file")  # fmt: skip
             break
         if at + frame.size > end:
             found.cut = f"its last frame ends {at + frame.size - end:,} bytes after the file"
             break
         n += 1
         length += frame.size
-        rates.add(frame.kbps)
+        rates.add(frame.bitrate)
         at += frame.size
     if n:
-        found.bitrate_bps = 8.0 * length * lead.rate / (n * lead.samples)
+        found.bitrate_bps = 8.0 * length * lead.sample_rate / (n * lead.samples)
         found.constant_bitrate = len(rates) == 1
     return n

@@ -257,10 +257,10 @@ def test_files_joined_end_to_end(tmp_path):
 
 def without_count(path):
     """An MP3 without the frame that tells how many there are."""
-    from realtime.files.mp3 import _Frame
+    from realtime.files.mp3 import frame_of
 
     data = path.read_bytes()
-    path.write_bytes(data[_Frame(data[:4]).size :])
+    path.write_bytes(data[frame_of(data[:4]).size :])
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
