@@ -140,7 +140,8 @@ class Frontend:
             self.decimator.push(mono)
             self._filled = 0
         samples = self.decimator.process()
-        np.clip(samples, -_CLIP, _CLIP, out=samples)
+        np.maximum(samples, -_CLIP, out=samples)  # two of these cost half of one clip
+        np.minimum(samples, _CLIP, out=samples)
         log_mel, power = self.log_mel.process(samples)
         if ratio is not None:
             power *= np.float32(ratio)

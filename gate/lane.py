@@ -62,7 +62,8 @@ class Lane(Stretches):
         """Take new settings and keep all state."""
         info = self.detector.info
         columns = info.target_columns(settings.target)
-        self._columns = columns if len(columns) > 1 else columns[0]
+        self._one_column = len(columns) == 1
+        self._columns = columns[0] if self._one_column else columns
         rule = info.rule(
             settings.target,
             settings.hold_ms != LEARNED,
@@ -167,7 +168,7 @@ class Lane(Stretches):
         self._now += len(self.curve)
         reading = self._detect(features, power, ears)
         self.curve = self._curve[: self.needed]
-        self._apply(reading, mean_square_dbfs(power.sum()), self.curve)
+        self._apply(reading, mean_square_dbfs(np.add.reduce(power)), self.curve)
 
     def _ask(self, features, ears):
         process = self.detector.process
@@ -181,7 +182,7 @@ class Lane(Stretches):
         try:
             found = self._ask(features[None], ears)
             presence = found.presence[0, self._columns]
-            presence = float(presence if np.ndim(presence) == 0 else presence.max())
+            presence = float(presence if self._one_column else presence.max())
             self.key_weights = found.key[0]
             level = self.key_level.process(power, self.key_weights)
             times = found.ballistics[0].tolist()
@@ -191,11 +192,10 @@ class Lane(Stretches):
             self._fail()
             return None
         self._retry_hops = 1
-        bounded = [
-            low if time < low else high if time > high else time
-            for time, (low, high) in zip(times, self._limits, strict=True)
-        ]
-        return (level, presence, *bounded)
+        for column, (low, high) in enumerate(self._limits):
+            if not low <= times[column] <= high:
+                times[column] = low if times[column] < low else high
+        return (level, presence, *times)
 
     def _fail(self):
         """Count, forget the detector's state, and wait before it is asked again."""

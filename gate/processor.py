@@ -79,8 +79,7 @@ class GateProcessor:
         checks.whole("channels", channels, 1, self.max_channels)
         self._settings = settings or GateSettings()
         self._check_lookahead(self._settings)
-        self.sample_rate = sample_rate
-        self.channels = channels
+        self.sample_rate, self.channels = sample_rate, channels
         self.counters = Counters()
         self.on_hop = self.on_hops = self.on_gains = None
         self._detector = detector
@@ -245,14 +244,14 @@ class GateProcessor:
         ConfigError
             For a shape that does not fit.
         """
-        flat = np.ndim(block) == 1
-        audio = self._checked(np.asarray(block)[:, None] if flat else block, self.channels)
-        n = len(audio)
-        result = np.empty((n, self.channels), np.float32) if out is None else out.reshape(n, -1)
+        block = np.asarray(block)
+        flat = block.ndim == 1
+        audio = self._checked(block[:, None] if flat else block, self.channels)
+        shape = len(audio), self.channels
+        result = np.empty(shape, np.float32) if out is None else out.reshape(shape)
         keys = self._keys(audio, key_input)
         delayed = self._delay.process(audio)
-        listening = self._settings.key_listen or self._listen_mix > 0.0
-        if len(self._lanes) == 1 and not listening:
+        if len(self._lanes) == 1 and not (self._settings.key_listen or self._listen_mix > 0.0):
             self._stream_one(self._lanes[0], keys[0], delayed, result)
         else:
             self._stream_lanes(keys, delayed, result)
@@ -260,22 +259,21 @@ class GateProcessor:
 
     def _stream_one(self, lane, key, delayed, result):
         """Gate a block by one lane: `_stream_lanes` in its commonest case."""
-        n, done, push = len(delayed), 0, lane.frontend.push
+        n, done, frontend = len(delayed), 0, lane.frontend
         while done < n:
-            needed, curve = lane.needed, lane.curve
-            end = min(n, done + needed)
-            cursor = len(curve) - needed
-            gains = curve[cursor : cursor + end - done, None]
-            if end - done == n:
-                push(key)
-                np.multiply(delayed, gains, out=result)
+            needed, curve = frontend.needed, lane.curve
+            step, cursor = min(n - done, needed), len(curve) - needed
+            gains = curve[cursor : cursor + step, None]
+            if step == n:
+                frontend.push(key)
+                np.multiply(delayed, gains, result)
             else:
-                push(key[done:end])
-                np.multiply(delayed[done:end], gains, out=result[done:end])
-            if end - done == needed:
+                frontend.push(key[done : done + step])
+                np.multiply(delayed[done : done + step], gains, result[done : done + step])
+            if step == needed:
                 lane.end_hop()
                 self._report(0, lane)
-            done = end
+            done += step
 
     def _stream_lanes(self, keys, delayed, result):
         """Gate a block; all lanes' hops end together."""
@@ -365,7 +363,9 @@ class GateProcessor:
 
     def _keys(self, audio, key_input):
         """One key a lane: (n,), or (n, channels) where several are heard as one."""
-        source = audio
+        source, lanes = audio, self._lanes
+        if key_input is None and len(lanes) == 1:
+            return [audio[:, 0] if self.channels == 1 else audio]
         if key_input is not None:
             key_input = np.asarray(key_input)
             source = self._checked(key_input[:, None] if key_input.ndim == 1 else key_input, None)
@@ -375,7 +375,7 @@ class GateProcessor:
                 )
         if not self._linked and source.shape[1] == self.channels:
             return [source[:, i] for i in range(self.channels)]
-        return [source[:, 0] if source.shape[1] == 1 else source] * len(self._lanes)
+        return [source[:, 0] if source.shape[1] == 1 else source] * len(lanes)
 
     def _listen(self, result, keys, done, end):
         """Fade between the gated sound and what the key lets through."""

@@ -18,7 +18,7 @@ import numpy as np
 from gate.errors import ModelError
 from realtime.onnx_bytes import read_weights
 from realtime.onnx_session import open_session
-from realtime.silero_graph import CHUNK, CONTEXT, magnitudes, silero_model
+from realtime.silero_graph import CHUNK, CONTEXT, TAPS, WHOLE, silero_model, spectra
 
 _CHUNKS_A_PASS = 64  # of the many-hop path: its working set stays in the cache
 
@@ -176,23 +176,24 @@ class SileroEar:
         import onnxruntime as ort
 
         n = self.channels
-        self._window = np.zeros((n, CONTEXT + CHUNK), np.float32)
-        self._magnitude = np.zeros((n, 4, 129), np.float32)
+        self._padded = np.zeros((n, WHOLE), np.float32)
+        self._window = self._padded[:, : CONTEXT + CHUNK]
+        self._taps = np.zeros((4 * n, TAPS), np.float32)
         self._states = [[np.zeros((1, n, 128), np.float32) for _ in "hc"] for _ in range(2)]
         self._logit = np.zeros((n, 1), np.float32)
         value = ort.OrtValue.ortvalue_from_numpy  # shares the array's memory on the CPU
-        magnitude, logit = value(self._magnitude), value(self._logit)
+        taps, logit = value(self._taps), value(self._logit)
         states = [[value(array) for array in pair] for pair in self._states]
         self._bindings = []
         for turn in range(2):
             binding = self._net.io_binding()
-            binding.bind_ortvalue_input("magnitude", magnitude)
+            binding.bind_ortvalue_input("taps", taps)
             binding.bind_ortvalue_output("logit", logit)
             for name, before, after in zip("hc", states[turn], states[1 - turn], strict=True):
                 binding.bind_ortvalue_input(name, before)
                 binding.bind_ortvalue_output(f"{name}_out", after)
             self._bindings.append(binding)
-        self._values = (magnitude, logit, states)  # the bindings do not keep them alive
+        self._values = (taps, logit, states)  # the bindings do not keep them alive
         self._turn = 0
 
     def reset(self, channel=None):
@@ -240,12 +241,9 @@ class SileroEar:
         return float(self._said[0]) if self.channels == 1 else self._said
 
     def _hear_chunk(self):
-        gains = [
-            self._gain(channel, square)
-            for channel, square in enumerate(_mean_squares(self._window).tolist())
-        ]
-        gains = np.array(gains, np.float32)[:, None, None]
-        np.multiply(magnitudes(self._window), gains, out=self._magnitude)
+        gains = [self._gain(*of) for of in enumerate(_mean_squares(self._window))]
+        gains = gains[0] if self.channels == 1 else np.array(gains, np.float32)[:, None, None]
+        spectra(self._padded, gains, self._taps)
         self._net.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
         self._said = self._say(self._logit[:, 0])
@@ -259,7 +257,7 @@ class SileroEar:
 
     def _say(self, logit):
         clip = np.float32(self.spec.clip)
-        return np.clip(logit * np.float32(self.spec.scale), -clip, clip)
+        return np.minimum(np.maximum(logit * np.float32(self.spec.scale), -clip), clip)
 
     def process_many(self, samples):
         """The same for many hops of one channel: (T, n) -> (T,)."""
@@ -284,10 +282,12 @@ class SileroEar:
         logits = np.empty(n_chunks, np.float32)
         for begin in range(0, n_chunks, _CHUNKS_A_PASS):
             part = windows[begin : min(begin + _CHUNKS_A_PASS, n_chunks)]
-            gains = [self._gain(0, square) for square in _mean_squares(part).tolist()]
-            magnitude = magnitudes(part)
-            magnitude *= np.array(gains, np.float32)[:, None, None]
-            logit, h, c = self._net.run(None, {"magnitude": magnitude, "h": h, "c": c})
+            gains = [self._gain(0, square) for square in _mean_squares(part)]
+            padded = np.empty((len(part), WHOLE), np.float32)
+            padded[:, : part.shape[1]] = part
+            taps = np.zeros((4 * len(part), TAPS), np.float32)
+            spectra(padded, np.array(gains, np.float32)[:, None, None], taps)
+            logit, h, c = self._net.run(None, {"taps": taps, "h": h, "c": c})
             logits[begin : begin + len(part)] = logit[:, 0]
         for state, now in zip(self._states[self._turn], (h, c), strict=True):
             state[...] = now
@@ -295,6 +295,5 @@ class SileroEar:
 
 
 def _mean_squares(windows):
-    """Of the new samples of each window (N, 576), (N,) float64."""
-    new = windows[:, CONTEXT:].astype(np.float64)
-    return np.einsum("nt,nt->n", new, new) / CHUNK
+    """Of the new samples of each window (N, 576), a list of N."""
+    return [float(np.vdot(new, new)) / CHUNK for new in windows[:, CONTEXT:].astype(np.float64)]

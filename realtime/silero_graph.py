@@ -18,34 +18,36 @@ CHUNK, CONTEXT = 512, 64
 """New samples a chunk, and samples of the one before that come with it."""
 
 _FRAME, _STEP, _N_FRAMES, _BINS, _SIZE = 256, 128, 4, 129, 128
-
-
 _HANN = hann_window(_FRAME).astype(np.float32)
-_WHOLE = _FRAME + (_N_FRAMES - 1) * _STEP
+
+WHOLE, TAPS = _FRAME + (_N_FRAMES - 1) * _STEP, 3 * _BINS
+"""Samples of a chunk with its context and what is mirrored after it; what the network takes of a
+frame: its spectrum between those of its neighbours."""
 
 
-def magnitudes(windows):
+def spectra(padded, gains, out):
     """Spectra of chunks, as the network takes them.
 
     Parameters
     ----------
-    windows : ndarray, shape (N, 576), float32
-        The chunk's 512 samples after 64 of context.
-
-    Returns
-    -------
-    ndarray, shape (N, 4, 129), float32
-        Of four frames of 256 samples, 128 apart; the last one reaches 64 samples beyond the
-        end, where the signal is mirrored.
+    padded : ndarray, shape (N, WHOLE), float32, contiguous
+        The chunk's 512 samples after 64 of context; what comes after them is overwritten: the
+        last frame reaches 64 samples beyond the end, where the signal is mirrored.
+    gains : float or ndarray, shape (N, 1, 1)
+    out : ndarray, shape (4 N, 3 x 129), float32
+        Of four frames of 256 samples, 128 apart, each with the frame before and the one after
+        it, magnitudes times gain. What lies outside the chunk is left as it is: zeros.
     """
-    n = windows.shape[1]
-    padded = np.empty((len(windows), _WHOLE), np.float32)
-    padded[:, :n] = windows
-    padded[:, n:] = windows[:, n - 2 : 2 * n - 2 - _WHOLE : -1]
-    frames = np.empty((len(windows), _N_FRAMES, _FRAME), np.float32)
-    for k in range(_N_FRAMES):
-        np.multiply(padded[:, k * _STEP : k * _STEP + _FRAME], _HANN, out=frames[:, k])
-    return np.abs(np.fft.rfft(frames, axis=2))
+    n = CONTEXT + CHUNK
+    padded[:, n:] = padded[:, n - 2 : 2 * n - 2 - WHOLE : -1]
+    shape, strides = (len(padded), _N_FRAMES, _FRAME), (4 * WHOLE, 4 * _STEP, 4)
+    frames = np.ndarray(shape, np.float32, padded, 0, strides)  # a view
+    magnitude = np.abs(np.fft.rfft(frames * _HANN, axis=2))
+    magnitude *= gains
+    taps = out.reshape(len(padded), _N_FRAMES, 3, _BINS)
+    taps[:, :, 1] = magnitude
+    taps[:, 1:, 0] = magnitude[:, :-1]
+    taps[:, :-1, 2] = magnitude[:, 1:]
 
 
 def silero_model(weights):
@@ -59,8 +61,8 @@ def silero_model(weights):
     Returns
     -------
     bytes
-        Inputs ``magnitude`` (T x C, 4, 129) of T chunks of C channels, channels innermost, ``h``
-        and ``c`` (1, C, 128); outputs ``logit`` (T x C, 1), ``h_out``, ``c_out``.
+        Inputs ``taps`` (4 x T x C, 387), of `spectra`, of T chunks of C channels, channels
+        innermost, ``h`` and ``c`` (1, C, 128); outputs ``logit`` (T x C, 1), ``h_out``, ``c_out``.
 
     Raises
     ------
@@ -74,18 +76,13 @@ def silero_model(weights):
     values |= {
         name: np.array(value, np.int64)
         for name, value in {
-            "edges": [0, 1, 0, 0, 1, 0], "axis": [1], "two": [2],
-            "at0": [0], "at1": [1], "at2": [2], "to0": [4], "to1": [5], "to2": [6],
-            "flat": [0, _N_FRAMES * _SIZE], "any": [-1], "wide": [_SIZE], "rows": [-1, _SIZE],
+            "at": [1], "to": [2], "flat": [-1, _N_FRAMES * _SIZE], "any": [-1],
+            "wide": [_SIZE], "rows": [-1, _SIZE],
         }.items()
     }  # fmt: skip
     nodes = [
-        ("Pad", ["magnitude", "edges"], ["padded"], {}),
-        *(("Slice", ["padded", f"at{k}", f"to{k}", "axis"], [f"tap{k}"], {}) for k in range(3)),
-        ("Concat", ["tap0", "tap1", "tap2"], ["taps"], {"axis": 2}),
-        ("MatMul", ["taps", "weight0"], ["sum0"], {}),
-        ("Add", ["sum0", "bias0"], ["biased0"], {}),
-        ("Relu", ["biased0"], ["layer0"], {}),
+        ("Gemm", ["taps", "weight0", "bias0"], ["sum0"], {}),
+        ("Relu", ["sum0"], ["layer0"], {}),
         ("Reshape", ["layer0", "flat"], ["flat0"], {}),
     ]
     before = "flat0"
@@ -95,7 +92,7 @@ def silero_model(weights):
         before = f"layer{k}"
     nodes += [
         ("Shape", ["h"], ["h_shape"], {}),
-        ("Slice", ["h_shape", "at1", "two"], ["channels"], {}),
+        ("Slice", ["h_shape", "at", "to"], ["channels"], {}),
         ("Concat", ["any", "channels", "wide"], ["sequence_shape"], {"axis": 0}),
         ("Reshape", [before, "sequence_shape"], ["sequence"], {}),
         ("LSTM", ["sequence", "w", "r", "b", "", "h", "c"], ["said", "h_out", "c_out"],
@@ -107,7 +104,7 @@ def silero_model(weights):
     state = [1, "C", _SIZE]
     return write_model(
         nodes,
-        {"magnitude": ["N", _N_FRAMES, _BINS], "h": state, "c": state},
+        {"taps": ["F", TAPS], "h": state, "c": state},
         {"logit": ["N", 1], "h_out": state, "c_out": state},
         values,
     )
