@@ -112,7 +112,8 @@ def finite_block(block, columns=None):
     ConfigError
         For another shape.
     """
-    block = as_floats(block)
+    if type(block) is not np.ndarray or block.dtype is not _FLOAT32:
+        block = as_floats(block)
     if block.ndim != 2 or (columns is not None and block.shape[1] != columns):
         raise ConfigError(f"block of shape {block.shape} must be (samples, {columns})")
     # One product finds a NaN or Inf, and vdot warns of nothing; huge samples are told apart below.

@@ -80,15 +80,22 @@ class Decimator:
         self._uniform = self._n_phases == 1 and self.sample_rate % output_rate == 0
         longest = math.ceil(self.sample_rate / self._hops_per_second) + 1
         self._buffer = np.zeros(2 * (longest + self._span) + 2 * half, dtype=np.float32)
-        self._windows = sliding_window_view(self._buffer, self._span)
+        self._look()
         self.reset()
 
     def __deepcopy__(self, memo):
         """A copy whose windows look into its own buffer."""
         other = copy.copy(self)
         other._buffer = self._buffer.copy()
-        other._windows = sliding_window_view(other._buffer, self._span)
+        other._look()
         return other
+
+    def _look(self):
+        """Views of the buffer: every window of a group's samples; those of a hop, where evenly."""
+        self._windows = sliding_window_view(self._buffer, self._span)
+        if self._uniform:
+            first, second, *_ = self._starts[0].tolist()
+            self._rows = self._windows[first :: second - first][: self._starts.shape[1]]
 
     def _design(self, group):
         """Group starts (phases, groups) and coefficients (phases, groups, span, group)."""
@@ -159,12 +166,11 @@ class Decimator:
         ndarray, shape (hop_length,), float32
             At the output rate; valid until the next call.
         """
-        phase = self._hop % self._n_phases
-        starts = self._starts[phase]
-        rows = self._windows[starts]
         if self._uniform:
-            out = np.dot(rows, self._coefs[0, 0]).reshape(-1)
+            out = np.dot(self._rows, self._coefs[0, 0]).reshape(-1)
         else:
+            phase = self._hop % self._n_phases
+            rows = self._windows[self._starts[phase]]
             out = np.matmul(rows[:, None, :], self._coefs[phase]).reshape(-1)
         self._advance()
         return out

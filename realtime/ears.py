@@ -246,7 +246,11 @@ class SileroEar:
         spectra(self._padded, gains, self._taps)
         self._net.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
-        self._said = self._say(self._logit[:, 0])
+        if self.channels == 1:  # plain numbers cost a third
+            spec, logit = self.spec, float(self._logit[0, 0])
+            self._said[0] = min(max(spec.scale * logit, -spec.clip), spec.clip)
+        else:
+            self._said = self._say(self._logit[:, 0])
 
     def _gain(self, channel, mean_square):
         """Gain of a channel's next chunk."""
