@@ -37,3 +37,22 @@ def test_settles_and_resets():
     assert envelope.gain == 0.25
     envelope.process(np.empty(0, np.float32), 1.0, 0.1)
     assert envelope.gain == 0.25
+
+
+def test_many_stretches_at_once_are_those_one_by_one():
+    rng = np.random.default_rng(1)
+    lengths = rng.choice([1, 16, 17, 441, 480], 200).tolist()
+    targets = rng.choice([0.0, 0.1, 1.0], 200).tolist()
+    seconds = rng.uniform(0.0005, 0.3, 200).tolist()
+    each, many = Envelope(48000, 480, 0.1), Envelope(48000, 480, 0.1)
+    want, before = [], []
+    for n, target, time_constant_s in zip(lengths, targets, seconds, strict=True):
+        before.append(each.gain)
+        want.append(curve(each, n, target, time_constant_s))
+    out = np.empty(sum(lengths), np.float32)
+    # Powers as products of two: some units in the last place of float64, one of float32.
+    np.testing.assert_allclose(
+        many.process_many(out, lengths, targets, seconds), before, atol=1e-12
+    )
+    np.testing.assert_allclose(out, np.concatenate(want), atol=1e-7)
+    assert many.gain == pytest.approx(each.gain, abs=1e-12)

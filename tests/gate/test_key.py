@@ -58,3 +58,6 @@ def test_band_edges_for_the_meters():
     assert 900 < low < 1000 < 1700 < high < 1800
     assert KeyLevel("off").band_hz(key) == (0.0, 8000.0)
     assert KeyLevel(KeyBand(100, 200)).band_hz(key) == (100, 200)
+    keys = np.random.default_rng(0).random((50, 64)).astype(np.float32) ** 4
+    for one in (KeyLevel(), KeyLevel("off"), KeyLevel(KeyBand(100, 200))):
+        assert [tuple(band) for band in one.bands_hz(keys)] == [one.band_hz(k) for k in keys]

@@ -1,5 +1,6 @@
 """The rules of the gate, each held by a test (docs/design.md, "The signal path")."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -100,6 +101,38 @@ def test_stream_and_whole_file_calls_can_be_mixed():
     got = [processor.process_many(audio[:30000]), in_blocks(processor, audio[30000:40000], (57,)),
            processor.process_many(audio[40000:])]  # fmt: skip
     np.testing.assert_allclose(np.concatenate(got), want, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        GateSettings(),
+        GateSettings(bypass=True),
+        GateSettings(hold_ms=33.0, key="off"),
+        GateSettings(key_listen=True),
+        GateSettings(stereo_link="independent"),
+    ],
+    ids=["default", "bypass", "hold", "listen", "independent"],
+)
+def test_a_stretch_tells_the_hops_that_the_stream_tells(settings):
+    audio = speech_and_noise(48000, 2.0, channels=2)
+    stream, whole = (gate(settings, 48000, 2, FailingDetector(70, 90)) for _ in range(2))
+    want, rows, hops = ([[] for _ in stream.lanes] for _ in range(3))
+    stream.on_hop = lambda lane, meters: want[lane].append(meters)
+    whole.on_hop = lambda lane, meters: hops[lane].append(meters)
+    whole.on_hops = lambda lane, table: rows[lane].extend(table.rows())
+    in_blocks(stream, audio, (100,))
+    for a, b in itertools.pairwise([0, 100, 30000, 30001, len(audio)]):
+        whole.process_many(audio[a:b])
+    assert whole.counters == stream.counters
+    assert stream.counters.failed_hops >= 20
+    for told, expected, one_by_one in zip(rows, want, hops, strict=True):
+        assert len(told) == len(expected) == len(one_by_one) > 190
+        for mine, other, hop in zip(told, expected, one_by_one, strict=True):
+            mine, other, hop = (dataclasses.asdict(meters) for meters in (mine, other, hop))
+            assert mine.pop("reason") == other.pop("reason") == hop.pop("reason")
+            assert mine == pytest.approx(other, abs=1e-3, nan_ok=True)
+            assert mine == pytest.approx(hop, nan_ok=True)
 
 
 # Rule 4: changing a setting never clicks and never resets.

@@ -36,6 +36,20 @@ def traced(gate):
     return hops
 
 
+def test_stretches_tell_their_hops(core):
+    gate = both(
+        GateSettings(threshold_db=-30, stereo_link="independent", **LEVEL), core, channels=2
+    )
+    native, audio = gate[1], bursts(48000, channels=2, seconds=1.0)
+    hops, rows = traced(native), [[] for _ in native.lanes]
+    native.on_hops = lambda lane, table: rows[lane].extend(table.rows())
+    native.process(audio[:100])  # a block of the stream tells no stretch
+    for begin in range(100, len(audio), 9000):
+        native.process_many(audio[begin : begin + 9000])
+    assert rows == hops
+    assert len(rows[0]) > 90
+
+
 @pytest.mark.parametrize("sample_rate", (8000, 44100, 48000, 192000))
 @pytest.mark.parametrize(
     "settings, channels",
