@@ -76,7 +76,8 @@ class MeterTable:
 
     def __init__(self, **columns):
         n = len(columns["time_s"])
-        self._columns = {name: np.broadcast_to(columns[name], n) for name in self.names}
+        ordered = ((name, columns[name]) for name in self.names)
+        self._columns = {k: np.asarray(c) if np.ndim(c) else np.full(n, c) for k, c in ordered}
 
     @classmethod
     def of(cls, meters):

@@ -19,7 +19,7 @@ from realtime.labels import LabelFile
 from realtime.outputs import OutputRules
 
 _CHUNK_SECONDS = 5.0
-_KEPT_BYTES = 1 << 27
+_KEPT_BYTES = 1 << 25  # the most that glibc takes
 _MALLOPT_TRIM, _MALLOPT_MMAP = -1, -3
 
 
