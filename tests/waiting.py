@@ -1,24 +1,24 @@
 """Waiting for what another thread or process does, talking to it, and doing without it."""
 
-import shutil
+import contextlib
 import socket
-import time
 
 import pytest
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from benchmarks.live import rig
+from benchmarks.live.rig import until
 
-def until(condition, what="not met in time", seconds=240.0):
-    """Wait for the condition, and return what it gave; a busy machine is slow.
+__all__ = ["free_port", "osc", "require_programs", "send_osc", "skipping", "until"]
 
-    `what` may be a function that tells at the end what there is instead.
-    """
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(what() if callable(what) else what)
-        time.sleep(0.02)
-    return found
+
+@contextlib.contextmanager
+def skipping():
+    """Skip the test where something is not installed."""
+    try:
+        yield
+    except rig.Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 def free_port(kind=socket.SOCK_STREAM):
@@ -44,6 +44,5 @@ def send_osc(port, address, *arguments):
 
 def require_programs(**packages):
     """Skip unless the programs are there: program=Debian package."""
-    for program, package in packages.items():
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed (apt-get install {package})")
+    with skipping():
+        rig.require_programs(**packages)

@@ -5,11 +5,10 @@ Nobody's own server is touched; processes are stopped by their numbers.
 
 import contextlib
 import os
-import shutil
 import subprocess
 import time
 
-from benchmarks.live.rig import Unavailable
+from benchmarks.live.rig import Unavailable, require_programs
 
 SINKS = ("speakers", "cable")
 
@@ -31,9 +30,7 @@ class PulseServer:
     packages = (("pulseaudio", "pulseaudio"), ("pactl", "pulseaudio-utils"))
 
     def __init__(self, folder):
-        for program, package in self.packages:
-            if shutil.which(program) is None:
-                raise Unavailable(f"{program} is not installed (apt-get install {package})")
+        require_programs(**dict(self.packages))
         self.folder = folder
         self.socket = self._socket_in(folder)
         home = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "XDG_CONFIG_HOME": str(folder)}

@@ -30,10 +30,29 @@ def end_servers_on_sigterm():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
+def require_programs(**packages):
+    """Raise `Unavailable` unless the programs are there: program=Debian package."""
+    for program, package in packages.items():
+        if shutil.which(program) is None:
+            raise Unavailable(f"{program} is not installed (apt-get install {package})")
+
+
+def until(condition, what="not met in time", seconds=240.0):
+    """Wait for the condition, and return what it gave; a busy machine is slow.
+
+    `what` may be a function that tells at the end what there is instead.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(what() if callable(what) else what)
+        time.sleep(0.02)
+    return found
+
+
 def require_jack():
     """Raise `Unavailable` where JACK or its Python client is missing."""
-    if shutil.which("jackd") is None:
-        raise Unavailable("jackd is not installed (apt-get install jackd2)")
+    require_programs(jackd="jackd2")
     try:
         import jack  # noqa: F401
         import sounddevice  # noqa: F401
@@ -75,22 +94,18 @@ class JackServer:
         self.process = subprocess.Popen(
             command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        self._await_ready()
+        until(self._is_ready, "jackd did not become ready within 10 s", 10)
         return self
 
-    def _await_ready(self):
+    def _is_ready(self):
         import jack
 
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with contextlib.suppress(jack.JackOpenError):
-                with muted():
-                    jack.Client("ready", no_start_server=True, servername=self.name).close()
-                return
-            if self.process.poll() is not None:
-                raise Unavailable(f"jackd does not run here (exit code {self.process.returncode})")
-            time.sleep(0.1)
-        raise TimeoutError("jackd did not become ready within 10 s")
+        with contextlib.suppress(jack.JackOpenError), muted():
+            jack.Client("ready", no_start_server=True, servername=self.name).close()
+            return True
+        if self.process.poll() is not None:
+            raise Unavailable(f"jackd does not run here (exit code {self.process.returncode})")
+        return False
 
     def kill(self):
         """As a crash: no goodbye."""
@@ -212,15 +227,15 @@ class Live(contextlib.AbstractContextManager):
 
     def wait_for(self, condition, timeout=60.0, after=0):
         """The first status from number `after` on that meets the condition."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            for status in self.statuses[after:]:
-                if condition(status):
-                    return status
+
+        def met():
+            if found := next(filter(condition, self.statuses[after:]), None):
+                return found
             if self.process.poll() is not None:
                 raise AssertionError(f"gate-live ended: {self.process.stderr.read()}")
-            time.sleep(0.05)
-        raise AssertionError(f"not met within {timeout} s; last: {self.lines[-1:]}")
+            return None
+
+        return until(met, lambda: f"not met within {timeout} s; last: {self.lines[-1:]}", timeout)
 
     def stop(self, number=signal.SIGINT):
         """Ask for the end; returns (exit code, seconds it took)."""

@@ -12,6 +12,7 @@ from plugin_native import NativeGate
 from plugin_signals import bursts
 from plugin_taught import taught_profile
 from test_plugin_hosts import ClapHost, lv2_env  # noqa: F401 - a fixture
+from waiting import require_programs
 
 from gate.settings import GateSettings
 from realtime.learn.profile import save_profile
@@ -139,9 +140,7 @@ def test_vst3_lists_plays_and_keeps_them(core, plugins, sound, folder):
 
 def test_lv2_lists_and_plays_them(core, sound, folder, lv2_env, tmp_path):  # noqa: F811
     """In hosts that know dynamic manifests, as lilv does; elsewhere the port is a number."""
-    for program in ("lv2info", "lv2apply"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed (apt-get install lilv-utils)")
+    require_programs(lv2info="lilv-utils", lv2apply="lilv-utils")
     env = lv2_env | {"XDG_DATA_HOME": str(folder.parents[1])}
     done = subprocess.run(
         ["lv2info", "urn:exemplar-gate:mono"], env=env, capture_output=True, text=True, check=True

@@ -2,18 +2,15 @@
 
 import contextlib
 
-import pytest
+from waiting import skipping
 
 from benchmarks.live import browser
-from benchmarks.live.rig import Unavailable
 
 
 @contextlib.contextmanager
 def chromium():
     """A running browser with a fresh profile."""
     with contextlib.ExitStack() as stack:
-        try:
+        with skipping():
             running = stack.enter_context(browser.chromium())
-        except Unavailable as reason:
-            pytest.skip(str(reason))
         yield running

@@ -1,11 +1,9 @@
 """A PulseAudio server for tests; where it cannot run they are skipped."""
 
 import json
-import time
 
 import pytest
-from sound_servers import skipping
-from waiting import until
+from waiting import skipping, until
 
 from benchmarks.live import pulse_server
 
@@ -63,11 +61,6 @@ class PulseServer(pulse_server.PulseServer):
 
 def first_error(live):
     """What it says if it ends at once, else nothing."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if live.process.poll() is not None:
-            return live.process.stderr.read().strip()
-        if any(s["status"] == "running" for s in live.statuses):
-            return ""
-        time.sleep(0.05)
-    return ""
+    ended = lambda: live.process.poll() is not None  # noqa: E731
+    until(lambda: ended() or any(s["status"] == "running" for s in live.statuses))
+    return live.process.stderr.read().strip() if ended() else ""

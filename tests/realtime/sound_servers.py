@@ -1,10 +1,7 @@
 """The rig of the benchmarks, for tests: where something is missing they are skipped."""
 
-import contextlib
-
-import pytest
 import soundfile
-from waiting import require_programs
+from waiting import require_programs, skipping
 
 from benchmarks.live import rig as live_rig
 from benchmarks.live.rig import Live, Peer, bursts
@@ -43,12 +40,3 @@ def recorded(server, sound, seconds, folder, *options):
         paths = [next(folder.glob(f"*-{kind}.wav")) for kind in ("dry", "gated")]
         takes = [soundfile.read(path, dtype="float32")[0] for path in paths]
         return peer.heard(), live.statuses[-1], *takes
-
-
-@contextlib.contextmanager
-def skipping():
-    """Skip the test where something is not installed."""
-    try:
-        yield
-    except live_rig.Unavailable as reason:
-        pytest.skip(str(reason))
