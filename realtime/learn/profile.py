@@ -65,7 +65,7 @@ class Profile:
     memory : tuple of Recording
         The examples, where they are kept.
     penalty : float
-        Of the head, as cross-validation chose it.
+        Of the head.
     world : dict
         ``seconds`` of everyday sounds that counted as shut, and ``left_out``: classes that did
         not, with how alike the wanted sound they are; empty where none counted.
