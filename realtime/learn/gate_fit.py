@@ -28,7 +28,7 @@ _SWEEPS = 3
 # The rule of every task, in nats of calibrated evidence; chosen on dev. The rule that is best for
 # the held-out parts of a few examples is not the best for new sound: they say how far to trust a
 # head, not how long a gate should wait.
-_B, _OPEN_COST, _SHUT_COST = 0.8, 1.0, 5.0
+_B, _OPEN_COST, _SHUT_COST = 1.0, 1.0, 5.0
 _SLOPES = 0.5, 2.0
 _MOST_OFFSET = 1.5
 
@@ -46,7 +46,7 @@ class GateFit:
     attack_ms, release_ms : float
     """
 
-    presence_threshold: float = 0.69
+    presence_threshold: float = 0.731
     open_cost: float = _OPEN_COST
     shut_cost: float = _SHUT_COST
     attack_ms: float = 2.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from realtime.learn.medley import FOLDS, MedleyMaker, Unit, split_folds
 
-_TWO_COPIES_S = 100.0  # up to so many seconds of examples every hop is shuffled in twice
+_MEDLEY_S, _MOST_COPIES = 240.0, 8
 
 
 def embedding_of(log_mel, ears, detector):
@@ -29,6 +29,15 @@ def inputs_of(medley, detector, shape):
     shape : realtime.learn.head.HeadShape
     """
     return shape.inputs(medley.log_mel, embedding_of(medley.log_mel, medley.ears, detector))
+
+
+def copies_of(seconds):
+    """How often examples of so many seconds are shuffled in, from 1 to 8: few need it most.
+
+    Every copy puts them at other levels, after and over other sounds: what is of the sound and what
+    of its place shows only in several.
+    """
+    return int(min(max(_MEDLEY_S / max(seconds, 1.0), 1.0), _MOST_COPIES))
 
 
 def deal_classes(world, n_folds=FOLDS, seed=0):
@@ -62,7 +71,7 @@ class Hops:
     shape : realtime.learn.head.HeadShape
     seed : int
     n_copies : int, optional
-        How often every hop of the examples is shuffled in; the world's are once.
+        How often every hop of the examples is shuffled in (`copies_of`); the world's are once.
 
     Attributes
     ----------
@@ -89,7 +98,7 @@ class Hops:
             excerpts[fold].append(Unit(self.n_examples + i, 0, len(world[i].label)))
         maker = MedleyMaker([*recordings, *world])
         seconds = sum(r.seconds for r in recordings)
-        n_copies = n_copies or (2 if seconds <= _TWO_COPIES_S else 1)
+        n_copies = n_copies or copies_of(seconds)
         medleys, folds_of, n_first = [], [], 0
         for copy in range(n_copies):
             for fold, units in enumerate(folds):

@@ -14,8 +14,8 @@ from gate.settings import GateSettings
 from realtime.learn.classic import ClassicFit
 from realtime.learn.examples import from_samples
 from realtime.learn.gate_fit import Evidence, GateFitter, curve, fit_rule
-from realtime.learn.head import Basis, balanced, fit_logistic, running_means, sigmoids
-from realtime.learn.hops import deal_classes
+from realtime.learn.head import Basis, HeadShape, balanced, fit_logistic, running_means, sigmoids
+from realtime.learn.hops import Hops, copies_of, deal_classes
 from realtime.learn.medley import MedleyMaker, split_folds
 from realtime.learn.profile_detector import ProfileDetector
 from realtime.learn.recording import (
@@ -53,6 +53,15 @@ def share_open(profile, samples, threshold_db=-60.0):
     for begin, end in (opened * RATE).astype(int):
         inside[begin:end] = True
     return inside[loud].mean()
+
+
+def test_few_examples_are_shuffled_in_more_often():
+    assert [copies_of(s) for s in (0.0, 10.0, 60.0, 100.0, 1000.0)] == [8, 8, 4, 2, 1]
+    few = [r.part(0, 200) for r in examples()[:2]] + [r.part(0, 200) for r in examples()[-2:]]
+    hops = Hops(few, (), ProjectionDetector(), HeadShape(), 0)
+    mine = hops.source >= 0
+    each = np.unique(np.stack([hops.source, hops.hop])[:, mine], axis=1, return_counts=True)[1]
+    assert set(each) == {8} and len(hops.label) > 7 * hops.once, "and `once` holds each once"
 
 
 def test_a_taught_gate_opens_on_new_sound_of_the_one_kind_only(lesson):
