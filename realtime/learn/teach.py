@@ -116,7 +116,9 @@ def teach(recordings, detector, notes, name=None, seed=0, checked=False, world=S
     evidence = Evidence(presence)
     fit = fit_rule(scores[once], hops.label[once], counted)
     ballistics = {name: BALLISTICS_GRIDS[name] for name in ("attack_ms", "release_ms")}
-    fit, loss = GateFitter(evidence.decide, hops.wanted, hops.unwanted).search(fit, ballistics)
+    fitter = GateFitter(evidence.decide, hops.wanted, hops.unwanted)
+    fit, _ = fitter.search(fit, ballistics)
+    fit, loss = fitter.hastened(fit, ballistics["release_ms"])
     is_open = decide_honestly(hops, scores[once], counted, fit)
     known = weight > 0
     head = fit_logistic(x[known], hops.label[known], weight[known], PENALTY)

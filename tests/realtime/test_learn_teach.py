@@ -243,6 +243,24 @@ def test_the_search_finds_a_planted_gate():
     np.testing.assert_array_equal(evidence.decide(fit), present_hops(presence, fit.rule))
 
 
+@pytest.mark.parametrize(
+    ("prices", "taken"),
+    [
+        ({20.0: 1.04, 60.0: 1.02, 180.0: 1.0, 300.0: 0.99}, 20.0),
+        ({20.0: 1.2, 60.0: 1.04, 180.0: 1.0, 300.0: 1.1}, 60.0),
+        ({20.0: 1.3, 60.0: 1.2, 180.0: 1.0, 300.0: 0.9}, 180.0),
+    ],
+)
+def test_a_shorter_release_is_taken_where_it_loses_hardly_more(prices, taken):
+    class Priced(GateFitter):
+        def loss(self, fit):
+            return prices[fit.release_ms]
+
+    fit = replace(fit_rule(np.zeros(1), np.ones(1), np.zeros(1)), release_ms=180.0)
+    fitter = Priced(None, None, None)
+    assert fitter.hastened(fit, prices) == (replace(fit, release_ms=taken), prices[taken])
+
+
 def test_few_examples_buy_no_extreme_rule():
     rng = np.random.default_rng(0)
     scores = rng.uniform(-4.0, -2.2, 400)  # heads that know nothing: all say no
