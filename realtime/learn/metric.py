@@ -10,7 +10,6 @@ It belongs to one detector; with any other, teaching does without.
 """
 
 import functools
-import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from gate.errors import ModelError
 from realtime.learn.head import Basis, HeadShape
+from realtime.learn.stored import read_arrays
 from realtime.outputs import write_arrays
 
 FORMAT, VERSION = "exemplar-gate-metric", 1
@@ -71,13 +71,7 @@ def load_metric(path):
         One line: the file and the rule that it breaks.
     """
     names = ("format", "version", "detector_sha256", "taus_s", "mean", "directions", "scale")
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            a = {name: data[name] for name in names}
-    except KeyError as error:
-        raise ModelError(f"{path}: not a metric ({error.args[0]})") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: metric cannot be read ({error})") from None
+    a = read_arrays(path, names, "metric")
     if str(a["format"]) != FORMAT or a["version"].tolist() != VERSION:
         raise ModelError(f"{path}: not a metric of version {VERSION}")
     mean, directions, scale, taus = a["mean"], a["directions"], a["scale"], a["taus_s"]

