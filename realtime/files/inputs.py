@@ -52,10 +52,12 @@ def expand_inputs(patterns, output=None, marker=None):
     Raises
     ------
     AudioFileError
-        For a name that matches nothing, or a folder without audio.
+        For an empty name, one that matches nothing, or a folder without audio.
     """
     found = Inputs()
     for pattern in patterns:
+        if not str(pattern):
+            raise AudioFileError("an input without a name: nothing is meant by ''")
         path = Path(pattern)
         if path.is_dir():
             inside = _Folder(path, output, marker, found).files()

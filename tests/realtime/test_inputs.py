@@ -72,6 +72,14 @@ def test_outputs_inside_the_input_folder_are_none_of_a_run_to_elsewhere(tmp_path
     assert names(tmp_path / "named") == ["a.wav"]
 
 
+def test_an_empty_name_is_not_the_folder_one_is_in(tmp_path, monkeypatch, capsys):
+    """As an unset variable of a shell gives it."""
+    monkeypatch.chdir(tmp_path)
+    sound(tmp_path / "a.wav")
+    refuses(main, ["", "-o", "out", *GATE], 1, "an input without a name", capsys)
+    assert names(tmp_path) == ["a.wav"]
+
+
 def test_nothing_but_folders_that_cannot_be_read(tmp_path, monkeypatch, capsys):
     (tmp_path / "locked").mkdir()
     refused = PermissionError(13, "Permission denied")
